@@ -1,0 +1,42 @@
+package refusal
+
+import "fmt"
+
+// Code is the stable class of a refusal. The names are part of the outside
+// contract and never change; new ones may be added.
+type Code string
+
+// The codes of the contract. Conflicts share the suffix _conflict.
+const (
+	Malformed         Code = "malformed"          // not parseable at all
+	Unauthenticated   Code = "unauthenticated"    // no valid key
+	Forbidden         Code = "forbidden"          // a valid key without the scope
+	NotFound          Code = "not_found"          // names something that does not exist
+	MethodNotAllowed  Code = "method_not_allowed" // the path exists, the method does not
+	UnsupportedType   Code = "unsupported_type"   // a content type we do not read
+	Timeout           Code = "timeout"            // the body did not arrive in time
+	IDConflict        Code = "id_conflict"        // same id, other content
+	WindowConflict    Code = "window_conflict"    // the named window is not the open one
+	PriceConflict     Code = "price_conflict"     // two versions effective at one moment
+	TooLarge          Code = "too_large"          // body or count above the limit
+	Invalid           Code = "invalid"            // well formed, but not acceptable
+	InsufficientFunds Code = "insufficient_funds" // a hold that does not fit
+	Overloaded        Code = "overloaded"         // no room now: retry after a moment
+	NotReady          Code = "not_ready"          // starting or draining: retry after a moment
+)
+
+// Refusal says no. Code is stable, Reason is a finer stable word (may be
+// empty), Detail is for people and may change.
+type Refusal struct {
+	Code   Code
+	Reason string
+	Detail string
+}
+
+// New returns a refusal whose detail is formatted like fmt.Sprintf.
+func New(code Code, reason, format string, args ...any) *Refusal {
+	return &Refusal{Code: code, Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Error makes a refusal usable where an error is expected (parsers).
+func (r *Refusal) Error() string { return string(r.Code) + ": " + r.Detail }
