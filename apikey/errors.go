@@ -1,0 +1,16 @@
+package apikey
+
+import "errors"
+
+// Errors of Load and New. Load joins every problem that it finds; errors.Is
+// recognises each of them in the joined error.
+var (
+	// ErrPermissions: someone other than the owner has a permission on the file.
+	ErrPermissions = errors.New("the key file is open to others than its owner")
+	// ErrFile: the file is no YAML list of entries, is too large, or is empty.
+	ErrFile = errors.New("the key file is malformed")
+	// ErrEntry: a field of an entry is missing, unknown or not well formed.
+	ErrEntry = errors.New("invalid entry")
+	// ErrDuplicate: two entries have the same id or the same hash.
+	ErrDuplicate = errors.New("duplicate entry")
+)
