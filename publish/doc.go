@@ -1,0 +1,44 @@
+// Package publish relays the sealed records of the outbox to one Kafka partition, each exactly once in the eyes of a
+// consumer that follows the contract. It is the only package that knows Kafka.
+//
+// # Types
+//
+//   - Relay runs the loop. New checks the options, Run works until its context ends or the relay must stop.
+//   - Outbox is what the relay needs from the ledger; the ledger's owner implements it. Record, Position, Attempt and
+//     Confirmation are the values that pass through it.
+//   - Options and Stats.
+//
+// # How it works
+//
+// A session has one producer epoch. It starts with the procedure that makes everything before it certain:
+//
+//  1. InitProducerID for the transactional id farthing/<ledger>/<partition>. It gives a new epoch. No transaction is ever begun.
+//  2. Append a fence: one record without stream_seq. From its offset on the broker refuses every batch of an older epoch.
+//  3. Read the partition from the last confirmed offset to the fence. What stands there is what there is: nothing of an
+//     older session can appear behind the fence any more. Records that are ours and equal are confirmed; other content
+//     under our stream_seq is a forked ledger and ends the relay (ErrForked).
+//
+// Then it sends: the triple (producer id, epoch, sequence) is durable before the send, one record batch at a time, to
+// one explicit partition, acks=all, one in flight. An answer that did not come, or that leaves open whether the batch
+// was appended, is followed only by the identical bytes under the identical triple, which the broker recognises. It is
+// never followed by a read and a new triple within the same epoch: the first send could still arrive after the read.
+//
+// A session ends, and the next one starts with a new epoch, when the broker lost its memory of the producer, when the
+// outbox fails, and after Options.RenewEvery: a broker forgets silent producers after a day, and transactional ids after
+// a week even while their producer sends, because it never begins a transaction. A forgotten id fences nobody.
+//
+// # Why not kafka.Writer
+//
+// Its zero value asks for no acks and loses silently, with RequireAll it repeats a retriable error as a new append (three copies and
+// a nil error were seen), and after a context timeout it still delivers. kafka-go encodes producer id, epoch and
+// sequence as -1, so batch.go patches them into the encoded batch and recomputes its checksum.
+//
+// # Ownership
+//
+// The goroutine in Run owns everything except the Stats, which stand under one mutex. Run starts no other goroutine;
+// kafka-go's transport starts its own for connections, and Run closes the transport before it returns.
+//
+// # What it does not do
+//
+// It seals nothing, keeps nothing (all durable progress is the outbox's), knows nothing of settlement batches, and never consumes for others.
+package publish

@@ -1,0 +1,39 @@
+package publish
+
+import "errors"
+
+// Final answers of Run: the relay has stopped and must not be started again without an operator.
+var (
+	// ErrFenced: another relay has taken over this ledger's partition with a newer epoch; this one must not publish.
+	ErrFenced = errors.New("publish: fenced: a newer relay publishes this ledger's partition")
+
+	// ErrForked: the topic holds other content under one of our stream_seq, so this ledger is not the one that
+	// published it: a restored old copy, or two ledgers on one partition.
+	ErrForked = errors.New("publish: forked: the topic holds other content under our stream_seq")
+
+	// ErrLost: the partition ends before what the outbox holds as confirmed: the topic was deleted and created again,
+	// truncated, or is another one. Publishing on would leave a gap that consumers stop at.
+	ErrLost = errors.New("publish: lost: the topic lacks records that were confirmed")
+)
+
+// Misuse.
+var (
+	// ErrOptions: the options given to New or CreateTopics are not usable; the text names every problem.
+	ErrOptions = errors.New("publish: options")
+
+	// ErrRunning: Run was called while it runs.
+	ErrRunning = errors.New("publish: the relay is running already")
+)
+
+// Reasons for a new session, inside the package.
+var (
+	// errRenew: the session reached Options.RenewEvery.
+	errRenew = errors.New("publish: producer epoch due for renewal")
+
+	// errLocated: the broker has the batch already and does not say where.
+	errLocated = errors.New("publish: the broker has this batch already")
+
+	// errForgotten: the broker does not know our producer id or expects another sequence; only a new epoch and a
+	// read-back can tell what stands in the topic.
+	errForgotten = errors.New("publish: the broker lost the producer's state")
+)

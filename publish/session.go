@@ -1,0 +1,234 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// session is one producer epoch, from its fence to the error that ends it. Owned by the goroutine in Run.
+type session struct {
+	r         *Relay
+	id        triple // the next batch's
+	confirmed uint64
+	next      int64 // the offset the next batch is expected at
+	renewAt   time.Time
+}
+
+// open makes everything before the new epoch certain: epoch, fence, read-back, confirm what was found.
+func (r *Relay) open(ctx context.Context) (*session, error) {
+	r.tracker.setState(StateStarting)
+	pos, err := r.box.Position()
+	if err != nil {
+		return nil, fmt.Errorf("read outbox position: %w", err)
+	}
+	if err := r.createTopic(ctx); err != nil {
+		return nil, err
+	}
+	s := &session{r: r, confirmed: pos.Confirmed, next: pos.NextOffset, renewAt: r.o.Now().Add(r.o.RenewEvery)}
+	if s.id.producerID, s.id.epoch, err = r.broker.initProducer(ctx); err != nil {
+		return nil, err
+	}
+	fence, err := s.fence(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if fence < pos.NextOffset {
+		return nil, fmt.Errorf("%w: a new record got offset %d, confirmed ones reach up to %d", ErrLost, fence, pos.NextOffset)
+	}
+	found, err := s.readBack(ctx, fence)
+	if err != nil {
+		return nil, err
+	}
+	s.opened(pos, fence, found)
+	return s, nil
+}
+
+// opened reports the session.
+func (s *session) opened(pos Position, fence int64, found uint64) {
+	s.r.tracker.update(func(st *Stats) {
+		st.Sessions++
+		st.Found += found
+		st.ProducerID, st.Epoch = s.id.producerID, s.id.epoch
+		st.Confirmed, st.NextOffset = s.confirmed, s.next
+	})
+	s.r.log.Info("publishing epoch opened", "producer_id", s.id.producerID, "epoch", s.id.epoch, "fence_offset", fence,
+		"confirmed", s.confirmed, "found", found, "in_doubt", pos.Attempt != nil)
+}
+
+// fence appends the control record under sequence 0. From its offset on no older epoch of this producer id can append.
+func (s *session) fence(ctx context.Context) (int64, error) {
+	set, err := encodeFence(s.r.o.transactionalID(), s.r.o.Source, s.r.o.Now(), s.id)
+	if err != nil {
+		return 0, err
+	}
+	base, err := s.send(ctx, set)
+	if errors.Is(err, errLocated) {
+		return 0, fmt.Errorf("%w: fence of epoch %d without an offset", errForgotten, s.id.epoch)
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.id.sequence = nextSequence(s.id.sequence, 1)
+	return base, nil
+}
+
+// readBack reads from the last confirmed offset to the fence and confirms what stands there. Retention may have removed
+// the beginning: of what was confirmed nothing is looked for, and of what was not it is sent again, which consumers drop.
+func (s *session) readBack(ctx context.Context, fence int64) (found uint64, err error) {
+	first, _, err := s.r.broker.bounds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if first > s.next {
+		s.r.log.Warn("the topic's retention has passed the confirmed position", "next_offset", s.next, "first_offset", first)
+	}
+	b := s.newReadback()
+	if err := s.r.broker.read(ctx, max(first, s.next), fence, b.visit); err != nil {
+		return 0, err
+	}
+	before := s.confirmed
+	for _, c := range b.confirmations(s.r.o.Topic, s.r.o.Partition, fence+1) {
+		if err := s.confirm(c); err != nil {
+			return 0, err
+		}
+	}
+	s.next = fence + 1
+	return s.confirmed - before, nil
+}
+
+func (s *session) newReadback() *readback {
+	return &readback{box: s.r.box, maxBytes: s.r.o.MaxBatchBytes, logf: s.r.log.Warn, expect: s.confirmed + 1}
+}
+
+// publish sends what is sealed until an error or the renewal ends the session.
+func (s *session) publish(ctx context.Context) error {
+	for {
+		changed := s.r.box.Changed() // before the look, so that nothing sealed in between is missed
+		records, err := s.r.box.Records(s.confirmed+1, s.r.o.MaxBatchBytes)
+		if err != nil {
+			return fmt.Errorf("read outbox from %d: %w", s.confirmed+1, err)
+		}
+		checkRecords(records, s.confirmed+1)
+		if len(records) == 0 {
+			s.r.tracker.setState(StateWaiting)
+			s.r.backoff.reset()
+			if err := s.r.await(ctx, changed, s.renewAt.Sub(s.r.o.Now())); err != nil {
+				return err
+			}
+		}
+		for len(records) > 0 {
+			if !s.r.o.Now().Before(s.renewAt) {
+				return errRenew
+			}
+			n := pack(records, s.r.o.Source, s.r.o.MaxBatchBytes)
+			if err := s.deliver(ctx, records[:n]); err != nil {
+				return err
+			}
+			records = records[n:]
+		}
+	}
+}
+
+// checkRecords asserts the outbox's promise.
+func checkRecords(records []Record, from uint64) {
+	for i := range records {
+		if records[i].StreamSeq != from+uint64(i) {
+			panic(fmt.Sprintf("BUG: the outbox gave stream_seq %d in place %d of records from %d", records[i].StreamSeq, i, from))
+		}
+	}
+}
+
+// deliver takes one batch through attempt, send and confirm.
+func (s *session) deliver(ctx context.Context, records []Record) error {
+	first, last := records[0].StreamSeq, records[len(records)-1].StreamSeq
+	set, err := encodeRecords(records, s.r.o.Source, s.r.o.Now(), s.id)
+	if err != nil {
+		return err
+	}
+	err = s.r.box.Attempt(Attempt{ProducerID: s.id.producerID, Epoch: s.id.epoch, Sequence: s.id.sequence, First: first, Last: last})
+	if err != nil {
+		return fmt.Errorf("record attempt of %d to %d: %w", first, last, err)
+	}
+	s.r.tracker.setState(StatePublishing)
+	base, err := s.send(ctx, set)
+	if errors.Is(err, errLocated) {
+		base, err = s.locate(ctx, first, last)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.checkBefore(ctx, base); err != nil {
+		return err
+	}
+	s.id.sequence = nextSequence(s.id.sequence, len(records))
+	s.r.tracker.update(func(st *Stats) { st.Sent += uint64(len(records)); st.Batches++ })
+	return s.confirm(Confirmation{First: first, Last: last, Topic: s.r.o.Topic, Partition: s.r.o.Partition,
+		BaseOffset: base, NextOffset: base + int64(len(records))})
+}
+
+// confirm makes c durable and moves on.
+func (s *session) confirm(c Confirmation) error {
+	if c.First != s.confirmed+1 || c.Last < c.First || c.NextOffset < c.BaseOffset+int64(c.Last-c.First)+1 {
+		panic(fmt.Sprintf("BUG: confirmation %+v after %d", c, s.confirmed))
+	}
+	if err := s.r.box.Confirm(c); err != nil {
+		return fmt.Errorf("record confirmation of %d to %d: %w", c.First, c.Last, err)
+	}
+	s.confirmed, s.next = c.Last, c.NextOffset
+	s.r.backoff.reset() // not earlier: an outbox that fails after each fence must not be met at full speed
+	s.r.tracker.update(func(st *Stats) { st.Confirmed, st.NextOffset = s.confirmed, s.next })
+	return nil
+}
+
+// send sends one batch until it is answered: only the identical bytes follow an answer that leaves it open.
+func (s *session) send(ctx context.Context, set []byte) (base int64, err error) {
+	for {
+		base, err = s.r.broker.produce(ctx, set)
+		if err == nil {
+			return base, nil
+		}
+		switch classify(err) {
+		case fenced:
+			return 0, fmt.Errorf("%w: %w", ErrFenced, err)
+		case restart:
+			return 0, fmt.Errorf("%w: %w", errForgotten, err)
+		case located:
+			return 0, errLocated
+		}
+		if err := s.r.failed(ctx, err); err != nil {
+			return 0, err
+		}
+		s.r.tracker.update(func(st *Stats) { st.Resent++ })
+	}
+}
+
+// locate finds the batch that the broker says it has.
+func (s *session) locate(ctx context.Context, first, last uint64) (int64, error) {
+	_, end, err := s.r.broker.bounds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	b := s.newReadback()
+	if err := s.r.broker.read(ctx, s.next, end, b.visit); err != nil {
+		return 0, err
+	}
+	if len(b.runs) != 1 || b.runs[0].First != first || b.runs[0].Last != last {
+		return 0, fmt.Errorf("%w: called a duplicate, yet %d to %d is not in the topic as one batch", errForgotten, first, last)
+	}
+	return b.runs[0].BaseOffset, nil
+}
+
+// checkBefore looks at what somebody else appended between our last batch and the one at base. It is normally nothing. A
+// producer that the broker has forgotten can no longer be fenced; this is where it is noticed.
+func (s *session) checkBefore(ctx context.Context, base int64) error {
+	if base < s.next {
+		return fmt.Errorf("%w: a new batch got offset %d, confirmed ones reach up to %d", ErrLost, base, s.next)
+	}
+	if base == s.next {
+		return nil
+	}
+	s.r.log.Warn("somebody else appended to our partition", "from_offset", s.next, "to_offset", base)
+	return s.r.broker.read(ctx, s.next, base, s.newReadback().visit)
+}

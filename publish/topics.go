@@ -1,0 +1,45 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// brokersReplicationFactor lets the broker decide (default.replication.factor).
+const brokersReplicationFactor = -1
+
+// CreateTopics creates the topic of o with o.CreatePartitions partitions and the broker's replication factor. That it
+// exists already is success; its partitions are not changed then. It tries once.
+func CreateTopics(ctx context.Context, o Options) error {
+	o = o.EnsureDefaults()
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	b := newBroker(o)
+	defer b.close()
+	return b.createTopic(ctx)
+}
+
+// createTopic creates the topic if the options say so.
+func (r *Relay) createTopic(ctx context.Context) error {
+	if !r.o.CreateTopics {
+		return nil
+	}
+	return r.broker.createTopic(ctx)
+}
+
+func (b *broker) createTopic(ctx context.Context) error {
+	res, err := b.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+		Topic: b.o.Topic, NumPartitions: int(b.o.CreatePartitions), ReplicationFactor: brokersReplicationFactor,
+	}}})
+	if err == nil {
+		err = res.Errors[b.o.Topic]
+	}
+	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+		return fmt.Errorf("create topic %s: %w", b.o.Topic, err)
+	}
+	return nil
+}
