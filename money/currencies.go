@@ -2,7 +2,7 @@ package money
 
 // currencies lists the active codes of ISO 4217 with their minor digits,
 // sorted by code. Source: ISO 4217 "List One: current currency and funds
-// codes", kept by SIX Group for ISO, as of amendment 180 (1 January 2026: the
+// codes", kept by SIX Group for ISO, as it stood in January 2026 (the
 // Bulgarian lev has gone, XCG and XAD are in). The codes without a minor unit
 // ("N.A." in the list: metals, SDR, bond units, XTS, XXX) are left out: nothing
 // can be settled in them. The first row is the zero Currency.
