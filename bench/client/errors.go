@@ -1,0 +1,76 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrFloatMoney: an amount was not spelled as a JSON string.
+var ErrFloatMoney = errors.New("money is not a decimal string")
+
+// Problem is an answer outside 2xx: the RFC 9457 document with its status.
+type Problem struct {
+	Status int    `json:"-"`
+	Code   string `json:"code"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	// Request is method and path of what was refused.
+	Request string `json:"-"`
+}
+
+// Error names the request, the status, the code and the detail.
+func (p *Problem) Error() string {
+	return fmt.Sprintf("%s: %d %s: %s", p.Request, p.Status, p.Code, p.Detail)
+}
+
+// CodeOf is the stable code of a refusal, or "" when err is not one.
+func CodeOf(err error) string {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p.Code
+	}
+	return ""
+}
+
+// Temporary says whether sending the same request again may succeed: the
+// connection broke (the answer may be lost, the effect not), or the server was
+// overloaded or not ready. A refusal is final.
+func Temporary(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var p *Problem
+	if errors.As(err, &p) {
+		return p.Status == 429 || p.Status == 503
+	}
+	var decode *decodeError
+	return !errors.As(err, &decode)
+}
+
+// Retry calls op until it succeeds, fails for good, or ctx ends, pausing for
+// every between calls. What it returns is op's last error.
+func Retry(ctx context.Context, every time.Duration, op func(context.Context) error) error {
+	for {
+		err := op(ctx)
+		if err == nil || !Temporary(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("gave up: %w (%w)", err, ctx.Err())
+		case <-time.After(every):
+		}
+	}
+}
+
+// decodeError is an answer that is not what the contract says: sending the
+// request again would not help.
+type decodeError struct {
+	request string
+	err     error
+}
+
+func (e *decodeError) Error() string { return e.request + ": unexpected answer: " + e.err.Error() }
+func (e *decodeError) Unwrap() error { return e.err }

@@ -1,0 +1,217 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Bounds of an answer. The body of a success is about 70 bytes; a request of
+// 10,000 refused events answers in about a megabyte.
+const (
+	answerHeadMax = 16 << 10
+	answerBodyMax = 8 << 20
+	dialTimeout   = 5 * time.Second
+)
+
+// conn is one keep-alive connection. Its goroutine owns everything but the
+// socket's handle, which abort closes from outside.
+type conn struct {
+	addr string
+	buf  []byte
+
+	mu struct {
+		sync.Mutex
+		sock    net.Conn // nil: not connected
+		aborted bool
+	}
+}
+
+// answer is what the generator reads of an HTTP answer. body is valid until
+// the next round trip.
+type answer struct {
+	status               int
+	accepted, duplicates int
+	body                 []byte
+}
+
+func newConn(addr string) *conn { return &conn{addr: addr, buf: make([]byte, 4096)} }
+
+// socket returns the open socket, dialling when there is none.
+func (c *conn) socket() (net.Conn, error) {
+	c.mu.Lock()
+	sock, aborted := c.mu.sock, c.mu.aborted
+	c.mu.Unlock()
+	if aborted {
+		return nil, net.ErrClosed
+	}
+	if sock != nil {
+		return sock, nil
+	}
+	sock, err := net.DialTimeout("tcp", c.addr, dialTimeout)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.aborted {
+		_ = sock.Close()
+		return nil, net.ErrClosed
+	}
+	c.mu.sock = sock
+	return sock, nil
+}
+
+// drop closes the socket; the next round trip dials a new one.
+func (c *conn) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.sock != nil {
+		_ = c.mu.sock.Close()
+		c.mu.sock = nil
+	}
+}
+
+// abort makes a round trip in progress, and any later one, fail. Deadlines
+// would do the same at the price of two timers per request.
+func (c *conn) abort() {
+	c.mu.Lock()
+	c.mu.aborted = true
+	c.mu.Unlock()
+	c.drop()
+}
+
+// roundTrip sends request and reads the answer. After an error the socket is
+// dropped and it is not known whether the server acted.
+func (c *conn) roundTrip(request []byte) (answer, error) {
+	sock, err := c.socket()
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := sock.Write(request); err != nil {
+		c.drop()
+		return answer{}, err
+	}
+	a, keep, err := c.readAnswer(sock)
+	if err != nil || !keep {
+		c.drop()
+	}
+	return a, err
+}
+
+func (c *conn) readAnswer(sock io.Reader) (a answer, keep bool, err error) {
+	filled, headLen := 0, 0
+	for {
+		n, err := sock.Read(c.buf[filled:])
+		filled += n
+		if i := bytes.Index(c.buf[:filled], []byte("\r\n\r\n")); i >= 0 {
+			headLen = i + 4
+			break
+		}
+		if err != nil {
+			return answer{}, false, err
+		}
+		if filled == len(c.buf) && !c.grow(2*filled, answerHeadMax) {
+			return answer{}, false, fmt.Errorf("%w: head over %d bytes", ErrProtocol, answerHeadMax)
+		}
+	}
+	h, err := parseHead(c.buf[:headLen])
+	if err != nil {
+		return answer{}, false, err
+	}
+	total := headLen + h.bodyLen
+	if total > len(c.buf) && !c.grow(total, answerHeadMax+answerBodyMax) {
+		return answer{}, false, fmt.Errorf("%w: body of %d bytes", ErrProtocol, h.bodyLen)
+	}
+	if filled < total {
+		if _, err := io.ReadFull(sock, c.buf[filled:total]); err != nil {
+			return answer{}, false, err
+		}
+	} else if filled > total {
+		return answer{}, false, fmt.Errorf("%w: bytes after the answer", ErrProtocol)
+	}
+	body := c.buf[headLen:total]
+	a = answer{status: h.status, body: body}
+	if h.status == 200 {
+		a.accepted, a.duplicates = number(body, `"accepted":`), number(body, `"duplicates":`)
+	}
+	return a, !h.close, nil
+}
+
+func (c *conn) grow(size, bound int) bool {
+	if size > bound {
+		return false
+	}
+	bigger := make([]byte, size)
+	copy(bigger, c.buf)
+	c.buf = bigger
+	return true
+}
+
+// head is what parseHead reads of the status line and the headers.
+type head struct {
+	status, bodyLen int
+	close           bool
+}
+
+// parseHead reads b, which ends in an empty line. An answer without
+// Content-Length (chunked, or until the end) is refused: the server under test
+// always states it.
+func parseHead(b []byte) (head, error) {
+	h := head{bodyLen: -1}
+	if len(b) < 16 || string(b[:7]) != "HTTP/1." || b[8] != ' ' {
+		return h, fmt.Errorf("%w: status line %.40q", ErrProtocol, b)
+	}
+	for _, digit := range b[9:12] {
+		h.status = h.status*10 + int(digit-'0')
+	}
+	for len(b) > 2 {
+		end := bytes.IndexByte(b, '\n')
+		line := b[:end]
+		b = b[end+1:]
+		if len(line) < 12 || line[0]|0x20 != 'c' {
+			continue // of the headers only those that begin with C matter
+		}
+		switch {
+		case hasPrefixFold(line, "content-length:"):
+			h.bodyLen = number(line[14:], ":")
+		case hasPrefixFold(line, "connection:"):
+			h.close = bytes.EqualFold(bytes.TrimSpace(line[11:]), []byte("close"))
+		}
+	}
+	if h.bodyLen < 0 {
+		return h, fmt.Errorf("%w: no Content-Length", ErrProtocol)
+	}
+	return h, nil
+}
+
+func hasPrefixFold(b []byte, lower string) bool {
+	return len(b) >= len(lower) && bytes.EqualFold(b[:len(lower)], []byte(lower))
+}
+
+// number is the decimal integer after the first occurrence of key, -1 when
+// there is none.
+func number(b []byte, key string) int {
+	i := bytes.Index(b, []byte(key))
+	if i < 0 {
+		return -1
+	}
+	n, digits := 0, 0
+	for _, ch := range b[i+len(key):] {
+		if ch == ' ' && digits == 0 {
+			continue
+		}
+		if ch < '0' || ch > '9' || digits == 10 {
+			break
+		}
+		n = n*10 + int(ch-'0')
+		digits++
+	}
+	if digits == 0 {
+		return -1
+	}
+	return n
+}

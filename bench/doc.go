@@ -1,0 +1,24 @@
+// Package bench measures the server from outside: named workloads, a load
+// generator and the report of a run.
+//
+// Run opens accounts and puts prices over HTTP, drives one Workload in a closed
+// loop for a while, then checks the result: the balances that the server shows
+// must equal, to the last digit, what was sent times its price. A run whose
+// balances do not add up is an error, not a figure.
+//
+// The generator shares the machine with the server, so it is built to cost
+// little: every connection owns a few pre-rendered requests, and sending one
+// again means writing a new block number over eight bytes of each event's id.
+// No JSON is built, no allocation is made and no HTTP library runs while the
+// clock runs. Ids are unique within a run and across runs.
+//
+// Events carry no time, so the server stamps them on arrival: that is the
+// common case of a gateway that reports what it has just served, and a fixed
+// time would go stale in a long run.
+//
+// Ownership: each connection's goroutine owns its requests, its socket and its
+// histogram until Run has waited for it; counters read while it runs are
+// atomic. The package starts no server (package child does), prints nothing
+// unless asked, and is not a comparison of machines: FsyncProbe is there so
+// that a figure can be read against its disk.
+package bench

@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+)
+
+// Workload is a named shape of traffic.
+type Workload struct {
+	// Name as given on the command line.
+	Name string
+	// Batch is the number of events in a request: 1 to 10,000.
+	Batch int
+	// Connections is the default number of connections. For batches, enough
+	// to keep requests in flight while a group is on its way to disk; one by
+	// one, what a fleet of gateways would hold open.
+	Connections int
+	// Variants is the number of different requests each connection cycles
+	// through. Bodies of 1,000 events take about 200 KB, so more would drive
+	// the generator out of the processor's cache and measure that.
+	Variants int
+}
+
+// Workloads returns the named workloads in the order they are run.
+func Workloads() []Workload {
+	return []Workload{
+		{Name: "batch-1000", Batch: 1000, Connections: 8, Variants: 2},
+		{Name: "single", Batch: 1, Connections: 256, Variants: 16},
+	}
+}
+
+// WorkloadsNamed returns the workload of that name, or all for "all".
+func WorkloadsNamed(name string) ([]Workload, error) {
+	if name == "all" {
+		return Workloads(), nil
+	}
+	for _, w := range Workloads() {
+		if w.Name == name {
+			return []Workload{w}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: no workload %q", ErrOptions, name)
+}
+
+// Bounds of Options.
+const (
+	batchMax       = 10_000 // the contract's bound on a request
+	connectionsMax = 4096   // of loopback sockets that two cores can serve
+	accountsMax    = 100_000
+)
+
+// Options of a run.
+type Options struct {
+	// URL of the server, http://host:port. The run replaces the price book in
+	// force, so it must not be a ledger that anyone needs.
+	URL string
+	// Key is the API key, sent as a bearer token; "" sends none.
+	Key string
+	// Workload is what to send.
+	Workload Workload
+	// Connections overrides the workload's; 0 leaves it.
+	Connections int
+	// Warmup runs before the clock starts; default 2 s. Too short measures
+	// the server's start: empty caches, files not yet allocated.
+	Warmup time.Duration
+	// Duration of the measurement; default 10 s.
+	Duration time.Duration
+	// Accounts is the number of payers; default 1,000. Each is opened before
+	// and read after the run.
+	Accounts int
+	// Models is the number of priced models, 1 to len(catalogue); default 8.
+	Models int
+	// Seed of payers, models and quantities; the ids do not depend on it.
+	Seed uint64
+	// Progress is called about once a second from one goroutine; nil: never.
+	Progress func(Progress)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Connections == 0 {
+		o.Connections = o.Workload.Connections
+	}
+	if o.Warmup == 0 {
+		o.Warmup = 2 * time.Second
+	}
+	if o.Duration == 0 {
+		o.Duration = 10 * time.Second
+	}
+	if o.Accounts == 0 {
+		o.Accounts = 1000
+	}
+	if o.Models == 0 {
+		o.Models = 8
+	}
+	return o
+}
+
+// Validate reports every problem at once.
+func (o Options) Validate() error {
+	var problems []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	u, err := url.Parse(o.URL)
+	check(err == nil && u.Scheme == "http" && u.Host != "" && u.Path == "", "url %q is not http://host:port", o.URL)
+	check(o.Workload.Batch >= 1 && o.Workload.Batch <= batchMax, "batch %d is not 1 to %d", o.Workload.Batch, batchMax)
+	check(o.Workload.Variants >= 1, "variants %d is not positive", o.Workload.Variants)
+	check(o.Connections >= 1 && o.Connections <= connectionsMax, "connections %d is not 1 to %d", o.Connections, connectionsMax)
+	check(o.Warmup >= 0 && o.Duration > 0, "warm-up %v or duration %v is negative or nothing", o.Warmup, o.Duration)
+	check(o.Accounts >= 1 && o.Accounts <= accountsMax, "accounts %d is not 1 to %d", o.Accounts, accountsMax)
+	check(o.Models >= 1 && o.Models <= len(catalogue()), "models %d is not 1 to %d", o.Models, len(catalogue()))
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrOptions, errors.Join(problems...))
+}

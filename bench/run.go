@@ -1,0 +1,206 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"farthing/bench/client"
+)
+
+// grace is how long after the end of a run a connection may still wait for its
+// last answer: longer than any healthy group commit, replay of a restarted
+// server not included.
+const grace = 15 * time.Second
+
+// Progress is where a run stands.
+type Progress struct {
+	Workload string
+	// Measuring is false during the warm-up.
+	Measuring bool
+	Elapsed   time.Duration
+	// EventsPerSecond since the last call.
+	EventsPerSecond int64
+	Events          uint64 // since the start, warm-up included
+	Retries         uint64
+}
+
+// run is one run under way.
+type run struct {
+	opts   Options
+	names  names
+	models []model
+	client *client.Client
+
+	workers []*worker // immutable; each is its goroutine's until wait
+
+	// The rest is shared with the workers.
+	blocks    atomic.Uint64 // last block of ids given out
+	stopped   atomic.Bool
+	measuring atomic.Bool
+
+	failure struct {
+		sync.Once
+		err error // set once, read after wait
+	}
+}
+
+// Run runs one workload and checks the balances. The error says what went
+// wrong with the run; the result is then incomplete. It takes Warmup +
+// Duration and about a second per 5,000 accounts.
+func Run(ctx context.Context, opts Options) (Result, error) {
+	opts = opts.withDefaults()
+	if err := opts.Validate(); err != nil {
+		return Result{}, err
+	}
+	prefix := runPrefix(time.Now())
+	r := &run{opts: opts, names: names{run: prefix}, models: catalogue()[:opts.Models]}
+	r.client = client.New(client.At(opts.URL), client.Options{Key: opts.Key})
+	defer r.client.Close()
+	if err := r.prepare(ctx); err != nil {
+		return Result{}, fmt.Errorf("prepare the ledger: %w", err)
+	}
+	r.makeWorkers(prefix)
+	result, err := r.drive(ctx)
+	if err != nil {
+		return result, err
+	}
+	result.Check, err = r.check(ctx)
+	return result, err
+}
+
+// makeWorkers renders every request before the clock starts.
+func (r *run) makeWorkers(prefix string) {
+	host := r.opts.URL[len("http://"):]
+	if u, err := url.Parse(r.opts.URL); err == nil {
+		host = u.Host
+	}
+	render := &renderer{
+		host: host, key: r.opts.Key, prefix: prefix, names: r.names, models: r.models,
+		accounts: r.opts.Accounts, batch: r.opts.Workload.Batch,
+	}
+	rng := rand.New(rand.NewPCG(r.opts.Seed, 1))
+	for range r.opts.Connections {
+		w := &worker{run: r, conn: newConn(host), latency: newHistogram()}
+		for range r.opts.Workload.Variants {
+			w.requests = append(w.requests, render.render(rng))
+		}
+		r.workers = append(r.workers, w)
+	}
+}
+
+// drive runs the workers through warm-up and measurement and waits for them.
+func (r *run) drive(ctx context.Context) (Result, error) {
+	var wg sync.WaitGroup
+	for _, w := range r.workers {
+		wg.Go(w.loop)
+	}
+	began := time.Now()
+	r.pause(ctx, began, r.opts.Warmup)
+	r.measuring.Store(true)
+	from, cpuFrom := r.take(), cpuTime()
+	r.pause(ctx, began, r.opts.Duration)
+	to, cpuTo := r.take(), cpuTime()
+	r.measuring.Store(false)
+	r.stopped.Store(true)
+
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		r.abort(ctx.Err())
+		<-done
+	case <-time.After(grace):
+		r.abort(fmt.Errorf("%w within %v of the end", ErrStuck, grace))
+		<-done
+	}
+	result := r.result(from, to)
+	result.GeneratorCPU = cpuTo - cpuFrom
+	return result, errors.Join(r.failure.err, ctx.Err())
+}
+
+// pause reports progress each second until d has passed, the run has failed or
+// ctx has ended.
+func (r *run) pause(ctx context.Context, began time.Time, d time.Duration) {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := r.take()
+	for !r.stopped.Load() {
+		select {
+		case <-end.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			now := r.take()
+			if r.opts.Progress != nil {
+				r.opts.Progress(r.progress(began, last, now))
+			}
+			last = now
+		}
+	}
+}
+
+func (r *run) progress(began time.Time, last, now totals) Progress {
+	return Progress{
+		Workload: r.opts.Workload.Name, Measuring: r.measuring.Load(), Elapsed: now.at.Sub(began),
+		EventsPerSecond: perSecond(now.events-last.events, now.at.Sub(last.at)),
+		Events:          now.events, Retries: now.retries,
+	}
+}
+
+// fail stops the run for the first reason given.
+func (r *run) fail(err error) {
+	r.failure.Do(func() { r.failure.err = err })
+	r.stopped.Store(true)
+}
+
+// abort also breaks the connections, so that waiting workers return.
+func (r *run) abort(err error) {
+	r.fail(err)
+	for _, w := range r.workers {
+		w.conn.abort()
+	}
+}
+
+// totals are the counters of all workers at one moment.
+type totals struct {
+	at                        time.Time
+	events, requests, retries uint64
+}
+
+func (r *run) take() totals {
+	t := totals{at: time.Now()}
+	for _, w := range r.workers {
+		requests := w.done.Load()
+		t.requests += requests
+		t.events += requests * uint64(r.opts.Workload.Batch)
+		t.retries += w.retries.Load()
+	}
+	return t
+}
+
+// cpuTime is the processor time this process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func perSecond(n uint64, d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return int64(float64(n) / d.Seconds())
+}
