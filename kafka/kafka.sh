@@ -1,0 +1,190 @@
+#!/usr/bin/env bash
+# A real Kafka broker (KRaft, one node, loopback only) for the integration tests.
+#
+#   kafka.sh up     start it, or find it running; prints host:port once it answers
+#   kafka.sh down   end the process that `up` started; its data stays for the next `up`
+#   kafka.sh env    print FARTHING_TEST_KAFKA=host:port of the running broker
+#
+# Environment:
+#   KAFKA_STATE_DIR           configuration, data, log and pid file; default .cache/kafka/state. One broker for each.
+#   FARTHING_TEST_KAFKA_PORT  the port; default the one used before in this directory, else a free one
+#   KAFKA_PROPERTIES          more broker settings, one key=value a line
+#
+# Exit codes: 0 done, 69 Java 17 or Maven are missing (one line says which), 1 anything else.
+# Needs Linux, bash, util-linux. Maven runs once, to fetch the jars into .cache/kafka.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=$(dirname "$here")/.cache/kafka
+state=${KAFKA_STATE_DIR:-$cache/state}
+readonly here cache state
+readonly start_seconds_max=90 stop_seconds_max=30 attempts_max=5
+
+say() { echo "kafka.sh: $*" >&2; }
+missing() { say "$*"; exit 69; }
+
+# born tells this process from a later one of the same number.
+born() { ps -o lstart= -p "$1" 2>/dev/null || true; }
+
+# running prints the pid of the broker that `up` started here, if it lives.
+running() {
+  [[ -f $state/pid ]] || return 1
+  local pid at
+  { read -r pid && read -r at; } <"$state/pid" || return 1
+  [[ -n $at && $(born "$pid" | xargs) == "$at" ]] || return 1
+  echo "$pid"
+}
+
+need_java() {
+  command -v java >/dev/null || missing "java not found; a Kafka broker needs Java 17 or later"
+  local version
+  version=$(java -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p')
+  [[ ${version:-0} -ge 17 ]] || missing "java is version ${version:-unknown}; a Kafka broker needs 17 or later"
+}
+
+# fetch_jars brings the jars of pom.xml into the cache, once for each content of pom.xml.
+fetch_jars() {
+  local mark
+  mark=$(cksum <"$here/pom.xml")
+  mkdir -p "$cache"
+  (
+    flock 9
+    [[ -f $cache/libs.mark && $(<"$cache/libs.mark") == "$mark" ]] && exit 0
+    command -v mvn >/dev/null || missing "mvn not found; it fetches the Kafka jars"
+    rm -rf "$cache/libs"
+    mvn -B -q -f "$here/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$cache/libs" >&2 9>&-
+    echo "$mark" >"$cache/libs.mark"
+  ) 9>"$cache/libs.lock"
+}
+
+# free_port draws below the range that the system gives to outgoing connections.
+free_port() {
+  local port try
+  for ((try = 0; try < 100; try++)); do
+    port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+  done
+  say "no free port found"
+  return 1
+}
+
+# configure writes server.properties for broker port $1 and controller port $2.
+configure() {
+  cat >"$state/server.properties" <<EOF
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$2
+listeners=BROKER://127.0.0.1:$1,CONTROLLER://127.0.0.1:$2
+advertised.listeners=BROKER://127.0.0.1:$1
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=BROKER
+controller.listener.names=CONTROLLER
+log.dirs=$state/data
+auto.create.topics.enable=false
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=4194304
+${KAFKA_PROPERTIES:-}
+EOF
+}
+
+# jvm runs a class of Kafka in this process; serial GC and one compiler tier start faster and stay small.
+jvm() {
+  exec java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.awt.headless=true -Djava.net.preferIPv4Stack=true \
+    -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$cache/libs/*" "$@"
+}
+
+format() {
+  [[ -f $state/data/meta.properties ]] && return
+  local id
+  id=A$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c1-21)
+  (jvm kafka.tools.StorageTool format --cluster-id "$id" --config "$state/server.properties") >"$state/format.log" 2>&1 ||
+    { cat "$state/format.log" >&2; say "formatting failed"; return 1; }
+}
+
+# await reads the log until the broker $1 says that it serves, or has ended, or the time is over.
+await() {
+  local pid=$1 line deadline=$((SECONDS + start_seconds_max)) answer=1 tailer
+  exec 3< <(exec tail -n +1 -F --pid="$pid" "$state/broker.log" 2>/dev/null 9>&-)
+  tailer=$!
+  while IFS= read -r -u 3 -t $((deadline > SECONDS ? deadline - SECONDS : 1)) line; do
+    if [[ $line == *"Kafka Server started"* ]]; then answer=0; break; fi
+  done
+  kill "$tailer" 2>/dev/null || true
+  exec 3<&-
+  return $answer
+}
+
+launch() {
+  local port=$1 controller pid
+  controller=$(free_port)
+  configure "$port" "$controller"
+  format
+  : >"$state/broker.log"
+  # shellcheck disable=SC2016
+  (jvm kafka.Kafka "$state/server.properties" >"$state/broker.log" 2>&1 </dev/null 9>&- &
+    pid=$!; { echo "$pid"; born "$pid" | xargs; } >"$state/pid")
+  pid=$(running) && await "$pid" && { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null
+}
+
+up() {
+  need_java
+  fetch_jars
+  mkdir -p "$state"
+  exec 9>"$state/lock"
+  flock 9
+  if running >/dev/null; then cat "$state/address"; return; fi
+  local port try
+  for ((try = 0; try < attempts_max; try++)); do
+    port=${FARTHING_TEST_KAFKA_PORT:-}
+    [[ -z $port && $try == 0 && -f $state/address ]] && port=$(cut -d: -f2 "$state/address")
+    [[ -n $port ]] || port=$(free_port)
+    if launch "$port"; then
+      echo "127.0.0.1:$port" | tee "$state/address"
+      return
+    fi
+    stop
+    # Somebody else may have taken a port since it was found free; nothing else is worth another try.
+    grep -q "Address already in use" "$state/broker.log" || break
+  done
+  tail -n 40 "$state/broker.log" >&2
+  say "the broker did not start; see $state/broker.log"
+  return 1
+}
+
+# stop ends the broker that runs here and waits for it.
+stop() {
+  local pid
+  if pid=$(running); then
+    kill "$pid" 2>/dev/null || true
+    timeout "$stop_seconds_max" tail -f /dev/null --pid="$pid" || { kill -9 "$pid" 2>/dev/null || true; }
+  fi
+  rm -f "$state/pid"
+}
+
+case ${1:-} in
+up) up ;;
+down)
+  [[ -d $state ]] || exit 0
+  exec 9>"$state/lock"
+  flock 9
+  stop
+  ;;
+env)
+  running >/dev/null || { say "no broker runs in $state"; exit 1; }
+  echo "FARTHING_TEST_KAFKA=$(<"$state/address")"
+  ;;
+*)
+  say "usage: kafka.sh up|down|env"
+  exit 2
+  ;;
+esac
