@@ -1,0 +1,148 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options says where the ledger is and how much memory it may use.
+type Options struct {
+	// Dir is the ledger directory. Required.
+	Dir string
+	// FS is the file system all access goes through. Default: the operating system's. A wrapper must allow WriteAt on the head
+	// file beside a SyncData of it.
+	FS vfs.FS
+	// Fatal is told why the process cannot go on: a failed fsync or a failed write of the head record. It must not return; if it
+	// does, the goroutine that called it blocks for ever, because no answer it could give is true. Default: log and exit with status 3.
+	Fatal func(error)
+	// Logger takes what Pebble has to say. Default: slog.Default().
+	Logger *slog.Logger
+	// CacheBytes bounds the cache of uncompressed blocks. Default 64 MiB: the journal is read front to back, so only tables and rows
+	// profit. Near zero every table probe reads the disk.
+	CacheBytes int64
+	// MemTableBytes is the size of a full memtable. Default 64 MiB. Small ones flush often and make many small files; large ones make
+	// a restart replay more, up to memTables of them.
+	MemTableBytes uint64
+	// HeadSync is how often the head record is fsynced. Default 100 ms: the window in which a power loss together with a flipped bit can hide
+	// answered groups. Shorter costs one fsync (about 0.2 ms of the disk's time) each.
+	HeadSync time.Duration
+
+	// unsafeNoSync commits without fsync. Only the crash rig sets it, to prove that it would notice.
+	unsafeNoSync bool
+}
+
+// exitFatal is the exit status after a fatal storage error, distinct from a panic's 2.
+const exitFatal = 3
+
+func (o *Options) ensureDefaults() {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Fatal == nil {
+		logger := o.Logger
+		o.Fatal = func(err error) {
+			logger.Error("journal: storage failed, stopping", "error", err)
+			os.Exit(exitFatal)
+		}
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 64 << 20
+	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = 64 << 20
+	}
+	if o.HeadSync == 0 {
+		o.HeadSync = 100 * time.Millisecond
+	}
+}
+
+// Validate reports everything that is wrong with the options, after defaults.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Dir == "" {
+		errs = append(errs, errors.New("journal: Options.Dir is empty"))
+	}
+	if o.CacheBytes < 0 {
+		errs = append(errs, fmt.Errorf("journal: Options.CacheBytes is negative: %d", o.CacheBytes))
+	}
+	if o.MemTableBytes < 64<<10 || o.MemTableBytes > 1<<30 {
+		errs = append(errs, fmt.Errorf("journal: Options.MemTableBytes is outside of 64 KiB to 1 GiB: %d", o.MemTableBytes))
+	}
+	if o.HeadSync < 0 {
+		errs = append(errs, fmt.Errorf("journal: Options.HeadSync is negative: %v", o.HeadSync))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Options) path(elem ...string) string {
+	return o.FS.PathJoin(append([]string{o.Dir}, elem...)...)
+}
+
+// neverReturn calls Fatal and, should it return, blocks for ever.
+func (o *Options) neverReturn(err error) {
+	o.Fatal(err)
+	select {}
+}
+
+// memTables is how many memtables may wait, the one being filled included, before writes stall. At 400 MB/s one fills in 160 ms and
+// a flush takes about as long; four ride out a burst of compaction on the same disk.
+const memTables = 4
+
+// pebbleOptions are the settings of the store; stalls counts its write stalls.
+func (o *Options) pebbleOptions(readOnly bool, stalls *stallMeter) *pebble.Options {
+	p := &pebble.Options{
+		FS:                 o.FS,
+		Logger:             pebbleLogger{o},
+		FormatMajorVersion: pebble.FormatNewest, // WAL sync chunks: a flipped bit in the live WAL is an error, not an early end
+		ReadOnly:           readOnly,
+		ErrorIfNotExists:   true, // only Create creates, and says so
+		CacheSize:          o.CacheBytes,
+		MemTableSize:       o.MemTableBytes,
+
+		MemTableStopWritesThreshold: memTables,
+		// Journal files never overlap in L0, so L0 may hold many files at no cost to readers; what counts are sublevels, which only
+		// rows make. Compaction starts at Pebble's defaults; writes stop only when it is hopelessly behind.
+		L0StopWritesThreshold: 100,
+		// 1,024 files of a few hundred descriptors each are reachable under the usual limit of open files.
+		MaxOpenFiles: 1000,
+		// The second compaction starts only when L0 or the debt is deep.
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+		EventListener:              stalls.listener(),
+	}
+	// One file per flushed memtable instead of one per 2 MiB: at 400 MB/s that is 6 files a second, not 200.
+	for i := range p.TargetFileSizes {
+		p.TargetFileSizes[i] = int64(o.MemTableBytes)
+	}
+	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	return p
+}
+
+// pebbleLogger passes Pebble's words on. Pebble calls Fatalf when an fsync or a manifest write failed.
+type pebbleLogger struct{ o *Options }
+
+// Infof logs at debug level; Pebble is talkative.
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.o.Logger.Enabled(context.Background(), slog.LevelDebug) {
+		l.o.Logger.Debug("journal: pebble: " + fmt.Sprintf(format, args...))
+	}
+}
+
+// Errorf logs at warning level: what matters also comes back as an error.
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.o.Logger.Warn("journal: pebble: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf never returns.
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	l.o.neverReturn(fmt.Errorf("journal: pebble: "+format, args...))
+}
