@@ -1,0 +1,138 @@
+package cow
+
+// pageRows is the rows of a page: large enough that the page list stays short,
+// small enough that growing never copies rows nor zeroes more than some 200 KiB.
+const (
+	pageBits = 10
+	pageRows = 1 << pageBits
+	pageMask = pageRows - 1
+)
+
+type page[R any] struct {
+	rows  [pageRows]R
+	epoch [pageRows]uint32 // of the row's last change
+}
+
+// Table is a table of rows numbered from 0. The zero value is empty and ready.
+//
+// Guarantees:
+//  1. A snapshot emits each row that existed at Begin exactly once, as it was then.
+//  2. Mut costs one comparison when no snapshot runs or the row was saved before.
+//  3. Rows never move: a pointer from Mut is valid until the next Begin.
+type Table[R any] struct {
+	pages []*page[R]
+	len   uint32
+	epoch uint32 // current; a row changed since the last Begin carries it
+
+	// The running snapshot; limit 0 when none.
+	active bool
+	limit  uint32 // rows that existed at Begin
+	cursor uint32 // rows below were visited
+	since  uint32 // rows last changed before this epoch are left out
+	saved  []savedRow[R]
+}
+
+type savedRow[R any] struct {
+	index uint32
+	row   R
+}
+
+// Len returns the number of rows.
+func (t *Table[R]) Len() uint32 { return t.len }
+
+// Epoch returns the current epoch: what a later snapshot gives as since to get
+// only rows changed from now on, if Begin is called now.
+func (t *Table[R]) Epoch() uint32 { return t.epoch }
+
+// Append adds a row and returns its number.
+func (t *Table[R]) Append(r R) uint32 {
+	i := t.len
+	if i&pageMask == 0 {
+		t.pages = append(t.pages, new(page[R]))
+	}
+	p := t.pages[i>>pageBits]
+	p.rows[i&pageMask], p.epoch[i&pageMask] = r, t.epoch
+	t.len++
+	return i
+}
+
+// At returns row i for reading.
+func (t *Table[R]) At(i uint32) *R { return &t.pages[i>>pageBits].rows[i&pageMask] }
+
+// Mut returns row i for changing; its old value goes to the running snapshot if
+// that has not seen it yet.
+func (t *Table[R]) Mut(i uint32) *R {
+	p := t.pages[i>>pageBits]
+	if p.epoch[i&pageMask] != t.epoch {
+		t.firstChange(p, i)
+	}
+	return &p.rows[i&pageMask]
+}
+
+func (t *Table[R]) firstChange(p *page[R], i uint32) {
+	j := i & pageMask
+	if t.active && i >= t.cursor && i < t.limit && p.epoch[j] >= t.since {
+		t.saved = append(t.saved, savedRow[R]{i, p.rows[j]})
+	}
+	p.epoch[j] = t.epoch
+}
+
+// Begin starts a snapshot of the rows as they are now, of those changed in epoch
+// since or later (0: all). It returns the epoch that begins, to be given as since
+// for the snapshot that follows this one. One snapshot runs at a time.
+func (t *Table[R]) Begin(since uint32) uint32 {
+	if t.active {
+		panic("BUG: a snapshot is running")
+	}
+	t.epoch++
+	t.active, t.limit, t.cursor, t.since = true, t.len, 0, since
+	return t.epoch
+}
+
+// Active reports whether a snapshot is running.
+func (t *Table[R]) Active() bool { return t.active }
+
+// Step emits the rows saved so far and visits up to n further rows; it returns
+// true when the snapshot is complete. The row given to emit is valid only during
+// the call.
+func (t *Table[R]) Step(n int, emit func(index uint32, row *R)) bool {
+	if !t.active {
+		return true
+	}
+	for i := range t.saved {
+		emit(t.saved[i].index, &t.saved[i].row)
+	}
+	t.saved = t.saved[:0]
+	for ; n > 0 && t.cursor < t.limit; n-- {
+		i := t.cursor
+		p := t.pages[i>>pageBits]
+		if e := p.epoch[i&pageMask]; e != t.epoch && e >= t.since {
+			emit(i, &p.rows[i&pageMask])
+		}
+		t.cursor++
+	}
+	if t.cursor == t.limit {
+		t.active, t.saved = false, nil
+	}
+	return !t.active
+}
+
+// Abort ends a running snapshot without emitting the rest.
+func (t *Table[R]) Abort() { t.active, t.saved = false, nil }
+
+// Restore puts a row where a snapshot had it, growing the table as needed; rows
+// come in any order. Used to load a checkpoint into an empty table.
+func (t *Table[R]) Restore(i uint32, r R) {
+	for t.len <= i {
+		var zero R
+		t.Append(zero)
+	}
+	*t.At(i) = r
+}
+
+// Restored ends loading: rows loaded count as unchanged, and the epoch returned
+// is what the next snapshot gives as since to get only later changes.
+func (t *Table[R]) Restored() uint32 {
+	t.epoch++
+	return t.epoch
+}
