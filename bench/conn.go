@@ -128,7 +128,7 @@ func (c *conn) readAnswer(sock io.Reader) (a answer, keep bool, err error) {
 	}
 	if filled < total {
 		if _, err := io.ReadFull(sock, c.buf[filled:total]); err != nil {
-			return answer{}, false, err
+			return answer{}, false, fmt.Errorf("body cut short: %w", err)
 		}
 	} else if filled > total {
 		return answer{}, false, fmt.Errorf("%w: bytes after the answer", ErrProtocol)

@@ -86,6 +86,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.tail = &tailBuffer{next: s.opts.Log}
 	cmd := exec.Command(s.opts.Binary, args...)
 	cmd.Stdout, cmd.Stderr = s.tail, s.tail
+	cmd.Env = environment()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
@@ -128,6 +129,18 @@ func orElse(err, otherwise error) error {
 		return err
 	}
 	return otherwise
+}
+
+// environment is ours without FARTHING_*: settings meant for somebody's real
+// server (a broker, above all) must not reach a throw-away one.
+func environment() []string {
+	var env []string
+	for _, setting := range os.Environ() {
+		if !strings.HasPrefix(setting, "FARTHING_") {
+			env = append(env, setting)
+		}
+	}
+	return env
 }
 
 func readAddress(file string) string {
@@ -205,7 +218,9 @@ func (s *Server) reaped() {
 // Verify runs `verify` on data and returns what it printed. An exit status
 // other than 0 is an error.
 func Verify(ctx context.Context, binary, data string) (string, error) {
-	out, err := exec.CommandContext(ctx, binary, "verify", "--data", data).CombinedOutput()
+	cmd := exec.CommandContext(ctx, binary, "verify", "--data", data)
+	cmd.Env = environment()
+	out, err := cmd.CombinedOutput()
 	text := strings.TrimSpace(string(out))
 	if err != nil {
 		return text, fmt.Errorf("verify: %w: %s", err, text)
