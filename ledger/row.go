@@ -1,0 +1,168 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"farthing/money"
+)
+
+// Balance is an account's cumulative debits and credits. Nothing is ever
+// subtracted from either: a correction is a new movement.
+type Balance struct{ Debits, Credits money.Amount }
+
+// Credit returns credits − debits.
+func (b *Balance) Credit() money.Amount { return b.Credits.MustSub(b.Debits) }
+
+// Debit returns debits − credits.
+func (b *Balance) Debit() money.Amount { return b.Debits.MustSub(b.Credits) }
+
+// Row is the money of one customer or provider.
+//
+// The gross figures and the event count are those of window Window; they are
+// reset by the first movement in a later one, so a cut touches no row.
+type Row struct {
+	Paid Balance // customers: credit-normal, never below zero
+	Due  Balance // customers: receivable, debit-normal, never below zero; providers: payable, credit-normal
+
+	GrossDebits, GrossCredits money.Amount // the window's transfers, without closing transfers
+	CarriedIn                 money.Amount // carried_out of its previous line
+	Events                    uint64       // usage events it paid for in the window
+	Window                    uint64
+}
+
+// rowBytes is the size of an encoded Row: 7 amounts and 2 counters.
+const rowBytes = 7*16 + 2*8
+
+// ErrRow says that bytes are not an encoded row.
+var ErrRow = errors.New("ledger row: wrong length")
+
+// Append appends the fixed-size binary form of r.
+func (r *Row) Append(dst []byte) []byte {
+	for _, a := range [...]money.Amount{r.Paid.Debits, r.Paid.Credits, r.Due.Debits, r.Due.Credits,
+		r.GrossDebits, r.GrossCredits, r.CarriedIn} {
+		dst = appendWords(dst, a)
+	}
+	dst = binary.LittleEndian.AppendUint64(dst, r.Events)
+	return binary.LittleEndian.AppendUint64(dst, r.Window)
+}
+
+// DecodeRow reads what Append wrote and returns the bytes after it.
+func DecodeRow(src []byte) (r Row, rest []byte, err error) {
+	if len(src) < rowBytes {
+		return r, src, ErrRow
+	}
+	for _, a := range [...]*money.Amount{&r.Paid.Debits, &r.Paid.Credits, &r.Due.Debits, &r.Due.Credits,
+		&r.GrossDebits, &r.GrossCredits, &r.CarriedIn} {
+		*a, src = words(src)
+	}
+	r.Events = binary.LittleEndian.Uint64(src)
+	r.Window = binary.LittleEndian.Uint64(src[8:])
+	return r, src[16:], nil
+}
+
+func appendWords(dst []byte, a money.Amount) []byte {
+	hi, lo := a.Words()
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(hi))
+	return binary.LittleEndian.AppendUint64(dst, lo)
+}
+
+func words(src []byte) (money.Amount, []byte) {
+	hi, lo := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
+	return money.FromWords(int64(hi), lo), src[16:]
+}
+
+// Gross returns the row's figures of window w: zero if it was not touched in it.
+func (r *Row) Gross(w uint64) (debits, credits money.Amount, events uint64) {
+	if r.Window != w {
+		return money.Amount{}, money.Amount{}, 0
+	}
+	return r.GrossDebits, r.GrossCredits, r.Events
+}
+
+// Posted is what the participant has with us: paid − receivable of a customer,
+// payable of a provider.
+func (r *Row) Posted(k Kind) money.Amount {
+	if k == Provider {
+		return r.Due.Credit()
+	}
+	return r.Paid.Credit().MustSub(r.Due.Debit())
+}
+
+// open makes the window's figures those of window w.
+func (r *Row) open(w uint64) {
+	if r.Window != w {
+		r.GrossDebits, r.GrossCredits, r.Events, r.Window = money.Amount{}, money.Amount{}, 0, w
+	}
+}
+
+// Totals is the books of one currency: per class, what all its accounts were
+// debited and credited, and the operator's figures of the open window.
+type Totals struct {
+	Class                     [NumClasses]Balance
+	GrossDebits, GrossCredits money.Amount // the operator's, of the open window
+	CarriedIn                 money.Amount // the operator's
+	Events                    uint64       // rated events of the open window
+	Moved                     money.Amount // sum of all movements: what debits and credits must both come to
+	Operator                  Ref          // the operator's participant of this currency
+	Used                      bool         // the currency has a participant
+}
+
+// Sum returns the debits and credits of all classes.
+func (t *Totals) Sum() (debits, credits money.Amount) {
+	for i := range t.Class {
+		debits = debits.MustAdd(t.Class[i].Debits)
+		credits = credits.MustAdd(t.Class[i].Credits)
+	}
+	return debits, credits
+}
+
+// OperatorPosted is what the operator's accounts come to: credits − debits of all
+// classes that are its own.
+func (t *Totals) OperatorPosted() money.Amount {
+	var sum money.Amount
+	for c := Revenue; c < NumClasses; c++ {
+		sum = sum.MustAdd(t.Class[c].Credit())
+	}
+	return sum
+}
+
+// Append appends the binary form of t.
+func (t *Totals) Append(dst []byte) []byte {
+	for i := range t.Class {
+		dst = appendWords(dst, t.Class[i].Debits)
+		dst = appendWords(dst, t.Class[i].Credits)
+	}
+	dst = appendWords(dst, t.GrossDebits)
+	dst = appendWords(dst, t.GrossCredits)
+	dst = appendWords(dst, t.CarriedIn)
+	dst = appendWords(dst, t.Moved)
+	dst = binary.LittleEndian.AppendUint64(dst, t.Events)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(t.Operator))
+	if t.Used {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+// totalsBytes is the size of an encoded Totals.
+const totalsBytes = int(NumClasses)*32 + 4*16 + 8 + 4 + 1
+
+// DecodeTotals reads what Append wrote and returns the bytes after it.
+func DecodeTotals(src []byte) (t Totals, rest []byte, err error) {
+	if len(src) < totalsBytes {
+		return t, src, ErrRow
+	}
+	for i := range t.Class {
+		t.Class[i].Debits, src = words(src)
+		t.Class[i].Credits, src = words(src)
+	}
+	t.GrossDebits, src = words(src)
+	t.GrossCredits, src = words(src)
+	t.CarriedIn, src = words(src)
+	t.Moved, src = words(src)
+	t.Events = binary.LittleEndian.Uint64(src)
+	t.Operator = Ref(binary.LittleEndian.Uint32(src[8:]))
+	t.Used = src[12] == 1
+	return t, src[13:], nil
+}
