@@ -1,0 +1,122 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"farthing/apikey"
+)
+
+func TestExitCodes(t *testing.T) {
+	list := writeFile(t, `{"m":{"input_cost_per_token":1e-6}}`)
+	f := func(want int, mention string, args ...string) {
+		t.Helper()
+		ctx, stdout, stderr := testContext()
+		if got := run(args, ctx); got != want {
+			t.Errorf("%q: exit code %d, want %d; %s", args, got, want, stderr)
+		}
+		if text := stdout.String() + stderr.String(); !strings.Contains(text, mention) {
+			t.Errorf("%q: no %q in:\n%s", args, mention, text)
+		}
+	}
+	f(0, "FARTHING_SETTLE_EVERY", "--help")
+	f(0, "prices import")
+	f(0, "curl -X PUT", "prices", "import", "--help")
+	f(0, ">> keys.yaml", "keys", "new", "--help")
+	f(0, "farthing "+version, "version")
+	f(0, `"input":"0.000001"`, "prices", "import", "--format=litellm", list)
+	f(1, "no such file", "prices", "import", "--format=litellm", list+".absent")
+	f(1, "not a LiteLLM price list", "prices", "import", "--format=litellm", writeFile(t, "[]"))
+	f(1, "nothing in it can be imported", "prices", "import", "--format=litellm", writeFile(t, "{}"))
+	f(2, "--help", "nonsense")
+	f(2, "unknown flag --nonsense", "version", "--nonsense")
+	f(2, "--format", "prices", "import", list)
+	f(2, "litellm", "prices", "import", "--format=csv", list)
+	f(2, "is no id", "prices", "import", "--format=litellm", "--price-version=a b", list)
+	f(2, "log-level", "version", "--log-level=loud")
+	f(2, "log-format", "version", "--log-format=xml")
+	f(2, `unknown scope "root"`, "keys", "new", "--id=a", "--scopes=root")
+	f(2, "invalid entry: id", "keys", "new", "--id=a b", "--scopes=read")
+}
+
+// TestHelpNamesEveryVariable: each flag of each command says which variable
+// sets it, and the variable's name follows from the flag's.
+func TestHelpNamesEveryVariable(t *testing.T) {
+	flagLine := regexp.MustCompile(`--([a-z-]+)`)
+	for _, args := range [][]string{{"prices", "import"}, {"keys", "new"}, {"version"}} {
+		ctx, stdout, _ := testContext()
+		if code := run(append(args, "--help"), ctx); code != exitOK {
+			t.Fatalf("%q: exit code %d", args, code)
+		}
+		_, flags, found := strings.Cut(stdout.String(), "\nFlags:\n")
+		if !found {
+			t.Fatalf("%q: no flags in the help", args)
+		}
+		for _, match := range flagLine.FindAllStringSubmatch(flags, -1) {
+			if name := match[1]; name != "help" && !strings.Contains(flags, "$FARTHING_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))) {
+				t.Errorf("%q: no variable for --%s in:\n%s", args, name, flags)
+			}
+		}
+	}
+}
+
+func TestKeysNewMakesAUsableEntry(t *testing.T) {
+	ctx, stdout, stderr := testContext()
+	for i := range 2 {
+		if code := run([]string{"keys", "new", fmt.Sprint("--id=gateway-", i), "--scopes=ingest,read"}, ctx); code != exitOK {
+			t.Fatalf("exit code %d: %s", code, stderr)
+		}
+	}
+	set, err := apikey.Load(writeFile(t, stdout.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := regexp.MustCompile(`farthing_[A-Za-z0-9_-]{43}`).FindAllString(stderr.String(), -1)
+	if len(secrets) != 2 || secrets[0] == secrets[1] {
+		t.Fatalf("secrets %q, want two different ones", secrets)
+	}
+	for i, secret := range secrets {
+		id, scopes, ok := set.Authenticate([]byte(secret))
+		if id != apikey.KeyID(fmt.Sprint("gateway-", i)) || scopes != apikey.Ingest|apikey.Read || !ok {
+			t.Errorf("key %d: %q, %v, %v", i, id, scopes, ok)
+		}
+		if strings.Contains(stdout.String(), secret) {
+			t.Error("the secret stands in the entry for the file")
+		}
+	}
+}
+
+func TestPricesImport(t *testing.T) {
+	text := `{"m":{"input_cost_per_token":1e-6,"litellm_provider":"p"},"free":{"input_cost_per_token":0}}`
+	out := filepath.Join(t.TempDir(), "book.json")
+	ctx, stdout, stderr := testContext()
+	ctx.Stdin = strings.NewReader(text)
+	code := run([]string{"prices", "import", "--format=litellm", "--effective-from=2026-11-01T00:00:00Z", "--payee-by-provider", "--version=v7", "-v", "-o", out, "-"}, ctx)
+	if code != exitOK || stdout.Len() != 0 {
+		t.Fatalf("exit code %d, standard output %q, standard error %s", code, stdout, stderr)
+	}
+	var book struct {
+		EffectiveFrom string `json:"effective_from"`
+		Prices        []struct{ Payee string }
+	}
+	body, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, &book); err != nil {
+		t.Fatal(err)
+	}
+	if book.EffectiveFrom != "2026-11-01T00:00:00Z" || len(book.Prices) != 1 || book.Prices[0].Payee != "p" {
+		t.Errorf("the book is %+v", book)
+	}
+	for _, want := range []string{"2 entries: 1 priced, 1 not", `not priced: "free"`, "/v1/prices/v7"} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("no %q in:\n%s", want, stderr)
+		}
+	}
+}
