@@ -79,7 +79,7 @@ func (c *Cut) check() error {
 
 // validID reports whether s is an id: 1 to 128 of A-Z a-z 0-9 . _ : - / @
 // None of these is escaped in JSON, so ids are written as they are.
-func validID(s string) bool {
+func validID[T string | []byte](s T) bool {
 	if len(s) == 0 || len(s) > idBytesMax {
 		return false
 	}

@@ -49,7 +49,7 @@ func (c *cursor) quoted(key string) []byte {
 
 func (c *cursor) id(key string) string {
 	text := c.quoted(key)
-	if len(text) > idBytesMax || !validID(string(text)) {
+	if !validID(text) {
 		c.ok = false
 		return ""
 	}

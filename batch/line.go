@@ -93,8 +93,9 @@ func (l *Line) AppendJSON(dst []byte, s *Scope) []byte {
 	return append(dst, '}')
 }
 
-// ParseLine reads a record that AppendJSON wrote. Anything else is ErrFormat:
-// re-encoding what it returns gives the same bytes. It keeps nothing of data.
+// ParseLine reads a record that AppendJSON wrote: re-encoding what it returns
+// gives the same bytes. Errors: ErrFormat for any other spelling, ErrEquation
+// or ErrOverflow when the line does not add up. It keeps nothing of data.
 func ParseLine(data []byte) (Scope, Line, error) {
 	var s Scope
 	var l Line
@@ -114,8 +115,11 @@ func ParseLine(data []byte) (Scope, Line, error) {
 	l.Returned = c.amount(`,"returned":`)
 	s.Window = c.uint(`,"window":`, numberMax)
 	c.end(`}`)
-	if !c.ok || l.check(s.Currency.Digits()) != nil {
+	if !c.ok {
 		return Scope{}, Line{}, fmt.Errorf("%w: line: at byte %d of %d", ErrFormat, len(data)-len(c.rest), len(data))
+	}
+	if err := l.check(s.Currency.Digits()); err != nil {
+		return Scope{}, Line{}, err
 	}
 	return s, l, nil
 }

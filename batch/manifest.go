@@ -24,11 +24,14 @@ func NewManifest(cut Cut, lines int, sums Sums, linesHash [32]byte) (Manifest, e
 	if err := cut.check(); err != nil {
 		return Manifest{}, err
 	}
-	if lines < 1 || uint64(lines) > lineMax {
+	if lines < 0 || uint64(lines) > lineMax {
 		return Manifest{}, fmt.Errorf("%w: %d lines", ErrRange, lines)
 	}
 	m := Manifest{Cut: cut, BatchID: cut.ID(), Lines: uint32(lines), Sums: sums, LinesHash: linesHash}
-	return m, m.check()
+	if err := m.check(); err != nil {
+		return Manifest{}, err
+	}
+	return m, nil
 }
 
 // check proves what must hold for a manifest alone.
@@ -38,6 +41,9 @@ func (m *Manifest) check() error {
 	}
 	if m.BatchID != m.ID() {
 		return fmt.Errorf("%w: batch id is not that of the cut", ErrMismatch)
+	}
+	if m.Lines < 2 {
+		return fmt.Errorf("%w: %d lines, less than a participant and the operator", ErrRange, m.Lines)
 	}
 	if m.Sums.Events != m.Events {
 		return fmt.Errorf("%w: %d events on the lines, %d in the window", ErrUnbalanced, m.Sums.Events, m.Events)
@@ -82,9 +88,10 @@ func (s *Sums) appendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// ParseManifest reads a record that AppendJSON wrote and checks its identity
-// and sums. Anything else is ErrFormat: re-encoding what it returns gives the
-// same bytes. It keeps nothing of data.
+// ParseManifest reads a record that AppendJSON wrote: re-encoding what it
+// returns gives the same bytes. Errors: ErrFormat for any other spelling,
+// ErrMismatch for a batch id that is not that of its fields, ErrRange or
+// ErrUnbalanced as for NewManifest. It keeps nothing of data.
 func ParseManifest(data []byte) (Manifest, error) {
 	var m Manifest
 	c := cursor{rest: data, ok: true}
@@ -109,7 +116,7 @@ func ParseManifest(data []byte) (Manifest, error) {
 	}
 	m.Sums.Events = m.Events
 	if err := m.check(); err != nil {
-		return Manifest{}, fmt.Errorf("%w: manifest: %w", ErrFormat, err)
+		return Manifest{}, fmt.Errorf("manifest: %w", err)
 	}
 	return m, nil
 }

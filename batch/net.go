@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 
 	"farthing/money"
 )
@@ -28,8 +27,8 @@ func Net(positions []Position, digits int) ([]Line, Sums, error) {
 		return nil, Sums{}, err
 	}
 	n := netting{digits: digits, lines: make([]Line, 0, len(order))}
-	for _, i := range order {
-		if err := n.position(&positions[i]); err != nil {
+	for _, key := range order {
+		if err := n.position(&positions[key.index]); err != nil {
 			return nil, Sums{}, err
 		}
 	}
@@ -41,15 +40,12 @@ type netting struct {
 	digits   int
 	lines    []Line
 	sums     Sums
-	operator int // operator positions seen; their line stands in lines
-	moved    bool
+	operator int  // operator positions seen, 0 or 1; its line stands in lines
+	moved    bool // the operator's position is not empty
 }
 
 // position adds the line of p, if it has one.
 func (n *netting) position(p *Position) error {
-	if err := p.check(); err != nil {
-		return err
-	}
 	net, ok := p.net()
 	if !ok {
 		return fmt.Errorf("%w: account %q", ErrOverflow, p.Account)
@@ -108,59 +104,56 @@ func (n *netting) finish() ([]Line, Sums, error) {
 // sortKey stands for a position while sorting: comparing strings far apart in
 // memory costs a cache miss each, comparing eight bytes of them here does not.
 type sortKey struct {
-	prefix uint64 // of the account, behind what all accounts share
-	index  uint32
+	chunk uint64 // eight bytes of the account, big-endian, padded with zeros
+	index uint32
 }
 
-// sorted returns the order of the positions by account. Two positions with one
-// account are ErrPosition.
-func sorted(positions []Position) ([]uint32, error) {
+// sorted checks the positions' form and returns them in the order of their
+// accounts. Two positions with one account are ErrPosition.
+func sorted(positions []Position) ([]sortKey, error) {
 	if uint64(len(positions)) > lineMax {
 		return nil, fmt.Errorf("%w: more than %d positions", ErrRange, lineMax)
 	}
-	shared := sharedPrefix(positions)
 	keys := make([]sortKey, len(positions))
 	for i := range positions {
-		keys[i] = sortKey{prefixOf(positions[i].Account[shared:]), uint32(i)}
-	}
-	slices.SortFunc(keys, func(a, b sortKey) int {
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
+		if err := positions[i].check(); err != nil {
+			return nil, err
 		}
-		return strings.Compare(positions[a.index].Account, positions[b.index].Account)
-	})
-	order := make([]uint32, len(keys))
-	for i, k := range keys {
-		order[i] = k.index
-		if i > 0 && positions[k.index].Account == positions[keys[i-1].index].Account {
-			return nil, fmt.Errorf("%w: account %q twice", ErrPosition, positions[k.index].Account)
+		keys[i].index = uint32(i)
+	}
+	sortKeys(positions, keys, 0)
+	for i := 1; i < len(keys); i++ {
+		if a := positions[keys[i].index].Account; a == positions[keys[i-1].index].Account {
+			return nil, fmt.Errorf("%w: account %q twice", ErrPosition, a)
 		}
 	}
-	return order, nil
+	return keys, nil
 }
 
-// sharedPrefix returns how many bytes all accounts but the operator's have in
-// common at their start. The operator is left out because its id is fixed; it
-// is never longer than what it shares, see prefixOf.
-func sharedPrefix(positions []Position) int {
-	if len(positions) == 0 {
-		return 0
+// sortKeys sorts accounts that agree in their first from bytes: by the next
+// eight bytes, then each run that agrees in these too by what follows. Accounts
+// usually share long prefixes ("customer-000…"), so a fixed prefix would not
+// tell them apart. Ids are at most 128 bytes without zeros: the recursion is
+// 16 deep at most, and a padded chunk ends only where its account does.
+func sortKeys(positions []Position, keys []sortKey, from int) {
+	for i := range keys {
+		keys[i].chunk = chunkAt(positions[keys[i].index].Account, from)
 	}
-	first, shared := positions[0].Account, len(positions[0].Account)
-	for i := range positions {
-		a := positions[i].Account
-		shared = min(shared, len(a))
-		for a[:shared] != first[:shared] {
-			shared--
+	slices.SortFunc(keys, func(a, b sortKey) int { return cmp.Compare(a.chunk, b.chunk) })
+	for start := 0; start < len(keys); {
+		end := start + 1
+		for end < len(keys) && keys[end].chunk == keys[start].chunk {
+			end++
 		}
+		if end-start > 1 && byte(keys[start].chunk) != 0 { // 0: the accounts end here
+			sortKeys(positions, keys[start:end], from+8)
+		}
+		start = end
 	}
-	return shared
 }
 
-// prefixOf returns the first eight bytes of s, padded with zeros, as a number
-// that orders like them. Padding is safe: equal numbers are compared in full.
-func prefixOf(s string) uint64 {
+func chunkAt(account string, from int) uint64 {
 	var b [8]byte
-	copy(b[:], s)
+	copy(b[:], account[min(from, len(account)):])
 	return binary.BigEndian.Uint64(b[:])
 }
