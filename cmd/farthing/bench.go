@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"farthing/bench"
+	"farthing/bench/child"
+)
+
+// fsyncProbes is enough for a stable median and costs well under a second on
+// any disk that one would run a ledger on.
+const fsyncProbes = 200
+
+// benchCmd is `farthing bench`.
+type benchCmd struct {
+	Workload    string        `help:"What to send: single (one event a request), batch-1000 or all." enum:"single,batch-1000,all" default:"all" placeholder:"NAME"`
+	Duration    time.Duration `help:"Time measured per workload." default:"10s"`
+	WarmUp      time.Duration `help:"Time driven before measuring." default:"2s"`
+	Connections int           `help:"Connections; 0 takes the workload's (8 for batches, 256 one by one)." default:"0"`
+	Accounts    int           `help:"Payers the events are spread over." default:"1000"`
+	Models      int           `help:"Priced models the events are spread over, up to 12." default:"8"`
+	Seed        uint64        `help:"Seed of payers, models and quantities." default:"1"`
+	URL         string        `name:"url" help:"Measure this server instead of starting one. Its price book is replaced: never a ledger in use." placeholder:"URL"`
+	Key         string        `help:"API key for --url." placeholder:"KEY"`
+	// Data is not read from FARTHING_DATA, which names a real ledger.
+	Data      string   `help:"Directory in which the fresh data directory is made and removed: the disk to measure." type:"existingdir" env:"FARTHING_BENCH_DATA" placeholder:"DIR"`
+	ServeFlag []string `help:"Further flag for the server that is started, as --serve-flag=--settle-every=1h." sep:"none" placeholder:"FLAG"`
+	JSON      string   `name:"json" help:"Also write the report to this file as JSON." placeholder:"FILE"`
+}
+
+// Run measures and prints the report. Balances that do not add up, and a
+// verify that finds a difference, are errors.
+func (c *benchCmd) Run(ctx *Context) error {
+	workloads, err := bench.WorkloadsNamed(c.Workload)
+	if err != nil {
+		return usageError{err}
+	}
+	report := bench.Report{Time: time.Now().UTC(), Machine: bench.ThisMachine()}
+	if c.URL != "" {
+		err = c.measure(ctx, c.URL, workloads, &report)
+	} else {
+		err = c.measureChild(ctx, workloads, &report)
+	}
+	if errors.Is(err, bench.ErrOptions) {
+		return usageError{err}
+	}
+	if err != nil {
+		return err
+	}
+	report.WriteTable(ctx.Stdout)
+	return c.writeJSON(report)
+}
+
+// measureChild runs the workloads on a server of our own and verifies what it
+// leaves.
+func (c *benchCmd) measureChild(ctx *Context, workloads []bench.Workload, report *bench.Report) (err error) {
+	dir, err := os.MkdirTemp(c.Data, "farthing-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	fsync, err := bench.FsyncProbe(dir, fsyncProbes)
+	if err != nil {
+		return err
+	}
+	report.Fsync = &fsync
+	server, err := newChild(dir, c.ServeFlag, nil)
+	if err != nil {
+		return err
+	}
+	if err := server.Start(ctx.Ctx); err != nil {
+		return err
+	}
+	if err := c.measure(ctx, server.URL(), workloads, report); err != nil {
+		return errors.Join(err, server.Terminate())
+	}
+	if err := server.Terminate(); err != nil {
+		return err
+	}
+	report.ServerCPU = server.CPU()
+	report.Verify, err = verifyChild(ctx.Ctx, dir)
+	return err
+}
+
+func (c *benchCmd) measure(ctx *Context, url string, workloads []bench.Workload, report *bench.Report) error {
+	for _, w := range workloads {
+		result, err := bench.Run(ctx.Ctx, bench.Options{
+			URL: url, Key: c.Key, Workload: w, Connections: c.Connections, Warmup: c.WarmUp, Duration: c.Duration,
+			Accounts: c.Accounts, Models: c.Models, Seed: c.Seed, Progress: progressLine(ctx.Stderr),
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.Name, err)
+		}
+		report.Runs = append(report.Runs, result)
+	}
+	return nil
+}
+
+// progressLine prints a line a second.
+func progressLine(w io.Writer) func(bench.Progress) {
+	return func(p bench.Progress) {
+		phase := "warm-up"
+		if p.Measuring {
+			phase = "measure"
+		}
+		fmt.Fprintf(w, "%-10s  %s  %5.1fs  %12s events/s  %14s events", p.Workload, phase, p.Elapsed.Seconds(),
+			bench.Thousands(p.EventsPerSecond), bench.Thousands(int64(p.Events)))
+		if p.Retries > 0 {
+			fmt.Fprintf(w, "  %d retries", p.Retries)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func (c *benchCmd) writeJSON(report bench.Report) error {
+	if c.JSON == "" {
+		return nil
+	}
+	f, err := os.Create(c.JSON)
+	if err != nil {
+		return err
+	}
+	return errors.Join(report.WriteJSON(f), f.Close())
+}
+
+// newChild is a server of this very binary with its data under dir.
+func newChild(dir string, args []string, log io.Writer) (*child.Server, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return child.New(child.Options{Binary: binary, Data: dataOf(dir), Scratch: dir, Args: args, Log: log}), nil
+}
+
+func verifyChild(ctx context.Context, dir string) (string, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	return child.Verify(ctx, binary, dataOf(dir))
+}
+
+func dataOf(dir string) string { return filepath.Join(dir, "data") }
