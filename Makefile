@@ -1,0 +1,102 @@
+# Needs Go (see go.mod), a C compiler for the race detector, bash and GNU make.
+# The tests against a real Kafka broker also need Java 17 and Maven. Everything
+# else is fetched into .cache, which git ignores.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
+GO ?= go
+# The binary is static, so that it runs wherever the kernel does.
+export CGO_ENABLED ?= 0
+
+LINT_VERSION := v2.15.0
+LINT := .cache/bin/golangci-lint-$(LINT_VERSION)/golangci-lint
+SCRIPTS := .ci/run $(wildcard kafka/*.sh)
+
+# What `make bench` hands to `farthing bench`, what `make run` hands to `farthing demo`.
+BENCH_ARGS ?=
+DEMO_ARGS ?=
+# How long `make fuzz` spends on each fuzz target.
+FUZZ_TIME ?= 10s
+# The bound of one package's tests.
+TEST_TIMEOUT ?= 10m
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+.PHONY: build
+build: ## build bin/farthing
+	@$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/farthing ./cmd/farthing
+
+.PHONY: run
+run: build ## build, then run the demo: generated traffic, no other service needed
+	@exec bin/farthing demo $(DEMO_ARGS)
+
+.PHONY: bench
+bench: build ## build, then measure (BENCH_ARGS="--workload single --duration 5s")
+	@exec bin/farthing bench $(BENCH_ARGS)
+
+# One broker serves the tests of all packages. It has a state directory of its
+# own, so that one from `make kafka-up` is left alone.
+.PHONY: test
+test: ## vet, then all tests with the race detector, with a real Kafka broker if Java and Maven are there
+	@export CGO_ENABLED=1 KAFKA_STATE_DIR=$(CURDIR)/.cache/kafka/test-state
+	$(GO) vet ./...
+	$(GO) test -count=1 ./internal/archtest
+	[[ -d ../shared/data ]] || echo "make test: the tests on real input are not run: ../shared/data is absent"
+	if [[ -z $${FARTHING_TEST_KAFKA:-} ]]; then
+		code=0
+		FARTHING_TEST_KAFKA=$$(kafka/kafka.sh up) || code=$$?
+		if [[ $$code == 0 ]]; then
+			trap 'kafka/kafka.sh down' EXIT
+			export FARTHING_TEST_KAFKA
+		elif [[ $$code == 69 && $${CI:-} != true ]]; then
+			unset FARTHING_TEST_KAFKA
+			echo "make test: the tests on a real Kafka broker are not run: they need Java 17 and Maven"
+		else
+			echo "make test: no Kafka broker for the tests" >&2
+			exit 1
+		fi
+	fi
+	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+	$(MAKE) --no-print-directory test-alloc
+
+# The race detector allocates, so tests that count allocations run without it.
+.PHONY: test-alloc
+test-alloc: ## the tests that count allocations, without the race detector
+	@$(GO) test -run Alloc $$(grep -rlE '^func Test[A-Za-z0-9]*Alloc' --include='*_test.go' . | xargs dirname | sort -u)
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint, go.mod, shell syntax
+	@for script in $(SCRIPTS); do bash -n "$$script"; done
+	$(GO) mod tidy -diff
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(LINT) run ./...
+
+$(LINT):
+	@echo "installing golangci-lint $(LINT_VERSION) (two minutes, once)"
+	GOBIN=$(CURDIR)/$(@D) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZ_TIME
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do
+		sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file" | while read -r target; do
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) "$$(dirname "$$file")" </dev/null
+		done
+	done
+
+.PHONY: kafka-up
+kafka-up: ## start a real Kafka broker on loopback; prints its address
+	@exec kafka/kafka.sh up
+
+.PHONY: kafka-down
+kafka-down: ## stop the broker of kafka-up
+	@exec kafka/kafka.sh down
+
+.PHONY: clean
+clean: ## remove what was built; caches and broker data stay
+	@rm -rf bin
+	$(GO) clean -testcache

@@ -1,0 +1,69 @@
+package archtest
+
+import "regexp"
+
+const (
+	functionLinesMax = 70
+	fileLinesMax     = 500
+	longComment      = "//farthing:long "
+)
+
+// imports says which packages of this module a package may import, outside its
+// tests. A row holds for the packages below it too; the longest row counts.
+// Packages of one row may import each other.
+var imports = map[string][]string{
+	"cmd/farthing":      {"httpapi", "engine", "publish", "bench", "journal", "prices", "apikey", "batch", "ledger", "meter", "money", "refusal"},
+	"httpapi":           {"engine", "apikey", "meter", "ledger", "money", "refusal"},
+	"engine":            {"meter", "ledger", "batch", "journal", "money", "refusal"},
+	"publish":           {"batch"},
+	"batch":             {"ledger", "money", "refusal"},
+	"journal":           {},
+	"meter":             {"money", "refusal"},
+	"ledger":            {"cow", "money", "refusal"},
+	"cow":               {},
+	"prices":            {"meter", "money"},
+	"apikey":            {},
+	"money":             {},
+	"refusal":           {},
+	"bench":             {"money"},
+	"e2e":               {},
+	"internal/archtest": {},
+}
+
+// onlyIn says which packages may import a library, by the start of its import
+// path. Test files may import what they like: an independent client or a fake
+// broker is what makes a test worth something.
+var onlyIn = map[string][]string{
+	"github.com/cockroachdb/pebble":       {"journal"},
+	"github.com/valyala/fasthttp":         {"httpapi"},
+	"github.com/segmentio/kafka-go":       {"publish"},
+	"github.com/twmb/franz-go":            {},
+	"github.com/alecthomas/kong":          {"cmd/farthing"},
+	"github.com/prometheus/client_golang": {"httpapi", "cmd/farthing"},
+}
+
+// pure packages decide and compute. Time, ids and randomness reach them as
+// arguments, so that a replay of the journal gives the same bytes anywhere.
+var pure = []string{"money", "meter", "ledger", "cow", "batch", "refusal"}
+
+// impureImports are refused in pure packages, with everything below them.
+var impureImports = []string{
+	"os", "io/ioutil", "net", "syscall", "math/rand", "crypto/rand", "sync", "log", "runtime", "context", "testing", "unsafe",
+}
+
+// impureCalls are the functions of package time that read or await the clock.
+var impureCalls = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
+
+// floats are refused in pure packages: no amount can be held exactly in one.
+var floats = []string{"float32", "float64", "complex64", "complex128"}
+
+// forbiddenText must stand nowhere in the tree. The patterns are put together
+// from pieces so that this file does not contain them itself.
+var forbiddenText = []struct {
+	pattern *regexp.Regexp
+	why     string
+}{
+	{regexp.MustCompile(`\b(TO` + `DO\b|FIX` + `ME\b|XX` + `X[:(])`), "finish it, or file an issue; the tree has no notes to self"},
+	{regexp.MustCompile(`(^|[\s"'=(` + "`" + `])/(ho` + `me|Us` + `ers|ro` + `ot|wo` + `rk|works` + `pace|bui` + `lds)/\w`), "a path of one machine; nobody else has it"},
+	{regexp.MustCompile(`^(<<<<<<<|>>>>>>>)( |$)`), "an unresolved merge"},
+}
