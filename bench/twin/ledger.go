@@ -26,6 +26,7 @@ type Ledger struct {
 	topups   map[string]string // id → content
 	closes   map[string]client.Closed
 	window   uint64
+	cut      uint64 // the sequence at which the window before closed
 	batches  []batch
 	requests int
 	debits   map[string]decimal.Decimal // by currency
@@ -137,6 +138,7 @@ func (l *Ledger) closeLocked() client.Closed {
 		}
 	}
 	l.window++
+	l.cut = l.sequence
 	return closed
 }
 

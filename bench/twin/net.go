@@ -30,7 +30,7 @@ func (l *Ledger) netLocked(currency string) (batch, bool) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", currency, l.window))
 	b := batch{manifest: client.Manifest{
 		BatchID: hex.EncodeToString(sum[:]), Window: l.window, Currency: currency,
-		LastSequence: l.sequence, Previous: json.RawMessage("null"),
+		FirstSequence: l.cut + 1, LastSequence: l.sequence, Previous: json.RawMessage("null"),
 	}}
 	for i, a := range parties {
 		line := cut(a)
@@ -43,7 +43,7 @@ func (l *Ledger) netLocked(currency string) (batch, bool) {
 
 // settle is the signed amount that a cut now moves: pay positive.
 func settle(a *account) decimal.Decimal {
-	amount := a.posted.Truncate(2)
+	amount := a.posted.Truncate(minorUnits(a.spec.Currency))
 	if a.spec.Kind == operator || a.spec.Kind == "customer" && amount.IsPositive() || a.spec.Kind == "provider" && amount.IsNegative() {
 		return decimal.Zero
 	}
@@ -71,4 +71,12 @@ func cut(a *account) client.Line {
 	a.posted, a.carried, a.events, a.touched = a.posted.Sub(amount), out, 0, false
 	a.gross.debits, a.gross.credits = decimal.Zero, decimal.Zero
 	return line
+}
+
+// minorUnits of the currencies that are used against the twin.
+func minorUnits(currency string) int32 {
+	if currency == "JPY" {
+		return 0
+	}
+	return 2
 }

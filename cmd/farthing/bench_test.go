@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"farthing/bench"
+	"farthing/bench/client"
+	"farthing/bench/twin"
+)
+
+func clientAt(url string) *client.Client { return client.New(client.At(url), client.Options{}) }
+
+// runBench parses and runs `bench` with args.
+func runBench(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var tree struct {
+		Bench benchCmd `cmd:""`
+	}
+	var out, errs bytes.Buffer
+	ctx := &Context{Ctx: context.Background(), Stdout: &out, Stderr: &errs, Log: slog.New(slog.DiscardHandler)}
+	call, _ := parse(&tree, append([]string{"bench"}, args...), ctx)
+	if call == nil {
+		t.Fatalf("not parsed: %s", errs.String())
+	}
+	err = call.Run(ctx)
+	return out.String(), errs.String(), err
+}
+
+func TestBenchAgainstURL(t *testing.T) {
+	server := httptest.NewServer(twin.New())
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "report.json")
+	out, progress, err := runBench(t, "--url", server.URL, "--workload=single", "--connections=2", "--accounts=10", "--models=3",
+		"--duration=1100ms", "--warm-up=10ms", "--json", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out, "single") || !strings.Contains(progress, "events/s") {
+		t.Errorf("stdout %s\nstderr %s", out, progress)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report bench.Report
+	if err := json.Unmarshal(raw, &report); err != nil || len(report.Runs) != 1 || report.Runs[0].Events == 0 {
+		t.Errorf("%v: %s", err, raw)
+	}
+}
+
+func TestBenchRefusesBadOptions(t *testing.T) {
+	_, _, err := runBench(t, "--url", "ftp://x", "--connections=-3")
+	if usage := (usageError{}); !errors.As(err, &usage) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"farthing/bench/client"
+)
+
+const (
+	// demoLimit ends a demo that hangs: it promises to end by itself.
+	demoLimit = 30 * time.Second
+	// demoSenders post concurrently, as several gateways would.
+	demoSenders = 4
+	// demoWindows are closed while traffic flows; one more at the end.
+	demoWindows = 3
+)
+
+// demoCmd is `farthing demo`.
+type demoCmd struct {
+	Duration time.Duration `help:"How long traffic flows, at most 20s." default:"8s"`
+	Seed     uint64        `help:"Seed of the traffic." default:"1"`
+	Log      bool          `help:"Show the server's log on standard error."`
+}
+
+// Help is the long help of the command.
+func (demoCmd) Help() string {
+	return `Starts a server on a fresh temporary directory and posts LLM and API usage of
+twenty customers over HTTP, duplicates and bad events among it. In the middle
+the server is killed and started again while the senders keep retrying. Windows
+are closed on the way. At the end every balance and batch line is compared with
+what was sent, and the journal is verified. Exit 0 only if all of it agrees.`
+}
+
+// demoTarget is the server as the demo drives it; a child process, or in tests
+// something simpler.
+type demoTarget interface {
+	URL() string
+	// Restart kills the server and starts it again.
+	Restart(ctx context.Context) error
+	// Finish ends the server and returns what verify says.
+	Finish(ctx context.Context) (string, error)
+}
+
+// Run runs the demo.
+func (c *demoCmd) Run(ctx *Context) (err error) {
+	if c.Duration <= 0 || c.Duration > 20*time.Second {
+		return usageError{fmt.Errorf("--duration %v is not within 0 and 20s", c.Duration)}
+	}
+	dir, err := os.MkdirTemp("", "farthing-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	target, err := startDemoChild(ctx, dir, c.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.server.Kill()) }() // does nothing after Finish
+	limited, cancel := context.WithTimeout(ctx.Ctx, demoLimit)
+	defer cancel()
+	return (&demo{cmd: c, out: newDemoPrinter(ctx), target: target, world: newDemoWorld()}).run(limited)
+}
+
+// demo is one demo under way; its own goroutine owns it.
+type demo struct {
+	cmd     *demoCmd
+	out     *demoPrinter
+	target  demoTarget
+	world   *demoWorld
+	client  *client.Client
+	sent    atomic.Int64 // by the senders
+	senders []*demoSender
+	closed  int
+	outage  time.Duration
+}
+
+func (d *demo) run(ctx context.Context) error {
+	d.client = client.New(d.target.URL, client.Options{})
+	defer d.client.Close()
+	d.out.title(d.target.URL(), d.world)
+	if err := d.world.create(ctx, d.client); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := d.traffic(ctx); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if err := d.closeWindow(ctx); err != nil {
+		return err
+	}
+	want := expectedOf(d.senders)
+	settled, err := readSettled(ctx, d.client, d.world)
+	if err != nil {
+		return err
+	}
+	verify, verifyErr := d.target.Finish(ctx)
+	d.out.traffic(want, took, d.outage)
+	d.out.batches(settled.batches)
+	d.out.trial(settled.trial)
+	checks := append(settled.checks(d.world, want), demoCheck{"farthing verify: " + verify, verifyErr})
+	d.out.checks(checks)
+	var faults []error
+	for _, check := range checks {
+		faults = append(faults, check.fault)
+	}
+	return errors.Join(faults...)
+}
+
+// traffic runs the senders for the demo's duration, with windows closed and
+// one crash meanwhile, and waits for them.
+func (d *demo) traffic(ctx context.Context) error {
+	stop := make(chan struct{})
+	ended := make(chan error, demoSenders)
+	for n := range demoSenders {
+		s := newDemoSender(d.world, d.client, d.cmd.Seed, n, &d.sent)
+		d.senders = append(d.senders, s)
+		go func() { ended <- s.run(ctx, stop) }()
+	}
+	err := d.conduct(ctx, ended)
+	close(stop)
+	for range demoSenders {
+		err = errors.Join(err, <-ended)
+	}
+	d.out.endProgress()
+	return err
+}
+
+// conduct closes windows and restarts the server while the senders work. A
+// sender that ends early has failed; its error is put back for traffic.
+func (d *demo) conduct(ctx context.Context, ended chan error) error {
+	end := time.NewTimer(d.cmd.Duration)
+	defer end.Stop()
+	crash := time.NewTimer(d.cmd.Duration / 2)
+	defer crash.Stop()
+	window := time.NewTicker(d.cmd.Duration / (demoWindows + 1))
+	defer window.Stop()
+	second := time.NewTicker(250 * time.Millisecond)
+	defer second.Stop()
+	began := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-ended:
+			ended <- err
+			return nil
+		case <-end.C:
+			return nil
+		case <-crash.C:
+			if err := d.crash(ctx); err != nil {
+				return err
+			}
+		case <-window.C:
+			if err := d.closeWindow(ctx); err != nil {
+				return err
+			}
+		case <-second.C:
+			d.out.progress(time.Since(began), d.cmd.Duration, d.sent.Load(), d.closed)
+		}
+	}
+}
+
+func (d *demo) crash(ctx context.Context) error {
+	began := time.Now()
+	d.out.note("kill -9 in the middle of the traffic; the senders keep retrying")
+	if err := d.target.Restart(ctx); err != nil {
+		return err
+	}
+	d.outage += time.Since(began)
+	d.out.note(fmt.Sprintf("back after %v, nothing lost so far as anyone was told", d.outage.Round(time.Millisecond)))
+	return nil
+}
+
+func (d *demo) closeWindow(ctx context.Context) error {
+	id := fmt.Sprintf("demo-window-%d", d.closed+1)
+	err := client.Retry(ctx, 20*time.Millisecond, func(ctx context.Context) error {
+		_, err := d.client.CloseWindow(ctx, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	d.closed++
+	return nil
+}
