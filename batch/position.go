@@ -26,7 +26,7 @@ type Position struct {
 	Kind    Kind
 
 	CarriedIn    money.Amount // carried_out of the account's previous line, else 0
-	Returned     money.Amount // what failed or returned results gave back since then; negative for the operator
+	Returned     money.Amount // signed: failed and returned results since then; the operator's is the other side of all others'
 	GrossDebits  money.Amount // >= 0
 	GrossCredits money.Amount // >= 0
 	Events       uint64       // usage events the account paid for
