@@ -49,9 +49,8 @@ const (
 
 // triple identifies a batch to the broker, which recognises it when it is sent again.
 type triple struct {
-	producerID int64
-	epoch      int16
-	sequence   int32
+	producer
+	sequence int32
 }
 
 // encodedBytesMax bounds the bytes that r takes in a batch.
@@ -87,8 +86,8 @@ func encodeRecords(records []Record, source string, at time.Time, t triple) ([]b
 
 // encodeFence returns the record set of the batch that opens the epoch of t: one record without stream_seq.
 func encodeFence(transactionalID, source string, at time.Time, t triple) ([]byte, error) {
-	id := fmt.Sprintf("fence/%d/%d", t.producerID, t.epoch)
-	value := fmt.Sprintf(`{"epoch":%d,"producer_id":%d}`, t.epoch, t.producerID)
+	id := fmt.Sprintf("fence/%d/%d", t.id, t.epoch)
+	value := fmt.Sprintf(`{"epoch":%d,"producer_id":%d}`, t.epoch, t.id)
 	return encodeBatch([]protocol.Record{{
 		Time: at, Key: protocol.NewBytes([]byte(transactionalID)), Value: protocol.NewBytes([]byte(value)),
 		Headers: ceHeaders(id, source, TypeFence),
@@ -108,7 +107,7 @@ func ceHeaders(id, source, ceType string) []protocol.Header {
 // encodeBatch lets kafka-go encode the batch and then writes what it hard-codes to -1: producer id, epoch, sequence. A
 // zero time would be replaced by the clock and make two encodings differ, so it is a bug.
 func encodeBatch(records []protocol.Record, t triple) ([]byte, error) {
-	if records[0].Time.IsZero() || t.producerID < 0 || t.epoch < 0 || t.sequence < 0 {
+	if records[0].Time.IsZero() || t.id < 0 || t.epoch < 0 || t.sequence < 0 {
 		panic(fmt.Sprintf("BUG: batch without time or triple: %+v", t))
 	}
 	var buf bytes.Buffer
@@ -117,10 +116,10 @@ func encodeBatch(records []protocol.Record, t triple) ([]byte, error) {
 		return nil, fmt.Errorf("encode record batch: %w", err)
 	}
 	b := buf.Bytes()[setLengthBytes:]
-	if id := int64(binary.BigEndian.Uint64(b[atProducerID:])); id != -1 {
+	if id := int64(binary.BigEndian.Uint64(b[atProducerID:])); id != noProducer.id {
 		panic(fmt.Sprintf("BUG: the encoder wrote producer id %d at the place to patch", id))
 	}
-	binary.BigEndian.PutUint64(b[atProducerID:], uint64(t.producerID))
+	binary.BigEndian.PutUint64(b[atProducerID:], uint64(t.id))
 	binary.BigEndian.PutUint16(b[atEpoch:], uint16(t.epoch))
 	binary.BigEndian.PutUint32(b[atSequence:], uint32(t.sequence))
 	binary.BigEndian.PutUint32(b[atCRC:], crc32.Checksum(b[atAttributes:], crc32.MakeTable(crc32.Castagnoli)))

@@ -55,20 +55,28 @@ func (b *broker) close() {
 	}
 }
 
-// initProducer asks for the next epoch of the transactional id. Producer id and epoch -1 say that we expect none; zero
-// would mean that we claim id 0.
-func (b *broker) initProducer(ctx context.Context) (producerID int64, epoch int16, err error) {
+// producer is a producer id and one of its epochs. Both are -1 for none; zero would claim id 0.
+type producer struct {
+	id    int64
+	epoch int16
+}
+
+var noProducer = producer{-1, -1}
+
+// initProducer asks for the next epoch of the transactional id. held is what this run was given before, or noProducer: the
+// coordinator refuses it if somebody else has asked since.
+func (b *broker) initProducer(ctx context.Context, held producer) (producer, error) {
 	res, err := b.client.InitProducerID(ctx, &kafka.InitProducerIDRequest{
-		TransactionalID: b.o.transactionalID(), ProducerID: -1, ProducerEpoch: -1,
+		TransactionalID: b.o.transactionalID(), ProducerID: int(held.id), ProducerEpoch: int(held.epoch),
 		TransactionTimeoutMs: int(transactionTimeout.Milliseconds()),
 	})
 	if err == nil {
 		err = res.Error // the broker's answer, which err does not have
 	}
 	if err != nil {
-		return -1, -1, fmt.Errorf("ask for a producer epoch: %w", err)
+		return noProducer, fmt.Errorf("ask for a producer epoch: %w", err)
 	}
-	return int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch), nil
+	return producer{int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch)}, nil
 }
 
 // produce sends one encoded batch and returns the offset of its first record.
@@ -117,6 +125,7 @@ type topicRecord struct {
 	id, ceType string
 	hasSeq     bool // has a stream_seq header; without one it is a control record
 	streamSeq  uint64
+	producer   producer // who appended it; noProducer for plain producers
 }
 
 // read calls visit with every record of the partition at an offset in [from, end), in order, and returns only when it has seen
@@ -149,7 +158,7 @@ func (b *broker) fetch(ctx context.Context, from, end int64, visit func(*topicRe
 		return from, fmt.Errorf("read %s/%d at %d: %w", b.o.Topic, b.o.Partition, from, err)
 	}
 	for _, batch := range batchesOf(res.Records) {
-		_, isControl := batch.(*protocol.ControlBatch)
+		by, isControl := producerOf(batch)
 		for from < end {
 			record, err := batch.ReadRecord()
 			if errors.Is(err, io.EOF) {
@@ -161,7 +170,15 @@ func (b *broker) fetch(ctx context.Context, from, end int64, visit func(*topicRe
 			if record.Offset < from {
 				continue // the batch begins before the offset we asked for
 			}
-			if from, err = b.visit(record, isControl, visit); err != nil {
+			from = record.Offset + 1
+			if isControl {
+				continue
+			}
+			t, err := decodeRecord(record, by)
+			if err != nil {
+				return from, fmt.Errorf("%s/%d at offset %d: %w", b.o.Topic, b.o.Partition, record.Offset, err)
+			}
+			if err := visit(t); err != nil {
 				return from, err
 			}
 		}
@@ -177,21 +194,19 @@ func batchesOf(r kafka.RecordReader) []kafka.RecordReader {
 	return []kafka.RecordReader{r}
 }
 
-// visit hands one record on and returns the offset after it.
-func (b *broker) visit(record *protocol.Record, isControl bool, visit func(*topicRecord) error) (int64, error) {
-	next := record.Offset + 1
-	if isControl {
-		return next, nil
+// producerOf returns who appended the batch, and whether it holds the broker's own transaction markers.
+func producerOf(batch kafka.RecordReader) (by producer, isControl bool) {
+	switch b := batch.(type) {
+	case *protocol.RecordBatch:
+		return producer{b.ProducerID, b.ProducerEpoch}, false
+	case *protocol.ControlBatch:
+		return noProducer, true
 	}
-	t, err := decodeRecord(record)
-	if err != nil {
-		return record.Offset, fmt.Errorf("%s/%d at offset %d: %w", b.o.Topic, b.o.Partition, record.Offset, err)
-	}
-	return next, visit(t)
+	return noProducer, false
 }
 
-func decodeRecord(r *protocol.Record) (*topicRecord, error) {
-	t := &topicRecord{offset: r.Offset}
+func decodeRecord(r *protocol.Record, by producer) (*topicRecord, error) {
+	t := &topicRecord{offset: r.Offset, producer: by}
 	var err error
 	if t.key, err = protocol.ReadAll(r.Key); err != nil {
 		return nil, err

@@ -16,7 +16,8 @@ const (
 	resend verdict = iota
 	// located: the broker says the batch is there and does not say where.
 	located
-	// restart: the broker has lost the producer's state; only a new epoch can tell.
+	// restart: the broker has lost the producer's state, or refuses the batch for its time stamp, which a corrected
+	// clock would change; only a new epoch can go on.
 	restart
 	// fenced: there is a newer epoch.
 	fenced
@@ -30,7 +31,8 @@ func classify(err error) verdict {
 	switch code {
 	case kafka.DuplicateSequenceNumber:
 		return located
-	case kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId, kafka.InvalidProducerIDMapping:
+	case kafka.OutOfOrderSequenceNumber, kafka.UnknownProducerId, kafka.InvalidProducerIDMapping,
+		kafka.InvalidTimestamp:
 		return restart
 	case kafka.InvalidProducerEpoch, kafka.ProducerFenced:
 		return fenced

@@ -14,6 +14,7 @@
 //
 //  1. InitProducerID for the transactional id farthing/<ledger>/<partition>. It gives a new epoch. No transaction is ever begun.
 //  2. Append a fence: one record without stream_seq. From its offset on the broker refuses every batch of an older epoch.
+//     Earlier relays that the partition shows under other producer ids are fenced under those ids (fence.go says why).
 //  3. Read the partition from the last confirmed offset to the fence. What stands there is what there is: nothing of an
 //     older session can appear behind the fence any more. Records that are ours and equal are confirmed; other content
 //     under our stream_seq is a forked ledger and ends the relay (ErrForked).

@@ -33,7 +33,7 @@ var (
 	// errLocated: the broker has the batch already and does not say where.
 	errLocated = errors.New("publish: the broker has this batch already")
 
-	// errForgotten: the broker does not know our producer id or expects another sequence; only a new epoch and a
-	// read-back can tell what stands in the topic.
-	errForgotten = errors.New("publish: the broker lost the producer's state")
+	// errReopen: this epoch cannot go on: the broker does not know our producer id or expects another sequence, or it
+	// has refused bytes that must not be changed under their triple. Only a new epoch and a read-back can.
+	errReopen = errors.New("publish: the epoch cannot go on")
 )

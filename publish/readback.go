@@ -10,19 +10,25 @@ import (
 type readback struct {
 	box      Outbox
 	maxBytes int
-	logf     func(text string, args ...any)
-	expect   uint64         // the next unconfirmed StreamSeq
-	runs     []Confirmation // First, Last and BaseOffset of what was found, in order
-	page     []Record       // the outbox around the last record looked up
+	key      string // of our fences
+	warn     func(text string, args ...any)
+	begin    int64              // what stands before this offset was confirmed
+	expect   uint64             // the next unconfirmed StreamSeq
+	runs     []Confirmation     // First, Last and BaseOffset of what was found, in order
+	relays   map[int64]producer // who appended fences and records of ours, each with its newest epoch, by producer id
+	page     []Record           // the outbox around the last record looked up
 }
 
 // visit takes the topic's next record.
 //
-//   - no stream_seq: a control record or somebody else's, ignored as consumers ignore it
+//   - no stream_seq: a control record or somebody else's, ignored as consumers ignore it, except for who wrote our fences
 //   - the next unconfirmed one: must be equal to the outbox's; it was appended by an earlier session
 //   - an older one: a second copy, which consumers drop; must be equal too, if the outbox still has it
 //   - a later one, or one that the outbox has not sealed: not sent by this ledger
 func (b *readback) visit(t *topicRecord) error {
+	if t.hasSeq || (t.ceType == TypeFence && string(t.key) == b.key) {
+		b.note(t.producer)
+	}
 	if !t.hasSeq {
 		return nil
 	}
@@ -36,14 +42,22 @@ func (b *readback) visit(t *topicRecord) error {
 	switch {
 	case ours == nil && t.streamSeq == b.expect:
 		return fmt.Errorf("%w: stream_seq %d at offset %d is not sealed here", ErrForked, t.streamSeq, t.offset)
+	case ours == nil && t.offset < b.begin: // the last confirmed record, kept no more
 	case ours == nil:
-		b.logf("a confirmed record stands again in the topic and is kept no more to compare", "stream_seq", t.streamSeq, "offset", t.offset)
+		b.warn("a confirmed record stands again in the topic and is kept no more to compare", "stream_seq", t.streamSeq, "offset", t.offset)
 	case !t.equal(ours):
 		return fmt.Errorf("%w: stream_seq %d at offset %d (ce_id %.80q)", ErrForked, t.streamSeq, t.offset, t.id)
 	case t.streamSeq == b.expect:
 		b.add(t)
 	}
 	return nil
+}
+
+// note remembers an earlier relay of this ledger.
+func (b *readback) note(p producer) {
+	if known, ok := b.relays[p.id]; p != noProducer && (!ok || p.epoch > known.epoch) {
+		b.relays[p.id] = p
+	}
 }
 
 // equal compares content. Source and time are not content: they follow options and the clock.

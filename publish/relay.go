@@ -27,6 +27,7 @@ type Relay struct {
 	// Owned by the goroutine in Run.
 	broker  *broker
 	backoff backoff
+	held    producer // what the coordinator gave this run last
 }
 
 // New returns a relay for box; it opens nothing. The error wraps ErrOptions and names every problem.
@@ -51,7 +52,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		return ErrRunning
 	}
 	defer r.running.Store(false)
-	r.broker = newBroker(r.o)
+	r.broker, r.held = newBroker(r.o), noProducer
 	defer func() { r.broker.close() }()
 	r.backoff = backoff{min: r.o.BackoffMin, max: r.o.BackoffMax}
 	for {

@@ -26,10 +26,10 @@ func (r *Relay) open(ctx context.Context) (*session, error) {
 	if err := r.createTopic(ctx); err != nil {
 		return nil, err
 	}
-	s := &session{r: r, confirmed: pos.Confirmed, next: pos.NextOffset, renewAt: r.o.Now().Add(r.o.RenewEvery)}
-	if s.id.producerID, s.id.epoch, err = r.broker.initProducer(ctx); err != nil {
+	if err := r.takeEpoch(ctx); err != nil {
 		return nil, err
 	}
+	s := &session{r: r, id: triple{producer: r.held}, confirmed: pos.Confirmed, next: pos.NextOffset, renewAt: r.o.Now().Add(r.o.RenewEvery)}
 	fence, err := s.fence(ctx)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (r *Relay) open(ctx context.Context) (*session, error) {
 	if fence < pos.NextOffset {
 		return nil, fmt.Errorf("%w: a new record got offset %d, confirmed ones reach up to %d", ErrLost, fence, pos.NextOffset)
 	}
-	found, err := s.readBack(ctx, fence)
+	found, err := s.readBack(ctx, pos, fence)
 	if err != nil {
 		return nil, err
 	}
@@ -45,38 +45,37 @@ func (r *Relay) open(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
+// takeEpoch asks the coordinator for the next epoch. The first time in a run it takes over from whoever was there. Later it names
+// what it holds, so that a relay which slept through its own replacement is refused instead of replacing the successor.
+func (r *Relay) takeEpoch(ctx context.Context) error {
+	next, err := r.broker.initProducer(ctx, r.held)
+	switch {
+	case err == nil:
+		r.held = next
+		return nil
+	case classify(err) == fenced:
+		return fmt.Errorf("%w: %w", ErrFenced, err)
+	case classify(err) == restart:
+		r.held = noProducer // the coordinator knows the transactional id no more under this producer id
+	}
+	return err
+}
+
 // opened reports the session.
 func (s *session) opened(pos Position, fence int64, found uint64) {
 	s.r.tracker.update(func(st *Stats) {
 		st.Sessions++
 		st.Found += found
-		st.ProducerID, st.Epoch = s.id.producerID, s.id.epoch
+		st.ProducerID, st.Epoch = s.id.id, s.id.epoch
 		st.Confirmed, st.NextOffset = s.confirmed, s.next
 	})
-	s.r.log.Info("publishing epoch opened", "producer_id", s.id.producerID, "epoch", s.id.epoch, "fence_offset", fence,
+	s.r.log.Info("publishing epoch opened", "producer_id", s.id.id, "epoch", s.id.epoch, "fence_offset", fence,
 		"confirmed", s.confirmed, "found", found, "in_doubt", pos.Attempt != nil)
 }
 
-// fence appends the control record under sequence 0. From its offset on no older epoch of this producer id can append.
-func (s *session) fence(ctx context.Context) (int64, error) {
-	set, err := encodeFence(s.r.o.transactionalID(), s.r.o.Source, s.r.o.Now(), s.id)
-	if err != nil {
-		return 0, err
-	}
-	base, err := s.send(ctx, set)
-	if errors.Is(err, errLocated) {
-		return 0, fmt.Errorf("%w: fence of epoch %d without an offset", errForgotten, s.id.epoch)
-	}
-	if err != nil {
-		return 0, err
-	}
-	s.id.sequence = nextSequence(s.id.sequence, 1)
-	return base, nil
-}
-
-// readBack reads from the last confirmed offset to the fence and confirms what stands there. Retention may have removed
+// readBack reads from the last confirmed record to the fence and confirms what stands there. Retention may have removed
 // the beginning: of what was confirmed nothing is looked for, and of what was not it is sent again, which consumers drop.
-func (s *session) readBack(ctx context.Context, fence int64) (found uint64, err error) {
+func (s *session) readBack(ctx context.Context, pos Position, fence int64) (found uint64, err error) {
 	first, _, err := s.r.broker.bounds(ctx)
 	if err != nil {
 		return 0, err
@@ -85,7 +84,13 @@ func (s *session) readBack(ctx context.Context, fence int64) (found uint64, err 
 		s.r.log.Warn("the topic's retention has passed the confirmed position", "next_offset", s.next, "first_offset", first)
 	}
 	b := s.newReadback()
-	if err := s.r.broker.read(ctx, max(first, s.next), fence, b.visit); err != nil {
+	if a := pos.Attempt; a != nil {
+		b.note(producer{a.ProducerID, a.Epoch})
+	}
+	if err := s.r.broker.read(ctx, max(first, s.next-1), fence, b.visit); err != nil {
+		return 0, err
+	}
+	if fence, err = s.fenceStrays(ctx, b, fence); err != nil {
 		return 0, err
 	}
 	before := s.confirmed
@@ -99,7 +104,8 @@ func (s *session) readBack(ctx context.Context, fence int64) (found uint64, err 
 }
 
 func (s *session) newReadback() *readback {
-	return &readback{box: s.r.box, maxBytes: s.r.o.MaxBatchBytes, logf: s.r.log.Warn, expect: s.confirmed + 1}
+	return &readback{box: s.r.box, maxBytes: s.r.o.MaxBatchBytes, key: s.r.o.transactionalID(), warn: s.r.log.Warn,
+		begin: s.next, expect: s.confirmed + 1, relays: map[int64]producer{}}
 }
 
 // publish sends what is sealed until an error or the renewal ends the session.
@@ -147,7 +153,7 @@ func (s *session) deliver(ctx context.Context, records []Record) error {
 	if err != nil {
 		return err
 	}
-	err = s.r.box.Attempt(Attempt{ProducerID: s.id.producerID, Epoch: s.id.epoch, Sequence: s.id.sequence, First: first, Last: last})
+	err = s.r.box.Attempt(Attempt{ProducerID: s.id.id, Epoch: s.id.epoch, Sequence: s.id.sequence, First: first, Last: last})
 	if err != nil {
 		return fmt.Errorf("record attempt of %d to %d: %w", first, last, err)
 	}
@@ -193,7 +199,7 @@ func (s *session) send(ctx context.Context, set []byte) (base int64, err error) 
 		case fenced:
 			return 0, fmt.Errorf("%w: %w", ErrFenced, err)
 		case restart:
-			return 0, fmt.Errorf("%w: %w", errForgotten, err)
+			return 0, fmt.Errorf("%w: %w", errReopen, err)
 		case located:
 			return 0, errLocated
 		}
@@ -215,7 +221,7 @@ func (s *session) locate(ctx context.Context, first, last uint64) (int64, error)
 		return 0, err
 	}
 	if len(b.runs) != 1 || b.runs[0].First != first || b.runs[0].Last != last {
-		return 0, fmt.Errorf("%w: called a duplicate, yet %d to %d is not in the topic as one batch", errForgotten, first, last)
+		return 0, fmt.Errorf("%w: called a duplicate, yet %d to %d is not in the topic as one batch", errReopen, first, last)
 	}
 	return b.runs[0].BaseOffset, nil
 }
