@@ -71,10 +71,10 @@ test-alloc: ## the tests that count allocations, without the race detector
 	@$(GO) test -run Alloc $$(grep -rlE '^func Test[A-Za-z0-9]*Alloc' --include='*_test.go' . | xargs dirname | sort -u)
 
 .PHONY: lint
-lint: $(LINT) ## golangci-lint, go.mod, shell syntax
+lint: $(LINT) ## shell syntax, golangci-lint, tidy go.mod
 	@for script in $(SCRIPTS); do bash -n "$$script"; done
-	$(GO) mod tidy -diff
 	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(LINT) run ./...
+	$(GO) mod tidy -diff
 
 $(LINT):
 	@echo "installing golangci-lint $(LINT_VERSION) (two minutes, once)"
