@@ -148,13 +148,33 @@ func (e *entry) price(opts Options, report *Report) (Price, Reason) {
 	return price, ""
 }
 
+// unitMax is a million dollars. No token costs that; such a number is a slip of
+// the list. It is far below what the price book takes.
+const unitMax = "1000000"
+
+// readUnit reads the text of a JSON number as a price.
+func readUnit(text string) (money.Amount, error) {
+	unit, err := money.ParseNumber(text)
+	if err != nil {
+		return unit, err
+	}
+	most, err := money.Parse(unitMax)
+	if err != nil {
+		panic("BUG: unitMax is no amount: " + err.Error())
+	}
+	if unit.Cmp(most) > 0 {
+		return unit, money.ErrOverflow
+	}
+	return unit, nil
+}
+
 // apply reads n as the price of the rule's component, beside the components
 // that the entry has already.
 func (r *fieldRule) apply(n number, have map[string]money.Amount) (money.Amount, Reason) {
 	if !n.ok {
 		return money.Amount{}, NotANumber
 	}
-	unit, err := money.ParseNumber(n.text)
+	unit, err := readUnit(n.text)
 	before, twice := have[r.component]
 	switch {
 	case err != nil:

@@ -20,11 +20,12 @@ const (
 )
 
 // commands is the command tree. A new command is one struct with a method
-// Run(*Context) error, in a file of its own, and one line here; serve, demo
+// Run(*Context) error, in a file of its own, and one line here; serve
 // and verify belong above keys.
 type commands struct {
 	globals
 
+	Demo    demoCmd    `cmd:"" help:"Run a server under generated traffic and check that everything adds up."`
 	Bench   benchCmd   `cmd:"" help:"Measure durable events per second on this machine."`
 	Keys    keysCmd    `cmd:"" help:"Make API keys."`
 	Prices  pricesCmd  `cmd:"" help:"Work with price books."`

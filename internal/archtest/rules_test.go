@@ -14,7 +14,7 @@ const (
 var imports = map[string][]string{
 	"cmd/farthing":      {"httpapi", "engine", "publish", "bench", "journal", "prices", "apikey", "batch", "ledger", "meter", "money", "refusal"},
 	"httpapi":           {"engine", "apikey", "meter", "ledger", "money", "refusal"},
-	"engine":            {"meter", "ledger", "batch", "journal", "money", "refusal"},
+	"engine":            {"cow", "meter", "ledger", "batch", "journal", "money", "refusal"},
 	"publish":           {"batch"},
 	"batch":             {"ledger", "money", "refusal"},
 	"journal":           {},
