@@ -1,0 +1,181 @@
+package httpapi
+
+import (
+	"bytes"
+	"sync"
+	"unicode/utf8"
+
+	"farthing/meter"
+	"farthing/refusal"
+)
+
+// format is one of the content types that usage events come in.
+type format uint8
+
+const (
+	formatJSON             format = iota // one event or an array of them
+	formatNDJSON                         // one event a line
+	formatCloudEvents                    // one event, specversion required
+	formatCloudEventsBatch               // an array of them
+)
+
+// cloudEvents reports whether the envelope of CloudEvents 1.0 is required.
+func (f format) cloudEvents() bool { return f >= formatCloudEvents }
+
+// decoder turns a request body into the events of a batch. It is used by one
+// goroutine at a time; everything it handed to the batch was copied by End.
+type decoder struct {
+	scanner
+	batch  *meter.Batch
+	format format
+
+	// Of the event being read.
+	id   []byte // as far as it was read, for refusing a broken line
+	seen fieldSet
+	// versioned: specversion was given as a string.
+	versioned bool
+}
+
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// decodeEvents reads body into batch, which must be fresh. A refusal refuses the
+// whole request; then the batch holds a part of it and must not be used. What
+// refuses one event alone is in the batch, and its neighbours are not touched.
+func decodeEvents(f format, body []byte, batch *meter.Batch) *refusal.Refusal {
+	d := decoders.Get().(*decoder)
+	d.batch, d.format = batch, f
+	var no *refusal.Refusal
+	if f == formatNDJSON {
+		no = d.lines(body)
+	} else {
+		no = d.document(body)
+	}
+	d.batch, d.id = nil, nil
+	d.reset(nil)
+	clear(d.keys[:cap(d.keys)]) // keep no pointer into the request's buffer
+	decoders.Put(d)
+	return no
+}
+
+// document reads a body that is one JSON text: nothing of it counts unless all
+// of it is JSON.
+func (d *decoder) document(body []byte) *refusal.Refusal {
+	d.reset(body)
+	if !utf8.Valid(body) {
+		return refusal.New(refusal.Malformed, "invalid_utf8", "the body is not UTF-8")
+	}
+	p := skipSpace(body, 0)
+	var no *refusal.Refusal
+	switch {
+	case p < len(body) && body[p] == '{' && d.format != formatCloudEventsBatch:
+		p = d.event(p, 0)
+	case p < len(body) && body[p] == '[' && d.format != formatCloudEvents:
+		p, no = d.events(p)
+	default:
+		return d.noEvents(p)
+	}
+	if no != nil {
+		return no
+	}
+	if p >= 0 {
+		if p = skipSpace(body, p); p < len(body) {
+			p = d.fail(p, "data after the end")
+		}
+	}
+	if p < 0 {
+		return d.malformed()
+	}
+	return nil
+}
+
+// events reads the array at p.
+func (d *decoder) events(p int) (next int, no *refusal.Refusal) {
+	p, last := d.open(p, ']')
+	for n := 0; !last; n++ {
+		if n == meter.MaxBatchEvents {
+			return p, tooManyEvents()
+		}
+		if p = d.event(p, n); p < 0 {
+			return p, nil
+		}
+		p, last = d.more(p, ']')
+	}
+	return p, nil
+}
+
+// lines reads newline-delimited JSON. A broken line is refused alone; its index
+// is the number of the line among those that are not empty.
+func (d *decoder) lines(body []byte) *refusal.Refusal {
+	for n := 0; len(body) > 0; {
+		line := body
+		if i := bytes.IndexByte(body, '\n'); i >= 0 {
+			line, body = body[:i], body[i+1:]
+		} else {
+			body = nil
+		}
+		p := skipSpace(line, 0)
+		if p == len(line) {
+			continue
+		}
+		if n == meter.MaxBatchEvents {
+			return tooManyEvents()
+		}
+		d.line(line, p, n)
+		n++
+	}
+	return nil
+}
+
+func (d *decoder) line(line []byte, p, index int) {
+	d.reset(line)
+	if !utf8.Valid(line) {
+		d.fail(0, "not UTF-8")
+	} else if p = d.value0(p, index); p >= 0 {
+		return
+	}
+	id := d.id
+	d.batch.Begin(index)
+	if meter.ValidID(id) {
+		d.batch.SetID(id)
+	}
+	d.batch.Refuse(refusal.Malformed, "syntax", "the line is not JSON: %s at byte %d", d.fault, d.faultAt)
+	d.batch.End()
+}
+
+// value0 reads the event at p, which must reach to the end of the line. The event
+// goes to the batch only then, so a line with something after it is refused whole.
+func (d *decoder) value0(p, index int) int {
+	if p = d.fields(p, index); p < 0 {
+		return p
+	}
+	if p = skipSpace(d.in, p); p < len(d.in) {
+		return d.fail(p, "data after the end")
+	}
+	d.end()
+	return p
+}
+
+func tooManyEvents() *refusal.Refusal {
+	return refusal.New(refusal.TooLarge, "too_many_events", "a request has at most %d events", meter.MaxBatchEvents)
+}
+
+// malformed is the refusal of a text that is not JSON.
+func (s *scanner) malformed() *refusal.Refusal {
+	return refusal.New(refusal.Malformed, "syntax", "the body is not JSON: %s at byte %d", s.fault, s.faultAt)
+}
+
+// noEvents refuses a body that does not begin like what its type holds, as
+// broken or as some other value.
+func (d *decoder) noEvents(p int) *refusal.Refusal {
+	if p = d.value(p, 0); p < 0 {
+		return d.malformed()
+	}
+	what := "an event or an array of events"
+	switch d.format {
+	case formatCloudEvents:
+		what = "one event; several go as application/cloudevents-batch+json"
+	case formatCloudEventsBatch:
+		what = "an array of events"
+	}
+	return refusal.New(refusal.Malformed, "wrong_type", "the body must be %s", what)
+}

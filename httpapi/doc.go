@@ -1,0 +1,25 @@
+// Package httpapi is Farthing's outside: it speaks HTTP and JSON to clients and
+// plain Go values to the engine. It is the only package that knows fasthttp, and
+// openapi.yaml, the full text of the outside contract, lives here.
+//
+// Its few types:
+//
+//   - Server: the handlers behind a fasthttp server. New builds it, Serve runs it
+//     on a listener, Drain ends it after answering what is in flight.
+//   - Engine: what the server needs from the engine, declared here so that tests
+//     bring their own.
+//   - Options, Keys, Scopes: limits, and who may do what.
+//
+// Two kinds of bodies are read here. Usage events are the hot path: decoder reads
+// four content types without allocating per event (scan.go, decode.go, event.go).
+// Everything else is cold and strict: object refuses unknown, duplicate and
+// differently spelled keys (strict.go).
+//
+// Nothing of a fasthttp.RequestCtx outlives its handler. A body is read only
+// after Engine.Acquire has granted the budget for it, and the budget goes back
+// when the answer has been built. Everything in an answer has been copied by then.
+//
+// The package does not decide anything about money, identity or time windows and
+// stores nothing. It turns refusals into problem documents (problem.go) and counts
+// what it did (metrics.go). It never logs a payload, a path or a key.
+package httpapi

@@ -1,0 +1,49 @@
+package httpapi
+
+import (
+	"time"
+
+	"farthing/engine"
+	"farthing/meter"
+	"farthing/refusal"
+)
+
+// Engine is what the server needs from the engine. Its methods may be called by
+// many goroutines at once. What they return shows only what is durable.
+type Engine interface {
+	// Acquire takes the budget for a body of so many bytes, the worst case when its
+	// length is unknown, before it is read. nil: no room now.
+	Acquire(bodyBytes int) *engine.Request
+	// Ingest books the events of r's batch and blocks until the answer is durable.
+	// The result is valid until Release.
+	Ingest(r *engine.Request) (engine.IngestResult, *refusal.Refusal)
+	// Release gives the budget back; r is not touched after.
+	Release(r *engine.Request)
+	// Ready reports whether writes are accepted.
+	Ready() bool
+
+	CreateAccount(engine.AccountSpec) (a engine.Account, created bool, no *refusal.Refusal)
+	Account(id string) (engine.Account, *refusal.Refusal)
+	Accounts(kind, cursor string, limit int) (engine.Page[engine.Account], *refusal.Refusal)
+	Transfers(account, cursor string, limit int) (engine.Page[engine.Transfer], *refusal.Refusal)
+	// Usage returns the account's usage of the days from from to to, both zero for
+	// all, and the sequence of the state that it shows.
+	Usage(account string, from, to time.Time) ([]engine.UsageRow, uint64, *refusal.Refusal)
+	TrialBalance() ([]engine.TrialBalance, *refusal.Refusal)
+
+	PutPrices(v *meter.Version) (p engine.PriceVersion, created bool, no *refusal.Refusal)
+	PriceVersions(cursor string, limit int) (engine.Page[engine.PriceVersion], *refusal.Refusal)
+	PriceVersion(id string) (engine.PriceVersion, *refusal.Refusal)
+
+	TopUp(engine.TopUp) (a engine.TopUpAnswer, created bool, no *refusal.Refusal)
+	// CloseWindow closes the open window, which must be *window unless that is nil,
+	// and returns after its batches are sealed.
+	CloseWindow(id string, window *uint64) (s engine.Settlement, created bool, no *refusal.Refusal)
+	Settlements(cursor string, limit int) (engine.Page[engine.Batch], *refusal.Refusal)
+	Settlement(batchID string) (engine.Batch, *refusal.Refusal)
+	// Lines returns line records in canonical JSON.
+	Lines(batchID, cursor string, limit int) (engine.Page[[]byte], *refusal.Refusal)
+
+	Event(source, id string) (engine.Event, *refusal.Refusal)
+	Unpriced(cursor string, limit int) (engine.Page[engine.UnpricedEvent], *refusal.Refusal)
+}

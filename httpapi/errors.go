@@ -1,0 +1,17 @@
+package httpapi
+
+import "errors"
+
+// Starting and serving.
+var (
+	// ErrNotLoopback says that the server has no API keys and was asked to listen
+	// on an address that other machines can reach.
+	ErrNotLoopback = errors.New("httpapi: without API keys the server listens on loopback addresses only (127.0.0.1, ::1, localhost)")
+)
+
+// Reading a body. They do not leave the package.
+var (
+	errBodyTimeout  = errors.New("the body did not arrive in time")
+	errBodyTooLarge = errors.New("the body is over its limit")
+	errBodyBroken   = errors.New("the body broke off")
+)

@@ -1,0 +1,110 @@
+package httpapi
+
+import (
+	"bytes"
+	"strconv"
+
+	"farthing/engine"
+	"farthing/meter"
+	"farthing/refusal"
+)
+
+// formats are the content types of usage events.
+var formats = [...]struct {
+	mediaType string
+	format    format
+}{
+	{"application/json", formatJSON},
+	{"application/x-ndjson", formatNDJSON},
+	{"application/cloudevents+json", formatCloudEvents},
+	{"application/cloudevents-batch+json", formatCloudEventsBatch},
+}
+
+// postEvents takes usage events. The order of refusals: content type, declared
+// length, budget (429), body, decoding, and then the engine's.
+func (s *Server) postEvents(c *call) (answer, *refusal.Refusal) {
+	f, no := eventFormat(c)
+	if no != nil {
+		lingerOnClose(c.ctx.Conn())
+		return answer{}, no
+	}
+	r, body, no := s.admit(c.ctx, BodyMaxBytes)
+	if no != nil {
+		return answer{}, no
+	}
+	// A panic inside Ingest leaves r with the sequencer, so it is not released
+	// then: a leaked budget is better than a record that changes under its reader.
+	inEngine := false
+	defer func() {
+		if !inEngine {
+			s.engine.Release(r)
+		}
+	}()
+	batch := r.Batch()
+	if no = decodeEvents(f, body, batch); no != nil {
+		return answer{}, no
+	}
+	inEngine = true
+	result, no := s.engine.Ingest(r)
+	inEngine = false
+	if no != nil {
+		return answer{}, no
+	}
+	s.metrics.events(&result)
+	if len(result.Rejected) == 1 && result.Accepted+result.Duplicates == 0 {
+		only := result.Rejected[0].Refusal // a copy: the list goes back with r
+		return answer{}, &only
+	}
+	c.out = appendResult(c.out[:0], &result)
+	c.ctx.Response.Header.SetContentType("application/json")
+	c.ctx.Response.SetBody(c.out)
+	return answer{}, nil
+}
+
+func eventFormat(c *call) (format, *refusal.Refusal) {
+	kind, no := mediaType(&c.ctx.Request.Header)
+	if no != nil {
+		return 0, no
+	}
+	for i := range formats {
+		if string(kind) == formats[i].mediaType || bytes.EqualFold(kind, []byte(formats[i].mediaType)) {
+			return formats[i].format, nil
+		}
+	}
+	return 0, refusal.New(refusal.UnsupportedType, "content_type",
+		"events are application/json, application/x-ndjson, application/cloudevents+json or application/cloudevents-batch+json")
+}
+
+// appendResult writes the answer to a request of events.
+func appendResult(b []byte, r *engine.IngestResult) []byte {
+	b = append(b, `{"accepted":`...)
+	b = appendInt(b, r.Accepted)
+	b = append(b, `,"duplicates":`...)
+	b = appendInt(b, r.Duplicates)
+	b = append(b, `,"unpriced":`...)
+	b = appendInt(b, r.Unpriced)
+	b = append(b, `,"rejected":[`...)
+	for i := range r.Rejected {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendReject(b, &r.Rejected[i])
+	}
+	b = append(b, `],"sequence":`...)
+	b = strconv.AppendUint(b, r.Sequence, 10)
+	return append(b, '}')
+}
+
+func appendReject(b []byte, r *meter.Reject) []byte {
+	b = append(b, `{"index":`...)
+	b = appendInt(b, int(r.Index))
+	b = append(b, `,"id":`...)
+	b = appendString(b, r.ID)
+	b = append(b, `,"code":`...)
+	b = appendString(b, string(r.Refusal.Code))
+	b = append(b, `,"reason":`...)
+	b = appendString(b, r.Refusal.Reason)
+	b = append(b, `,"detail":`...)
+	b = appendString(b, r.Refusal.Detail)
+	return append(b, '}')
+}

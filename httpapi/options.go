@@ -1,0 +1,86 @@
+package httpapi
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Scopes is the set of things an API key may do.
+type Scopes uint8
+
+// The scopes. ScopeAdmin includes the other two.
+const (
+	ScopeIngest Scopes = 1 << iota // POST /v1/events
+	ScopeRead                      // every GET that is not open
+	ScopeAdmin                     // everything
+)
+
+// Has reports whether s allows what needs scope need.
+func (s Scopes) Has(need Scopes) bool { return need == 0 || s&(need|ScopeAdmin) != 0 }
+
+// Keys knows the API keys. It is called by many goroutines at once and must
+// compare in constant time.
+type Keys interface {
+	// Authenticate returns the name and the scopes of the key that token is. The
+	// token must not be kept.
+	Authenticate(token []byte) (id string, scopes Scopes, ok bool)
+}
+
+// BodyMaxBytes is the contract's limit of a request of usage events and of a
+// price version.
+const BodyMaxBytes = 8 << 20
+
+// coldBodyMaxBytes bounds every other body: an account with 4 KiB of metadata,
+// escaped at its worst, is below half of it.
+const coldBodyMaxBytes = 64 << 10
+
+// Options sets the limits of a Server. The zero value of a field means its default.
+type Options struct {
+	// Keys are the API keys; nil: everybody who can connect may do everything,
+	// which is why the server then listens on loopback only.
+	Keys Keys
+	// Collectors are registered beside the server's own metrics (the engine's).
+	Collectors []prometheus.Collector
+	// Logger takes what an operator should see; nil: slog.Default().
+	Logger *slog.Logger
+	// ReadTimeout is how long a request may take from its first byte to its last;
+	// then it is answered 408 and its connection closed. Too short cuts off slow
+	// senders of 8 MiB, too long lets them sit on the body budget. Default 30 s.
+	ReadTimeout time.Duration
+	// WriteTimeout is how long an answer may take to be taken by the client, after
+	// which the connection is closed. Default 30 s.
+	WriteTimeout time.Duration
+	// IdleTimeout is how long a connection may stay without a request. Default 2 min.
+	IdleTimeout time.Duration
+	// HeaderMaxBytes bounds the request line and headers together; it is also what
+	// each connection's read buffer takes. An id in a path may need 384 bytes, a
+	// cursor some more. Default 8 KiB.
+	HeaderMaxBytes int
+	// ConnectionsMax bounds the open connections; one more is answered 503 and
+	// closed. Each costs about 40 KiB when busy. Default 4,096.
+	ConnectionsMax int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.ReadTimeout <= 0 {
+		o.ReadTimeout = 30 * time.Second
+	}
+	if o.WriteTimeout <= 0 {
+		o.WriteTimeout = 30 * time.Second
+	}
+	if o.IdleTimeout <= 0 {
+		o.IdleTimeout = 2 * time.Minute
+	}
+	if o.HeaderMaxBytes <= 0 {
+		o.HeaderMaxBytes = 8 << 10
+	}
+	if o.ConnectionsMax <= 0 {
+		o.ConnectionsMax = 4096
+	}
+	return o
+}

@@ -1,0 +1,79 @@
+package httpapi
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"farthing/refusal"
+)
+
+// codes lists every code a problem document may have, with its status and title.
+// It is the one place where a refusal becomes HTTP; openapi.yaml names the same.
+var codes = [...]struct {
+	code   refusal.Code
+	status int
+	title  string
+}{
+	{refusal.Malformed, 400, "The request cannot be parsed"},
+	{refusal.Unauthenticated, 401, "A valid API key is needed"},
+	{refusal.InsufficientFunds, 402, "The funds do not suffice"},
+	{refusal.Forbidden, 403, "The API key does not allow this"},
+	{refusal.NotFound, 404, "There is no such thing"},
+	{refusal.MethodNotAllowed, 405, "The method does not exist here"},
+	{refusal.Timeout, 408, "The request did not arrive in time"},
+	{refusal.IDConflict, 409, "The id was used for something else"},
+	{refusal.WindowConflict, 409, "The window is not the open one"},
+	{refusal.PriceConflict, 409, "Another price version is effective at that moment"},
+	{refusal.TooLarge, 413, "The request is too large"},
+	{refusal.UnsupportedType, 415, "The content type is not read here"},
+	{refusal.Invalid, 422, "The request is not acceptable"},
+	{refusal.Overloaded, 429, "There is no room now"},
+	{refusal.NotReady, 503, "The service is not ready"},
+	{codeInternal, 500, "Something is wrong on our side"},
+}
+
+// codeInternal is the answer to a bug of ours; it is no refusal.
+const codeInternal refusal.Code = "internal"
+
+// retryAfterSeconds is what clients are told after 429 and 503. Budgets come
+// back within a group commit and a start takes seconds, so one second spreads
+// the clients without holding them up.
+const retryAfterSeconds = "1"
+
+func statusOf(code refusal.Code) (status int, title string) {
+	for i := range codes {
+		if codes[i].code == code {
+			return codes[i].status, codes[i].title
+		}
+	}
+	panic("BUG: no status for the refusal code " + string(code))
+}
+
+// writeProblem answers with a problem document (RFC 9457). It is the only way
+// that a request is refused.
+func writeProblem(ctx *fasthttp.RequestCtx, no *refusal.Refusal) {
+	status, title := statusOf(no.Code)
+	b := make([]byte, 0, 256+len(no.Detail))
+	b = append(b, `{"type":"urn:farthing:problem:`...)
+	b = append(b, no.Code...)
+	b = append(b, `","title":"`...)
+	b = append(b, title...)
+	b = append(b, `","status":`...)
+	b = appendInt(b, status)
+	b = append(b, `,"detail":`...)
+	b = appendString(b, no.Detail)
+	b = append(b, `,"code":"`...)
+	b = append(b, no.Code...)
+	b = append(b, `","reason":`...)
+	b = appendString(b, no.Reason)
+	b = append(b, '}')
+
+	ctx.Response.SetStatusCode(status)
+	ctx.Response.Header.SetContentType("application/problem+json")
+	ctx.Response.SetBody(b)
+	switch no.Code {
+	case refusal.Overloaded, refusal.NotReady:
+		ctx.Response.Header.Set("Retry-After", retryAfterSeconds)
+	case refusal.Unauthenticated:
+		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
+	}
+}

@@ -1,0 +1,208 @@
+package httpapi
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/shopspring/decimal"
+
+	"farthing/engine"
+	"farthing/meter"
+	"farthing/refusal"
+)
+
+// groupingsMax bounds ?by=: one for each thing that usage has besides dimensions,
+// and the dimensions an event may have.
+const groupingsMax = 3 + meter.MaxDimensions
+
+// grouping is what ?by= asks for.
+type grouping struct {
+	meter, component, day bool
+	dimensions            []string
+}
+
+// parseGrouping reads a comma list of meter, component, day and dimension names.
+func (q *query) parseGrouping() grouping {
+	text := "component"
+	if q.values.Has("by") {
+		text = q.values.Get("by")
+	}
+	var g grouping
+	words := strings.Split(text, ",")
+	if len(words) > groupingsMax {
+		q.refuse("invalid_by", "by may name at most %d things", groupingsMax)
+		return g
+	}
+	for _, word := range words {
+		switch word {
+		case "meter":
+			g.meter = true
+		case "component":
+			g.component = true
+		case "day":
+			g.day = true
+		default:
+			if word == "" || len(word) > meter.MaxDimensionKeyBytes {
+				q.refuse("invalid_by", "by is a comma list of meter, component, day and names of dimensions")
+			}
+			if !slices.Contains(g.dimensions, word) {
+				g.dimensions = append(g.dimensions, word)
+			}
+		}
+	}
+	return g
+}
+
+func (s *Server) getUsage(c *call) (answer, *refusal.Refusal) {
+	q := c.query("from", "to", "by")
+	from, to, by := q.time("from"), q.time("to"), q.parseGrouping()
+	if !to.IsZero() && to.Before(from) {
+		q.refuse("invalid_time", "to lies before from")
+	}
+	account, no := c.param(0)
+	if q.no != nil {
+		no = q.no
+	}
+	if no != nil {
+		return answer{}, no
+	}
+	rows, sequence, no := s.engine.Usage(account, from, to)
+	if no != nil {
+		return answer{}, no
+	}
+	return answer{200, usageJSON{by.sum(rows), sequence}}, nil
+}
+
+type usageJSON struct {
+	Items    []usageItemJSON `json:"items"`
+	Sequence uint64          `json:"sequence"`
+}
+
+type usageItemJSON struct {
+	Day        string             `json:"day,omitempty"`
+	Meter      string             `json:"meter,omitempty"`
+	Component  string             `json:"component,omitempty"`
+	Dimensions map[string]*string `json:"dimensions,omitempty"`
+	Currency   string             `json:"currency"`
+	Quantity   string             `json:"quantity"`
+	Amount     string             `json:"amount"`
+	// Events counts usage events. It is given only where no event can be in two
+	// items, which is when components are not told apart.
+	Events *uint64 `json:"events,omitempty"`
+}
+
+// usageSum is an item under construction. Sums are decimals: they cannot
+// overflow, however many days and dimensions are added up.
+type usageSum struct {
+	key, component   string
+	row              *engine.UsageRow // any row of the group: they agree on what is asked for
+	quantity, amount decimal.Decimal
+	events           uint64
+}
+
+// sum groups the rows and sorts the groups by day, meter, dimensions, component
+// and currency.
+func (g *grouping) sum(rows []engine.UsageRow) []usageItemJSON {
+	groups := make(map[string]*usageSum)
+	for i := range rows {
+		row := &rows[i]
+		base := g.key(row)
+		counted := false // the row's events in the group that it falls into whole
+		for _, component := range row.Components {
+			name := ""
+			if g.component {
+				name = component.Name
+			}
+			sum := groupOf(groups, base+name, name, row)
+			sum.add(&component)
+			if !counted {
+				counted = true
+				sum.events += row.Events
+			}
+		}
+	}
+	sorted := make([]*usageSum, 0, len(groups))
+	for _, sum := range groups {
+		sorted = append(sorted, sum)
+	}
+	slices.SortFunc(sorted, func(a, b *usageSum) int { return strings.Compare(a.key, b.key) })
+	items := make([]usageItemJSON, 0, len(sorted))
+	for _, sum := range sorted {
+		items = append(items, g.item(sum))
+	}
+	return items
+}
+
+func groupOf(groups map[string]*usageSum, key, component string, row *engine.UsageRow) *usageSum {
+	sum := groups[key]
+	if sum == nil {
+		sum = &usageSum{key: key, component: component, row: row}
+		groups[key] = sum
+	}
+	return sum
+}
+
+func (u *usageSum) add(c *engine.UsageComponent) {
+	quantity, err := decimal.NewFromString(c.Quantity)
+	if err != nil {
+		panic("BUG: the engine gave a quantity that is no decimal: " + c.Quantity)
+	}
+	u.quantity = u.quantity.Add(quantity)
+	u.amount = u.amount.Add(c.Amount.Decimal())
+}
+
+// key joins what the grouping asks for. NUL separates; a dimension's value may
+// hold one, so its length stands after it.
+func (g *grouping) key(row *engine.UsageRow) string {
+	b := []byte(row.Currency.Code())
+	if g.day {
+		b = row.Day.UTC().AppendFormat(append(b, 0), dayLayout)
+	}
+	if g.meter {
+		b = append(append(b, 0), row.Meter...)
+	}
+	for _, name := range g.dimensions {
+		value, has := dimensionOf(row, name)
+		b = append(append(b, 0), value...)
+		b = appendInt(append(b, 0), len(value))
+		if !has {
+			b = append(b, '-')
+		}
+	}
+	return string(append(b, 0))
+}
+
+func dimensionOf(row *engine.UsageRow, name string) (string, bool) {
+	for _, d := range row.Dimensions {
+		if d.Key == name {
+			return d.Value, true
+		}
+	}
+	return "", false
+}
+
+func (g *grouping) item(sum *usageSum) usageItemJSON {
+	item := usageItemJSON{
+		Component: sum.component, Currency: sum.row.Currency.Code(),
+		Quantity: sum.quantity.String(), Amount: sum.amount.String(),
+	}
+	if g.day {
+		item.Day = sum.row.Day.UTC().Format(dayLayout)
+	}
+	if g.meter {
+		item.Meter = sum.row.Meter
+	}
+	if !g.component {
+		item.Events = &sum.events
+	}
+	for _, name := range g.dimensions {
+		if item.Dimensions == nil {
+			item.Dimensions = make(map[string]*string, len(g.dimensions))
+		}
+		item.Dimensions[name] = nil
+		if value, has := dimensionOf(sum.row, name); has {
+			item.Dimensions[name] = &value
+		}
+	}
+	return item
+}
