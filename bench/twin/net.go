@@ -68,6 +68,9 @@ func cut(a *account) client.Line {
 		GrossDebits: m(a.gross.debits), GrossCredits: m(a.gross.credits), Returned: m(decimal.Zero),
 		CarriedIn: m(in), CarriedOut: m(out), Events: a.events,
 	}
+	if !amount.IsZero() {
+		a.moves = append(a.moves, client.Transfer{Amount: m(amount.Neg()), Reason: "settlement"})
+	}
 	a.posted, a.carried, a.events, a.touched = a.posted.Sub(amount), out, 0, false
 	a.gross.debits, a.gross.credits = decimal.Zero, decimal.Zero
 	return line
