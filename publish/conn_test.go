@@ -15,11 +15,22 @@ type wire struct {
 	skip, cutAnswers atomic.Int32
 	// onCut, if set, is called when an answer is lost: the broker has appended, the relay does not know.
 	onCut func()
-	// hold, if set, makes produce requests wait here before they reach the broker; held is closed when the first does.
-	hold     chan struct{}
-	held     chan struct{}
-	heldOnce sync.Once
-	produces atomic.Int32
+	// gate, if set, makes produce requests wait before they reach the broker.
+	gate atomic.Pointer[gate]
+}
+
+// gate says when the first request has come to it, and holds all until it is opened.
+type gate struct {
+	come chan struct{}
+	once sync.Once
+	open chan struct{}
+}
+
+func newGate() *gate { return &gate{come: make(chan struct{}), open: make(chan struct{})} }
+
+func (g *gate) pass() {
+	g.once.Do(func() { close(g.come) })
+	<-g.open
 }
 
 func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -41,10 +52,8 @@ const produceKey = 0
 
 func (c *wireConn) Write(p []byte) (int, error) {
 	if !c.between.Swap(true) && len(p) >= 6 && p[4] == 0 && p[5] == produceKey {
-		c.wire.produces.Add(1)
-		if c.wire.hold != nil {
-			c.wire.heldOnce.Do(func() { close(c.wire.held) })
-			<-c.wire.hold
+		if g := c.wire.gate.Load(); g != nil {
+			g.pass()
 		}
 		c.inReply.Store(true)
 	}

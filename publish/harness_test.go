@@ -125,7 +125,7 @@ func (b *memBox) Changed() <-chan struct{} {
 }
 
 // awaitConfirmed waits until records up to seq are confirmed.
-func (b *memBox) awaitConfirmed(t *testing.T, seq uint64) {
+func (b *memBox) awaitConfirmed(t testing.TB, seq uint64) {
 	t.Helper()
 	late := time.After(patience)
 	for {
@@ -171,7 +171,7 @@ func onBoth(t *testing.T, f func(t *testing.T, c cluster)) {
 	t.Run("kafka", func(t *testing.T) { f(t, realCluster(t)) })
 }
 
-func fakeCluster(t *testing.T, opts ...kfake.Opt) cluster {
+func fakeCluster(t testing.TB, opts ...kfake.Opt) cluster {
 	t.Helper()
 	fake, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
 	if err != nil {
@@ -183,19 +183,19 @@ func fakeCluster(t *testing.T, opts ...kfake.Opt) cluster {
 	return c
 }
 
-func realCluster(t *testing.T) cluster {
+func realCluster(t testing.TB) cluster {
 	t.Helper()
 	c := cluster{addr: kafkatest.Start(t), topic: topicName(t)}
 	c.createTopic(t)
 	return c
 }
 
-func topicName(t *testing.T) string {
+func topicName(t testing.TB) string {
 	return strings.NewReplacer("/", ".", "#", ".").Replace(t.Name()) + "." + strconv.FormatInt(time.Now().UnixNano(), 36)
 }
 
 // admin is the independent client.
-func (c cluster) admin(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+func (c cluster) admin(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.addr)}, opts...)...)
 	if err != nil {
@@ -205,7 +205,7 @@ func (c cluster) admin(t *testing.T, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-func (c cluster) createTopic(t *testing.T) {
+func (c cluster) createTopic(t testing.TB) {
 	t.Helper()
 	res, err := kadm.NewClient(c.admin(t)).CreateTopic(t.Context(), 1, 1, nil, c.topic)
 	if err = errors.Join(err, res.Err); err != nil {
@@ -213,7 +213,7 @@ func (c cluster) createTopic(t *testing.T) {
 	}
 }
 
-func (c cluster) end(t *testing.T) int64 {
+func (c cluster) end(t testing.TB) int64 {
 	t.Helper()
 	ends, err := kadm.NewClient(c.admin(t)).ListEndOffsets(t.Context(), c.topic)
 	if err = errors.Join(err, ends.Error()); err != nil {
@@ -324,7 +324,7 @@ func checkConfirmations(t *testing.T, c cluster, box *memBox, a applied) {
 	}
 }
 
-func (c cluster) options(t *testing.T) Options {
+func (c cluster) options(t testing.TB) Options {
 	return Options{Brokers: []string{c.addr}, Topic: c.topic, Ledger: c.topic, RequestTimeout: 5 * time.Second,
 		BackoffMin: time.Millisecond, BackoffMax: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }

@@ -114,22 +114,18 @@ func (r *Relay) failed(ctx context.Context, err error) error {
 		st.Failures++
 	})
 	r.broker.reset()
-	err = r.await(ctx, nil, wait)
-	if errors.Is(err, errRenew) {
-		return nil
-	}
-	return err
+	return pause(ctx, nil, wait)
 }
 
-// await returns nil when changed is closed, errRenew after at most the given time, and ctx's error when it ends.
-func (r *Relay) await(ctx context.Context, changed <-chan struct{}, atMost time.Duration) error {
+// pause returns when changed is closed, after at most the given time, or with ctx's error when it ends.
+func pause(ctx context.Context, changed <-chan struct{}, atMost time.Duration) error {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
 	select {
 	case <-changed:
 		return nil
 	case <-timer.C:
-		return errRenew
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -111,6 +111,10 @@ func (s *session) newReadback() *readback {
 // publish sends what is sealed until an error or the renewal ends the session.
 func (s *session) publish(ctx context.Context) error {
 	for {
+		left := s.renewAt.Sub(s.r.o.Now())
+		if left <= 0 {
+			return errRenew
+		}
 		changed := s.r.box.Changed() // before the look, so that nothing sealed in between is missed
 		records, err := s.r.box.Records(s.confirmed+1, s.r.o.MaxBatchBytes)
 		if err != nil {
@@ -120,14 +124,11 @@ func (s *session) publish(ctx context.Context) error {
 		if len(records) == 0 {
 			s.r.tracker.setState(StateWaiting)
 			s.r.backoff.reset()
-			if err := s.r.await(ctx, changed, s.renewAt.Sub(s.r.o.Now())); err != nil {
+			if err := pause(ctx, changed, left); err != nil {
 				return err
 			}
 		}
 		for len(records) > 0 {
-			if !s.r.o.Now().Before(s.renewAt) {
-				return errRenew
-			}
 			n := pack(records, s.r.o.Source, s.r.o.MaxBatchBytes)
 			if err := s.deliver(ctx, records[:n]); err != nil {
 				return err

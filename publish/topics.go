@@ -11,8 +11,15 @@ import (
 // brokersReplicationFactor lets the broker decide (default.replication.factor).
 const brokersReplicationFactor = -1
 
-// CreateTopics creates the topic of o with o.CreatePartitions partitions and the broker's replication factor. That it
-// exists already is success; its partitions are not changed then. It tries once.
+// topicSettings keep settlements for ever: a broker's default drops them after a week, and a consumer that was away longer
+// would meet a gap.
+var topicSettings = []kafka.ConfigEntry{
+	{ConfigName: "cleanup.policy", ConfigValue: "delete"},
+	{ConfigName: "retention.ms", ConfigValue: "-1"},
+}
+
+// CreateTopics creates the topic of o with o.CreatePartitions partitions, the broker's replication factor and no limit of
+// retention. That it exists already is success; nothing of it is changed then. It tries once.
 func CreateTopics(ctx context.Context, o Options) error {
 	o = o.EnsureDefaults()
 	if err := o.Validate(); err != nil {
@@ -33,7 +40,7 @@ func (r *Relay) createTopic(ctx context.Context) error {
 
 func (b *broker) createTopic(ctx context.Context) error {
 	res, err := b.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
-		Topic: b.o.Topic, NumPartitions: int(b.o.CreatePartitions), ReplicationFactor: brokersReplicationFactor,
+		Topic: b.o.Topic, NumPartitions: int(b.o.CreatePartitions), ReplicationFactor: brokersReplicationFactor, ConfigEntries: topicSettings,
 	}}})
 	if err == nil {
 		err = res.Errors[b.o.Topic]
