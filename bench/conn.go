@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -20,7 +21,7 @@ const (
 // conn is one keep-alive connection. Its goroutine owns everything but the
 // socket's handle, which abort closes from outside.
 type conn struct {
-	addr string
+	dial func() (net.Conn, error)
 	buf  []byte
 
 	mu struct {
@@ -38,7 +39,13 @@ type answer struct {
 	body                 []byte
 }
 
-func newConn(addr string) *conn { return &conn{addr: addr, buf: make([]byte, 4096)} }
+func newConn(dial func() (net.Conn, error)) *conn { return &conn{dial: dial, buf: make([]byte, 4096)} }
+
+// dialer dials addr until ctx ends.
+func dialer(ctx context.Context, addr string) func() (net.Conn, error) {
+	d := &net.Dialer{Timeout: dialTimeout}
+	return func() (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
+}
 
 // socket returns the open socket, dialling when there is none.
 func (c *conn) socket() (net.Conn, error) {
@@ -51,7 +58,7 @@ func (c *conn) socket() (net.Conn, error) {
 	if sock != nil {
 		return sock, nil
 	}
-	sock, err := net.DialTimeout("tcp", c.addr, dialTimeout)
+	sock, err := c.dial()
 	if err != nil {
 		return nil, err
 	}
@@ -103,20 +110,9 @@ func (c *conn) roundTrip(request []byte) (answer, error) {
 }
 
 func (c *conn) readAnswer(sock io.Reader) (a answer, keep bool, err error) {
-	filled, headLen := 0, 0
-	for {
-		n, err := sock.Read(c.buf[filled:])
-		filled += n
-		if i := bytes.Index(c.buf[:filled], []byte("\r\n\r\n")); i >= 0 {
-			headLen = i + 4
-			break
-		}
-		if err != nil {
-			return answer{}, false, err
-		}
-		if filled == len(c.buf) && !c.grow(2*filled, answerHeadMax) {
-			return answer{}, false, fmt.Errorf("%w: head over %d bytes", ErrProtocol, answerHeadMax)
-		}
+	filled, headLen, err := c.readHead(sock)
+	if err != nil {
+		return answer{}, false, err
 	}
 	h, err := parseHead(c.buf[:headLen])
 	if err != nil {
@@ -139,6 +135,23 @@ func (c *conn) readAnswer(sock io.Reader) (a answer, keep bool, err error) {
 		a.accepted, a.duplicates = number(body, `"accepted":`), number(body, `"duplicates":`)
 	}
 	return a, !h.close, nil
+}
+
+// readHead reads until the empty line; filled may be more than the head.
+func (c *conn) readHead(sock io.Reader) (filled, headLen int, err error) {
+	for {
+		n, err := sock.Read(c.buf[filled:])
+		filled += n
+		if i := bytes.Index(c.buf[:filled], []byte("\r\n\r\n")); i >= 0 {
+			return filled, i + 4, nil
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		if filled == len(c.buf) && !c.grow(2*filled, answerHeadMax) {
+			return 0, 0, fmt.Errorf("%w: head over %d bytes", ErrProtocol, answerHeadMax)
+		}
+	}
 }
 
 func (c *conn) grow(size, bound int) bool {

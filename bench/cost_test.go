@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"testing"
 	"time"
@@ -67,9 +66,9 @@ func BenchmarkGenerator(b *testing.B) {
 				opts := tiny("http://"+nothing(b, w.Batch), w)
 				opts.Connections, opts.Duration = 0, time.Second
 				r := &run{opts: opts.withDefaults(), models: catalogue(), names: names{run: "x"}}
-				r.makeWorkers(runPrefix(time.Now()))
+				r.makeWorkers(b.Context(), runPrefix(time.Now()))
 				got, err := r.drive(b.Context())
-				if err != nil && err != io.EOF {
+				if err != nil {
 					b.Fatal(err)
 				}
 				b.ReportMetric(float64(got.EventsPerSecond), "events/s")

@@ -66,7 +66,7 @@ func Run(ctx context.Context, opts Options) (Result, error) {
 	if err := r.prepare(ctx); err != nil {
 		return Result{}, fmt.Errorf("prepare the ledger: %w", err)
 	}
-	r.makeWorkers(prefix)
+	r.makeWorkers(ctx, prefix)
 	result, err := r.drive(ctx)
 	if err != nil {
 		return result, err
@@ -76,7 +76,7 @@ func Run(ctx context.Context, opts Options) (Result, error) {
 }
 
 // makeWorkers renders every request before the clock starts.
-func (r *run) makeWorkers(prefix string) {
+func (r *run) makeWorkers(ctx context.Context, prefix string) {
 	host := r.opts.URL[len("http://"):]
 	if u, err := url.Parse(r.opts.URL); err == nil {
 		host = u.Host
@@ -87,7 +87,7 @@ func (r *run) makeWorkers(prefix string) {
 	}
 	rng := rand.New(rand.NewPCG(r.opts.Seed, 1))
 	for range r.opts.Connections {
-		w := &worker{run: r, conn: newConn(host), latency: newHistogram()}
+		w := &worker{run: r, conn: newConn(dialer(ctx, host)), latency: newHistogram()}
 		for range r.opts.Workload.Variants {
 			w.requests = append(w.requests, render.render(rng))
 		}

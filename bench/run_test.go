@@ -105,7 +105,7 @@ func TestRunFinds(t *testing.T) {
 	f("an ack that booked nothing", ErrSum, say(`{"accepted":2,"duplicates":0}`))
 	f("half an ack", ErrRefused, say(`{"accepted":1,"duplicates":0}`))
 	f("new ids called duplicates", ErrRefused, say(`{"accepted":0,"duplicates":2}`))
-	f("a refusal", ErrRefused, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 422) })
+	f("a refusal", ErrRefused, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusUnprocessableEntity) })
 }
 
 func TestRunEndsWithContext(t *testing.T) {

@@ -101,8 +101,8 @@ func (s *scenario) drawTopups(rng *rand.Rand) []topup {
 			percent = int64(5 + rng.IntN(90))
 		}
 		total := spend[name].Mul(decimal.NewFromInt(percent)).Shift(-2)
-		early := total.Shift(-1).Mul(decimal.NewFromInt(int64(1 + rng.IntN(9)))).RoundUp(6)
-		late := total.Sub(early).RoundUp(2)
+		early := total.Shift(-1).Mul(decimal.NewFromInt(int64(1 + rng.IntN(9)))).Truncate(6)
+		late := total.Sub(early).Truncate(9).Add(decimal.New(1, -9))
 		for n, amount := range []decimal.Decimal{early, late} {
 			if amount.IsPositive() {
 				topups = append(topups, topup{name, fmt.Sprintf("topup-%s-%d", name, n), client.Money{Decimal: amount}, n == 0})

@@ -84,7 +84,8 @@ func (s *Server) Start(ctx context.Context) error {
 	listenFile := filepath.Join(s.opts.Scratch, fmt.Sprintf("listen-%d", s.starts))
 	args := append([]string{"serve", "--data", s.opts.Data, "--listen", "127.0.0.1:0", "--listen-file", listenFile}, s.opts.Args...)
 	s.tail = &tailBuffer{next: s.opts.Log}
-	cmd := exec.Command(s.opts.Binary, args...)
+	// The server outlives ctx, which bounds the start alone.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.opts.Binary, args...)
 	cmd.Stdout, cmd.Stderr = s.tail, s.tail
 	cmd.Env = environment()
 	if err := cmd.Start(); err != nil {
@@ -163,7 +164,7 @@ func isReady(ctx context.Context, url string) bool {
 		return false
 	}
 	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{}).Do(req) // ctx is the bound
 	if err != nil {
 		return false
 	}

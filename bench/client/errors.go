@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ErrFloatMoney: an amount was not spelled as a JSON string.
+// ErrFloatMoney means that an amount was not spelled as a JSON string.
 var ErrFloatMoney = errors.New("money is not a decimal string")
 
 // Problem is an answer outside 2xx: the RFC 9457 document with its status.
