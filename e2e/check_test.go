@@ -110,17 +110,58 @@ func checkUsage(ctx context.Context, t *testing.T, c *client.Client, o *oracle) 
 		}
 		seen := map[usageKey]bool{}
 		for _, row := range rows {
-			key := usageKey{row.Model, row.Component, row.Day}
+			key := usageKey{row.Dimensions["model"], row.Component, row.Day}
 			want, ok := a.rows[key]
 			quantity := decimal.NewFromUint64(want.quantity)
-			got, err := decimal.NewFromString(row.Quantity.String())
-			if err != nil || !ok || seen[key] || !got.Equal(quantity) || !row.Amount.Equal(want.amount) {
+			if !ok || seen[key] || !row.Quantity.Equal(quantity) || !row.Amount.Equal(want.amount) {
 				t.Errorf("%s: usage %+v: %s at %s, want %s at %s (row repeated: %v)", id, key, row.Quantity, row.Amount, quantity, want.amount, seen[key])
 			}
 			seen[key] = true
 		}
 		if len(rows) != len(a.rows) {
 			t.Errorf("%s: %d usage rows, want %d", id, len(rows), len(a.rows))
+		}
+	}
+}
+
+// sampled is the number of events that are read one by one.
+const sampled = 100
+
+// checkEvents reads some events: each component's quantity × price = amount,
+// transfers from the payer to the model's provider that sum to the whole, and
+// the batch of a window that is closed.
+func checkEvents(ctx context.Context, t *testing.T, c *client.Client, o *oracle, s *scenario, batches []audit.Batch) {
+	t.Helper()
+	known := map[string]bool{}
+	for _, b := range batches {
+		known[b.Manifest.BatchID] = true
+	}
+	for i := 0; i < len(s.events); i += max(1, len(s.events)/sampled) {
+		e := s.events[i]
+		got, err := c.Booked(ctx, e.Source, e.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := o.models[e.Model]
+		want := m.cost(e)
+		components, moved := decimal.Zero, decimal.Zero
+		for _, part := range got.Components {
+			if product := part.Quantity.Mul(part.Price.Decimal); !product.Equal(part.Amount.Decimal) {
+				t.Errorf("%s: %s %s at %s is %s, not %s", e.ID, part.Quantity, part.Component, part.Price, product, part.Amount)
+			}
+			components = components.Add(part.Amount.Decimal)
+		}
+		for _, tr := range got.Transfers {
+			if tr.Debit != e.Subject || tr.Credit != m.provider {
+				t.Errorf("%s: a transfer from %s to %s", e.ID, tr.Debit, tr.Credit)
+			}
+			moved = moved.Add(tr.Amount.Decimal)
+		}
+		if !got.Priced || got.Subject != e.Subject || !got.Amount.Equal(want) || !components.Equal(want) || !moved.Equal(want) {
+			t.Errorf("%s: amount %s, components %s, transfers %s, want %s: %+v", e.ID, got.Amount, components, moved, want, got)
+		}
+		if !known[got.BatchID] {
+			t.Errorf("%s: settled in no known batch: %q", e.ID, got.BatchID)
 		}
 	}
 }

@@ -59,6 +59,7 @@ func TestRealInput(t *testing.T) {
 	batches := readBatches(ctx, t, c)
 	checkBalances(ctx, t, c, want, checkLines(t, want, batches))
 	checkUsage(ctx, t, c, want)
+	checkEvents(ctx, t, c, want, s, batches)
 	checkTrial(ctx, t, c)
 	f.checkNothingLeft(ctx)
 	checkKafka(ctx, t, c, broker)

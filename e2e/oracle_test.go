@@ -94,6 +94,12 @@ func listedPrice(raw json.RawMessage) (decimal.Decimal, error) {
 	return decimal.NewFromString(string(raw))
 }
 
+// cost is what an event comes to at the model's prices.
+func (m model) cost(e client.Event) decimal.Decimal {
+	input := m.input.Mul(decimal.NewFromUint64(e.Usage["input"]))
+	return input.Add(m.output.Mul(decimal.NewFromUint64(e.Usage["output"])))
+}
+
 // usageKey is a row of an account's usage.
 type usageKey struct{ model, component, day string }
 

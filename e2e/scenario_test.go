@@ -90,9 +90,7 @@ func (s *scenario) drawTopups(rng *rand.Rand) []topup {
 	}
 	spend := map[string]decimal.Decimal{}
 	for _, e := range s.events {
-		m := prices[e.Model]
-		cost := m.input.Mul(decimal.NewFromUint64(e.Usage["input"])).Add(m.output.Mul(decimal.NewFromUint64(e.Usage["output"])))
-		spend[e.Subject] = spend[e.Subject].Add(cost)
+		spend[e.Subject] = spend[e.Subject].Add(prices[e.Model].cost(e))
 	}
 	var topups []topup
 	for i := 0; i < customers; i += 2 {

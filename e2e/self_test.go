@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"farthing/bench/twin"
 
 	"github.com/shopspring/decimal"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -160,8 +162,10 @@ func TestFlowAgainstTwin(t *testing.T) {
 	c := client.New(server.URL, client.Options{})
 	f := &flow{t: t, rng: rng, target: server, client: c}
 	f.play(t.Context(), s, book)
-	checkBalances(t.Context(), t, c, want, checkLines(t, want, readBatches(t.Context(), t, c)))
+	batches := readBatches(t.Context(), t, c)
+	checkBalances(t.Context(), t, c, want, checkLines(t, want, batches))
 	checkUsage(t.Context(), t, c, want)
+	checkEvents(t.Context(), t, c, want, s, batches)
 	checkTrial(t.Context(), t, c)
 	f.checkNothingLeft(t.Context())
 }
@@ -178,21 +182,75 @@ func TestImportedOnly(t *testing.T) {
 	}
 }
 
+// record is a record of batch b1 as the publisher should write it.
+func record(seq, kind, id, value string) *kgo.Record {
+	r := &kgo.Record{Topic: topic, Key: []byte("b1"), Value: []byte(value)}
+	header := func(k, v string) { r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: []byte(v)}) }
+	if seq != "" {
+		header("stream_seq", seq)
+	}
+	header("ce_type", kind)
+	header("ce_id", id)
+	header("ce_source", "farthing")
+	header("ce_specversion", "1.0")
+	header("content-type", "application/json")
+	return r
+}
+
+// The consumer reads a topic from its start to the last manifest.
+func TestConsume(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	broker := cluster.ListenAddrs()[0]
+	writer, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	written := []*kgo.Record{record("", "fence", "f", ""), record("1", lineType, "i1", `{"line":1}`), record("1", lineType, "i1", `{"line":1}`), record("2", batchType, "i2", `{}`)}
+	if err := writer.ProduceSync(t.Context(), written...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	s := consume(t.Context(), t, broker, 1)
+	if len(s.lines["b1"]) != 1 || s.repeats != 1 || s.ignored != 1 || len(s.faults) != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Requests are 1 to 1,000 events, in order and complete.
+func TestCutBatches(t *testing.T) {
+	events := make([]client.Event, 20_000)
+	for i := range events {
+		events[i].ID = strconv.Itoa(i)
+	}
+	next, small, large := 0, 0, 0
+	for _, batch := range cutBatches(rand.New(rand.NewPCG(2, 2)), events) {
+		if len(batch) < 1 || len(batch) > batchMax {
+			t.Fatalf("a batch of %d", len(batch))
+		}
+		if len(batch) < 10 {
+			small++
+		}
+		if len(batch) > 500 {
+			large++
+		}
+		for _, e := range batch {
+			if e.ID != strconv.Itoa(next) {
+				t.Fatalf("event %s where %d was due", e.ID, next)
+			}
+			next++
+		}
+	}
+	if next != len(events) || small == 0 || large == 0 {
+		t.Errorf("%d events, %d small and %d large batches", next, small, large)
+	}
+}
+
 // The consumer's rules, one record at a time.
 func TestConsumerRules(t *testing.T) {
-	record := func(seq, kind, id, value string) *kgo.Record {
-		r := &kgo.Record{Key: []byte("b1"), Value: []byte(value)}
-		header := func(k, v string) { r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: []byte(v)}) }
-		if seq != "" {
-			header("stream_seq", seq)
-		}
-		header("ce_type", kind)
-		header("ce_id", id)
-		header("ce_source", "farthing")
-		header("ce_specversion", "1.0")
-		header("content-type", "application/json")
-		return r
-	}
 	f := func(what string, goesOn bool, faults int, records ...*kgo.Record) *settlements {
 		t.Helper()
 		s, on := newSettlements(), true

@@ -62,7 +62,7 @@ func (c *Client) CloseWindow(ctx context.Context, id string) (Closed, error) {
 
 // Settlements lists all batches, in the server's order.
 func (c *Client) Settlements(ctx context.Context) ([]Manifest, error) {
-	return list[Manifest](ctx, c, "/v1/settlements", nil)
+	return list[Manifest](ctx, c, "/v1/settlements")
 }
 
 // Settlement reads the manifest of a batch.
@@ -74,12 +74,12 @@ func (c *Client) Settlement(ctx context.Context, batchID string) (Manifest, erro
 
 // Lines lists the lines of a batch.
 func (c *Client) Lines(ctx context.Context, batchID string) ([]Line, error) {
-	return list[Line](ctx, c, "/v1/settlements/"+segment(batchID)+"/lines", nil)
+	return list[Line](ctx, c, "/v1/settlements/"+segment(batchID)+"/lines")
 }
 
 // RawLines lists the lines of a batch with every field the server sent.
 func (c *Client) RawLines(ctx context.Context, batchID string) ([]json.RawMessage, error) {
-	return list[json.RawMessage](ctx, c, "/v1/settlements/"+segment(batchID)+"/lines", nil)
+	return list[json.RawMessage](ctx, c, "/v1/settlements/"+segment(batchID)+"/lines")
 }
 
 // RawSettlement reads the manifest of a batch with every field the server sent.
@@ -91,7 +91,9 @@ func (c *Client) RawSettlement(ctx context.Context, batchID string) (json.RawMes
 
 // TrialBalance reads debits and credits of each currency.
 func (c *Client) TrialBalance(ctx context.Context) ([]Trial, error) {
-	return list[Trial](ctx, c, "/v1/trial-balance", nil)
+	var all page[Trial]
+	err := c.send(ctx, http.MethodGet, "/v1/trial-balance", nil, &all)
+	return all.Items, err
 }
 
 // Usage reads an account's usage by model, component and day. from and to are
@@ -104,12 +106,21 @@ func (c *Client) Usage(ctx context.Context, account, from, to string) ([]Usage, 
 	if to != "" {
 		q.Set("to", to)
 	}
-	return list[Usage](ctx, c, "/v1/accounts/"+segment(account)+"/usage", q)
+	var all page[Usage]
+	err := c.send(ctx, http.MethodGet, "/v1/accounts/"+segment(account)+"/usage?"+q.Encode(), nil, &all)
+	return all.Items, err
+}
+
+// Booked reads an event with what became of it.
+func (c *Client) Booked(ctx context.Context, source, id string) (Booked, error) {
+	var b Booked
+	err := c.send(ctx, http.MethodGet, "/v1/events/"+segment(source)+"/"+segment(id), nil, &b)
+	return b, err
 }
 
 // Transfers reads an account's statement.
 func (c *Client) Transfers(ctx context.Context, account string) ([]Transfer, error) {
-	return list[Transfer](ctx, c, "/v1/accounts/"+segment(account)+"/transfers", nil)
+	return list[Transfer](ctx, c, "/v1/accounts/"+segment(account)+"/transfers")
 }
 
 // Ready says whether the server takes writes.

@@ -126,14 +126,10 @@ type page[T any] struct {
 	Next  string `json:"next"`
 }
 
-// list follows the cursor to the end. query has no limit and no cursor.
-func list[T any](ctx context.Context, c *Client, path string, query url.Values) ([]T, error) {
+// list follows the cursor to the end.
+func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 	var all []T
-	q := url.Values{}
-	for k, v := range query {
-		q[k] = v
-	}
-	q.Set("limit", "1000")
+	q := url.Values{"limit": {"1000"}}
 	for {
 		var p page[T]
 		if err := c.send(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &p); err != nil {

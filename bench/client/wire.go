@@ -188,11 +188,38 @@ type Trial struct {
 
 // Usage is one row of an account's usage, grouped by model, component and day.
 type Usage struct {
-	Model     string      `json:"model"`
-	Component string      `json:"component"`
-	Day       string      `json:"day"`
-	Quantity  json.Number `json:"quantity"`
-	Amount    Money       `json:"amount"`
+	Dimensions map[string]string `json:"dimensions"` // the model, "" for none
+	Component  string            `json:"component"`
+	Day        string            `json:"day"`
+	Quantity   Money             `json:"quantity"` // a decimal string like an amount
+	Amount     Money             `json:"amount"`
+}
+
+// Booked is an event as the server keeps it.
+type Booked struct {
+	Subject    string            `json:"subject"`
+	Priced     bool              `json:"priced"`
+	Amount     Money             `json:"amount"`
+	Components []BookedComponent `json:"components"`
+	Transfers  []BookedTransfer  `json:"transfers"`
+	// BatchID and Line of the payer are empty and 0 until settled.
+	BatchID string `json:"batch_id"`
+	Line    int    `json:"line"`
+}
+
+// BookedComponent is one component of an event: quantity × price = amount.
+type BookedComponent struct {
+	Component string `json:"component"`
+	Quantity  Money  `json:"quantity"`
+	Price     Money  `json:"price"`
+	Amount    Money  `json:"amount"`
+}
+
+// BookedTransfer is one transfer of an event, from debit to credit.
+type BookedTransfer struct {
+	Debit  string `json:"debit"`
+	Credit string `json:"credit"`
+	Amount Money  `json:"amount"`
 }
 
 // Transfer is one row of an account's statement.

@@ -85,7 +85,9 @@ func (l *Ledger) bookLocked(raw json.RawMessage, answer *client.Accepted) (id, c
 	}
 	l.known[identity] = content
 	answer.Accepted++
-	if !l.rateLocked(payer, e, usage, at) {
+	booked := &client.Booked{Subject: e.Subject}
+	l.booked[identity] = booked
+	if !l.rateLocked(payer, e, usage, at, booked) {
 		answer.Unpriced++
 	}
 	return e.ID, ""
@@ -108,35 +110,41 @@ func quantities(e wireEvent) (map[string]int64, bool) {
 	return usage, true
 }
 
-// rateLocked posts the event's amount; false when it has no price.
-func (l *Ledger) rateLocked(payer *account, e wireEvent, usage map[string]int64, at time.Time) bool {
+// rateLocked posts the event's amount and notes it in b; false when it has no
+// price.
+func (l *Ledger) rateLocked(payer *account, e wireEvent, usage map[string]int64, at time.Time, b *client.Booked) bool {
 	price := l.priceLocked(e.Type, payer.spec.Currency, e.Data.Model, at)
 	if price == nil {
 		return false
 	}
 	total := decimal.Zero
-	amounts := map[string]decimal.Decimal{}
+	var components []client.BookedComponent
 	for component, quantity := range usage {
 		var unit client.Money
 		raw, priced := price.Components[component]
 		if !priced || json.Unmarshal(raw, &unit) != nil {
 			return false
 		}
-		amounts[component] = unit.Mul(decimal.NewFromInt(quantity))
-		total = total.Add(amounts[component])
+		q := client.Money{Decimal: decimal.NewFromInt(quantity)}
+		amount := client.Money{Decimal: unit.Mul(q.Decimal)}
+		total = total.Add(amount.Decimal)
+		components = append(components, client.BookedComponent{Component: component, Quantity: q, Price: unit, Amount: amount})
 	}
-	for component, quantity := range usage {
-		key := usageKey{e.Data.Model, component, at.UTC().Format(time.DateOnly)}
+	for _, c := range components {
+		key := usageKey{e.Data.Model, c.Component, at.UTC().Format(time.DateOnly)}
 		if payer.usage[key] == nil {
 			payer.usage[key] = &usageSum{}
 		}
-		payer.usage[key].quantity += quantity
-		payer.usage[key].amount = payer.usage[key].amount.Add(amounts[component])
+		payer.usage[key].quantity += c.Quantity.IntPart()
+		payer.usage[key].amount = payer.usage[key].amount.Add(c.Amount.Decimal)
 	}
 	payee := l.accounts[price.Payee]
 	if payee == nil {
 		payee = l.houseLocked(payer.spec.Currency)
 	}
+	b.Priced, b.Amount, b.Components = true, client.Money{Decimal: total}, components
+	b.Transfers = []client.BookedTransfer{{Debit: e.Subject, Credit: payee.spec.ID, Amount: b.Amount}}
+	b.BatchID = batchID(payer.spec.Currency, l.window) // where it will stand
 	payer.events++
 	l.transferLocked(payer, payee, total, "usage")
 	return true

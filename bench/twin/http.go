@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sort"
 	"strings"
 
 	"farthing/bench/client"
+
+	"github.com/shopspring/decimal"
 )
 
 // ServeHTTP answers the routes that the package comment names.
@@ -31,7 +34,7 @@ func (l *Ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (l *Ledger) routeLocked(r *http.Request, body []byte) (int, any) {
-	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	parts := strings.Split(strings.Trim(r.URL.EscapedPath(), "/"), "/")
 	route := r.Method + " " + parts[0]
 	if len(parts) > 1 {
 		route = r.Method + " " + parts[1]
@@ -49,6 +52,8 @@ func (l *Ledger) routeLocked(r *http.Request, body []byte) (int, any) {
 		return l.putPricesLocked(parts[2], body)
 	case route == "POST events":
 		return l.eventsLocked(r.Header.Get("Content-Type"), body)
+	case route == "GET events" && len(parts) == 4:
+		return l.bookedLocked(parts[2], parts[3])
 	case route == "POST settlements":
 		return l.settleLocked(body)
 	case route == "GET settlements":
@@ -122,8 +127,8 @@ func (l *Ledger) readLocked(parts []string) (int, any) {
 	var rows []client.Usage
 	for key, sum := range a.usage {
 		rows = append(rows, client.Usage{
-			Model: key.model, Component: key.component, Day: key.day,
-			Quantity: json.Number(fmt.Sprint(sum.quantity)), Amount: client.Money{Decimal: sum.amount},
+			Dimensions: map[string]string{"model": key.model}, Component: key.component, Day: key.day,
+			Quantity: client.Money{Decimal: decimal.NewFromInt(sum.quantity)}, Amount: client.Money{Decimal: sum.amount},
 		})
 	}
 	sort.Slice(rows, func(i, j int) bool { return fmt.Sprint(rows[i]) < fmt.Sprint(rows[j]) })
@@ -155,6 +160,14 @@ func (l *Ledger) eventsLocked(contentType string, body []byte) (int, any) {
 	}
 	answer.Sequence = l.sequence
 	return 200, answer
+}
+
+func (l *Ledger) bookedLocked(source, id string) (int, any) {
+	source, err := url.PathUnescape(source)
+	if b := l.booked[source+"\x00"+id]; b != nil && err == nil {
+		return 200, b
+	}
+	return refusal(404, "not_found", id)
 }
 
 func (l *Ledger) settleLocked(body []byte) (int, any) {

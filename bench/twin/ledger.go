@@ -23,6 +23,7 @@ type Ledger struct {
 	house    map[string]*account // the operator's position by currency
 	books    map[string]client.Book
 	known    map[string]string // identity of an event → its content
+	booked   map[string]*client.Booked
 	topups   map[string]string // id → content
 	closes   map[string]client.Closed
 	window   uint64
@@ -60,7 +61,7 @@ type batch struct {
 func New() *Ledger {
 	return &Ledger{
 		Now: time.Now, accounts: map[string]*account{}, house: map[string]*account{}, books: map[string]client.Book{},
-		known: map[string]string{}, topups: map[string]string{}, closes: map[string]client.Closed{}, window: 1,
+		known: map[string]string{}, booked: map[string]*client.Booked{}, topups: map[string]string{}, closes: map[string]client.Closed{}, window: 1,
 		debits: map[string]decimal.Decimal{},
 	}
 }

@@ -27,18 +27,22 @@ func (l *Ledger) netLocked(currency string) (batch, bool) {
 	}
 	parties = append(parties, house)
 	sort.Slice(parties, func(i, j int) bool { return parties[i].spec.ID < parties[j].spec.ID })
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", currency, l.window))
 	b := batch{manifest: client.Manifest{
-		BatchID: hex.EncodeToString(sum[:]), Window: l.window, Currency: currency,
+		BatchID: batchID(currency, l.window), Window: l.window, Currency: currency,
 		FirstSequence: l.cut + 1, LastSequence: l.sequence, Previous: json.RawMessage("null"),
 	}}
 	for i, a := range parties {
 		line := cut(a)
-		line.Line = i
+		line.Line = i + 1
 		b.manifest.Events += line.Events
 		b.lines = append(b.lines, line)
 	}
 	return b, true
+}
+
+func batchID(currency string, window uint64) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", currency, window))
+	return hex.EncodeToString(sum[:])
 }
 
 // settle is the signed amount that a cut now moves: pay positive.
