@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bytes"
 	"sync"
-	"unicode/utf8"
 
 	"farthing/meter"
 	"farthing/refusal"
@@ -61,7 +60,7 @@ func decodeEvents(f format, body []byte, batch *meter.Batch) *refusal.Refusal {
 // of it is JSON.
 func (d *decoder) document(body []byte) *refusal.Refusal {
 	d.reset(body)
-	if !utf8.Valid(body) {
+	if !validText(body) {
 		return refusal.New(refusal.Malformed, "invalid_utf8", "the body is not UTF-8")
 	}
 	p := skipSpace(body, 0)
@@ -128,7 +127,7 @@ func (d *decoder) lines(body []byte) *refusal.Refusal {
 
 func (d *decoder) line(line []byte, p, index int) {
 	d.reset(line)
-	if !utf8.Valid(line) {
+	if !validText(line) {
 		d.fail(0, "not UTF-8")
 	} else if p = d.value0(p, index); p >= 0 {
 		return

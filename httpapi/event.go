@@ -257,14 +257,37 @@ func (d *decoder) usage(p int) int {
 		if name, p = d.key(p); p < 0 {
 			return p
 		}
-		start := p
-		if p = d.value(p, 3); p < 0 {
+		if p = d.quantity(name, p); p < 0 {
 			return p
 		}
-		d.component(name, d.in[start:p])
 		p, last = d.more(p, '}')
 	}
 	return p
+}
+
+// plainDigitsMax is how many digits are read as they come: 10^12 units are below
+// money.QuantityMax.
+const plainDigitsMax = 12
+
+// quantity reads the quantity of a component at p. Plain digits, which nearly all
+// quantities are, take one pass.
+func (d *decoder) quantity(name []byte, p int) int {
+	in, n, i := d.in, uint64(0), p
+	for i < len(in) && in[i]-'0' <= 9 && i < p+plainDigitsMax {
+		n = n*10 + uint64(in[i]-'0')
+		i++
+	}
+	if i > p && i < len(in) && (in[i] == ',' || in[i] == '}') && (in[p] != '0' || i == p+1) {
+		if q, ok := money.WholeQuantity(n); ok {
+			d.batch.Component(name, q)
+			return i
+		}
+	}
+	next := d.value(p, 3)
+	if next >= 0 {
+		d.component(name, in[p:next])
+	}
+	return next
 }
 
 // component reads one quantity, whose text is a JSON value.

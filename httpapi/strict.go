@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"farthing/meter"
 	"farthing/money"
@@ -28,7 +27,7 @@ type object struct {
 func parseObject(body []byte) (*object, *refusal.Refusal) {
 	var s scanner
 	s.reset(body)
-	if !utf8.Valid(body) {
+	if !validText(body) {
 		return nil, refusal.New(refusal.Malformed, "invalid_utf8", "the body is not UTF-8")
 	}
 	start := skipSpace(body, 0)

@@ -20,8 +20,8 @@ const (
 	timestampPrefix = len("2006-01-02T15:04:05")
 )
 
-// parseTime reads an RFC 3339 time with any offset, in the strict spelling of
-// time.Time.UnmarshalText (capital T and Z, no leap second), and returns
+// parseTime reads an RFC 3339 time with any offset (capital T and Z, no leap
+// second, which package time does not know either) and returns
 // nanoseconds since the Unix epoch. Digits beyond the ninth of a second are cut.
 // False: not such a time, or not within 1970 to 2200 UTC.
 //
