@@ -64,6 +64,7 @@ func (r *run) result(from, to totals) Result {
 // Report is what a command files: runs, machine and disk.
 type Report struct {
 	Time    time.Time    `json:"time"`
+	Version string       `json:"version"` // of the program that measured
 	Machine Machine      `json:"machine"`
 	Fsync   *FsyncResult `json:"fsync,omitempty"` // nil: the disk is elsewhere
 	Runs    []Result     `json:"runs"`

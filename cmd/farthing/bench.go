@@ -41,7 +41,7 @@ func (c *benchCmd) Run(ctx *Context) error {
 	if err != nil {
 		return usageError{err}
 	}
-	report := bench.Report{Time: time.Now().UTC(), Machine: bench.ThisMachine()}
+	report := bench.Report{Time: time.Now().UTC(), Version: version, Machine: bench.ThisMachine()}
 	if c.URL != "" {
 		err = c.measure(ctx, c.URL, workloads, &report)
 	} else {
