@@ -97,7 +97,7 @@ func TestDuplicateAnswer(t *testing.T) {
 	w.skip.Store(1)
 	w.cutAnswers.Store(1)
 	w.onCut = func() {
-		c.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.DuplicateSequenceNumber, Count: 1})
+		c.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.DuplicateSequenceNumber, Count: -1})
 	}
 	o := c.options(t)
 	o.Dial = w.dial
