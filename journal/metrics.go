@@ -3,8 +3,6 @@ package journal
 import (
 	"sync"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Metrics are the store's counters since it was opened, unless said otherwise.
@@ -50,13 +48,6 @@ type stallMeter struct {
 	count uint64        // guarded by mu
 	total time.Duration // guarded by mu: of the stalls that ended
 	since time.Time     // guarded by mu: start of the stall under way, zero if none
-}
-
-func (m *stallMeter) listener() *pebble.EventListener {
-	return &pebble.EventListener{
-		WriteStallBegin: func(pebble.WriteStallBeginInfo) { m.begin() },
-		WriteStallEnd:   m.end,
-	}
 }
 
 func (m *stallMeter) begin() {

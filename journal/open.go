@@ -232,7 +232,7 @@ func checkStart(db *pebble.DB, head uint64) (start uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	defer closeIter(it, &err)
 	if !seekBlock(it, head) {
 		return 1, it.Error()
 	}
@@ -268,7 +268,7 @@ func lastBlock(db *pebble.DB) (h Head, err error) {
 	if err != nil {
 		return Head{}, err
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	defer closeIter(it, &err)
 	if !it.Last() {
 		if err := it.Error(); err != nil {
 			return Head{}, readError("end of the journal", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -101,7 +102,7 @@ const memTables = 4
 // pebbleOptions are the settings of the store; stalls counts its write stalls.
 func (o *Options) pebbleOptions(readOnly bool, stalls *stallMeter) *pebble.Options {
 	p := &pebble.Options{
-		FS:                 o.FS,
+		FS:                 markersLast{o.FS},
 		Logger:             pebbleLogger{o},
 		FormatMajorVersion: pebble.FormatNewest, // WAL sync chunks: a flipped bit in the live WAL is an error, not an early end
 		ReadOnly:           readOnly,
@@ -117,7 +118,7 @@ func (o *Options) pebbleOptions(readOnly bool, stalls *stallMeter) *pebble.Optio
 		MaxOpenFiles: 1000,
 		// The second compaction starts only when L0 or the debt is deep.
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
-		EventListener:              stalls.listener(),
+		EventListener:              o.listener(stalls),
 	}
 	// One file per flushed memtable instead of one per 2 MiB: at 400 MB/s that is 6 files a second, not 200.
 	for i := range p.TargetFileSizes {
@@ -125,6 +126,18 @@ func (o *Options) pebbleOptions(readOnly bool, stalls *stallMeter) *pebble.Optio
 	}
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	return p
+}
+
+// listener counts stalls and reports corruption. Pebble's default for DataCorruption is Fatalf; a damaged table is no reason to stop, least
+// of all for a checker: whoever reads it gets ErrCorrupt.
+func (o *Options) listener(stalls *stallMeter) *pebble.EventListener {
+	return &pebble.EventListener{
+		WriteStallBegin: func(pebble.WriteStallBeginInfo) { stalls.begin() },
+		WriteStallEnd:   stalls.end,
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			o.Logger.Error("journal: damaged table", "path", info.Path, "error", info.Details)
+		},
+	}
 }
 
 // pebbleLogger passes Pebble's words on. Pebble calls Fatalf when an fsync or a manifest write failed.
@@ -146,3 +159,21 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	l.o.neverReturn(fmt.Errorf("journal: pebble: "+format, args...))
 }
+
+// markersLast makes directory entries durable before a marker that names them. Pebble writes a new manifest, then the marker file that points at
+// it, then fsyncs the directory once for both: a file system that orders entries freely may keep the marker and lose the
+// manifest when power fails in between, and the store no longer opens. The crash rig found this.
+type markersLast struct{ vfs.FS }
+
+// Create fsyncs the directory before it creates a marker in it.
+func (m markersLast) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(m.PathBase(name), "marker.") {
+		if err := syncDir(m.FS, m.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
+	return m.FS.Create(name, category)
+}
+
+// Unwrap returns the file system underneath.
+func (m markersLast) Unwrap() vfs.FS { return m.FS }

@@ -62,7 +62,7 @@ func scan(db *pebble.DB, lower, upper []byte, skip int, fn func(key, value []byt
 	if err != nil {
 		return readError("iterator", err)
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	defer closeIter(it, &err)
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
@@ -95,7 +95,7 @@ func walkBlocks(db *pebble.DB, from, to uint64, fn func(*Block) error) (err erro
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	defer closeIter(it, &err)
 	chain := chainCheck{next: from, anywhere: true}
 	var b Block
 	for ok := seekBlock(it, from); ok; ok = it.Next() {
@@ -132,6 +132,13 @@ func newBlockIter(db *pebble.DB, flushedOnly bool) (*pebble.Iterator, error) {
 		return nil, readError("journal", err)
 	}
 	return it, nil
+}
+
+// closeIter closes the iterator and reports what that says, unless there is an error already.
+func closeIter(it *pebble.Iterator, err *error) {
+	if closeErr := it.Close(); closeErr != nil && *err == nil {
+		*err = readError("iterator", closeErr)
+	}
 }
 
 // seekBlock moves to the last block that starts at or before seq.

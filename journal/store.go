@@ -182,8 +182,9 @@ func (s *Store) Write(rows []Row, sync bool) error {
 	if err != nil {
 		return wrapWrite(err)
 	}
+	// Apply calls Fatalf when the fsync fails; SyncWait only says so.
 	if err := batch.SyncWait(); err != nil {
-		return wrapWrite(err)
+		s.o.neverReturn(wrapWrite(err))
 	}
 	if err := s.head.countWrites(count); err != nil {
 		s.o.neverReturn(err)

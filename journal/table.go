@@ -143,7 +143,7 @@ func (s *Store) Tables(kind Kind) (ids []uint64, err error) {
 	if err != nil {
 		return nil, readError("iterator", err)
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	defer closeIter(it, &err)
 	for ok := it.First(); ok; {
 		if len(it.Key()) < tablePrefixBytes {
 			return nil, fmt.Errorf("%w: table key %x", ErrCorrupt, it.Key())
