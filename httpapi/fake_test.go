@@ -1,0 +1,188 @@
+package httpapi
+
+import (
+	"sync"
+	"time"
+
+	"farthing/engine"
+	"farthing/meter"
+	"farthing/money"
+	"farthing/refusal"
+)
+
+// fakeEngine is an engine without a ledger: it counts its budget, remembers what
+// it was asked, and gives the answers it was told to give.
+type fakeEngine struct {
+	mu       sync.Mutex
+	notReady bool
+	room     int // requests that still fit; negative: any number
+	held     int // requests acquired and not released
+	budgets  []int
+	freed    chan struct{} // gets a value at every release, if there is room
+
+	ingest   func(*engine.Request) (engine.IngestResult, *refusal.Refusal)
+	refused  *refusal.Refusal // the answer of everything but ingest
+	existing bool             // POST and PUT find what they make
+	specs    []engine.AccountSpec
+	topUps   []engine.TopUp
+	versions []*meter.Version
+	closed   []uint64 // windows asked for, 0 for none
+	asked    []string // ids and cursors of reads
+	usage    []engine.UsageRow
+	account  engine.Account
+	event    engine.Event
+	batch    engine.Batch
+}
+
+func newFake() *fakeEngine {
+	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), batch: engine.Batch{BatchID: "b1", Manifest: []byte(`{"batch_id":"b1"}`)}}
+}
+
+func (f *fakeEngine) Acquire(bodyBytes int) *engine.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.room == 0 {
+		return nil
+	}
+	f.room--
+	f.held++
+	f.budgets = append(f.budgets, bodyBytes)
+	r := &engine.Request{}
+	r.Batch().Reset(1)
+	return r
+}
+
+func (f *fakeEngine) Release(*engine.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.room++
+	f.held--
+	select {
+	case f.freed <- struct{}{}:
+	default:
+	}
+}
+
+func (f *fakeEngine) Ingest(r *engine.Request) (engine.IngestResult, *refusal.Refusal) {
+	if f.ingest != nil {
+		return f.ingest(r)
+	}
+	return engine.IngestResult{Accepted: len(r.Batch().Events), Rejected: r.Batch().Rejects, Sequence: 42}, nil
+}
+
+func (f *fakeEngine) heldNow() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.held
+}
+
+func (f *fakeEngine) Ready() bool { return !f.notReady }
+
+func (f *fakeEngine) note(words ...string) *refusal.Refusal {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, words...)
+	return f.refused
+}
+
+func (f *fakeEngine) CreateAccount(spec engine.AccountSpec) (engine.Account, bool, *refusal.Refusal) {
+	f.specs = append(f.specs, spec)
+	return engine.Account{Spec: spec, Created: someTime, Sequence: 1}, !f.existing, f.note()
+}
+
+func (f *fakeEngine) Account(id string) (engine.Account, *refusal.Refusal) {
+	a := f.account
+	a.Spec.ID = id
+	return a, f.note(id)
+}
+
+func (f *fakeEngine) Accounts(kind, cursor string, limit int) (engine.Page[engine.Account], *refusal.Refusal) {
+	return engine.Page[engine.Account]{Items: []engine.Account{f.account}, Next: "n"}, f.note(kind, cursor)
+}
+
+func (f *fakeEngine) Transfers(account, cursor string, limit int) (engine.Page[engine.Transfer], *refusal.Refusal) {
+	return engine.Page[engine.Transfer]{Items: []engine.Transfer{
+		{Sequence: 7, Time: someTime, Account: "operator", Class: "revenue", Amount: amount("-0.5"), Reason: "usage", Source: "s", Event: "e"},
+		{Sequence: 8, Time: someTime, Account: "operator", Class: "cash", Amount: amount("5"), Reason: "topup", ID: "t1"},
+	}}, f.note(account, cursor)
+}
+
+func (f *fakeEngine) Usage(account string, from, to time.Time) ([]engine.UsageRow, uint64, *refusal.Refusal) {
+	return f.usage, 9, f.note(account, from.Format(time.RFC3339), to.Format(time.RFC3339))
+}
+
+func (f *fakeEngine) TrialBalance() ([]engine.TrialBalance, *refusal.Refusal) {
+	return []engine.TrialBalance{{Currency: usd, Debits: amount("3"), Credits: amount("3"),
+		Classes: []engine.ClassTotal{{Class: "cash", Debits: amount("3")}, {Class: "paid", Credits: amount("3")}}}}, f.note()
+}
+
+func (f *fakeEngine) PutPrices(v *meter.Version) (engine.PriceVersion, bool, *refusal.Refusal) {
+	f.versions = append(f.versions, v)
+	return engine.PriceVersion{Version: v, Sequence: 3, Time: someTime}, !f.existing, f.note()
+}
+
+func (f *fakeEngine) PriceVersions(cursor string, limit int) (engine.Page[engine.PriceVersion], *refusal.Refusal) {
+	page := engine.Page[engine.PriceVersion]{}
+	for _, v := range f.versions {
+		page.Items = append(page.Items, engine.PriceVersion{Version: v, Time: someTime})
+	}
+	return page, f.note(cursor)
+}
+
+func (f *fakeEngine) PriceVersion(id string) (engine.PriceVersion, *refusal.Refusal) {
+	if len(f.versions) == 0 {
+		return engine.PriceVersion{}, refusal.New(refusal.NotFound, "", "no such version")
+	}
+	return engine.PriceVersion{Version: f.versions[0], Time: someTime}, f.note(id)
+}
+
+func (f *fakeEngine) TopUp(t engine.TopUp) (engine.TopUpAnswer, bool, *refusal.Refusal) {
+	f.topUps = append(f.topUps, t)
+	return engine.TopUpAnswer{TopUp: t, Posted: t.Amount, Sequence: 4, Time: someTime}, !f.existing, f.note()
+}
+
+func (f *fakeEngine) CloseWindow(id string, window *uint64) (engine.Settlement, bool, *refusal.Refusal) {
+	asked := uint64(0)
+	if window != nil {
+		asked = *window
+	}
+	f.closed = append(f.closed, asked)
+	return engine.Settlement{ID: id, Window: 5, Cut: 6, Time: someTime, Sequence: 8,
+		Batches: []engine.SettlementBatch{{BatchID: "b1", Currency: usd, Lines: 2, Paid: amount("1"), Collected: amount("1")}}}, !f.existing, f.note()
+}
+
+func (f *fakeEngine) Settlements(cursor string, limit int) (engine.Page[engine.Batch], *refusal.Refusal) {
+	return engine.Page[engine.Batch]{Items: []engine.Batch{f.batch}}, f.note(cursor)
+}
+
+func (f *fakeEngine) Settlement(batchID string) (engine.Batch, *refusal.Refusal) {
+	return f.batch, f.note(batchID)
+}
+
+func (f *fakeEngine) Lines(batchID, cursor string, limit int) (engine.Page[[]byte], *refusal.Refusal) {
+	return engine.Page[[]byte]{Items: [][]byte{[]byte(`{"line":0}`), []byte(`{"line":1}`)}}, f.note(batchID, cursor)
+}
+
+func (f *fakeEngine) Event(source, id string) (engine.Event, *refusal.Refusal) {
+	e := f.event
+	e.Source, e.ID = source, id
+	return e, f.note(source, id)
+}
+
+func (f *fakeEngine) Unpriced(cursor string, limit int) (engine.Page[engine.UnpricedEvent], *refusal.Refusal) {
+	return engine.Page[engine.UnpricedEvent]{Items: []engine.UnpricedEvent{{Source: "s", ID: "e", Time: someTime, Reason: "no_price",
+		Usage: []engine.EventComponent{{Component: "input", Quantity: 1_500_000}}}}}, f.note(cursor)
+}
+
+var (
+	someTime = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	usd, _   = money.Lookup("USD")
+)
+
+func amount(s string) money.Amount {
+	a, err := money.Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
