@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"farthing/ledger"
 	"farthing/meter"
 	"farthing/money"
 )
@@ -54,8 +55,8 @@ type OperatorItem struct {
 type Transfer struct {
 	Sequence uint64
 	Time     time.Time
-	Account  string // the other account
-	Class    string // the other side's class: revenue, payable, receivable …
+	Account  string       // the other account
+	Class    string       // the other side's class: revenue, payable, receivable …
 	Amount   money.Amount // + is credit to the account asked for
 	Reason   string       // usage, fee, topup, collection, payout
 	Source   string       // of the event, when the reason is usage or fee
@@ -147,6 +148,8 @@ type PriceVersion struct {
 	Version  *meter.Version
 	Sequence uint64
 	Time     time.Time
+
+	payees []ledger.Ref // by price; undefined where the operator earns
 }
 
 // Event is everything known about one usage event.
@@ -184,6 +187,8 @@ type EventTransfer struct {
 	DebitClass, CreditClass string
 	Amount                  money.Amount
 	Reason                  string
+
+	id, batch string // the top-up or batch it belongs to, when it is no event's
 }
 
 // UnpricedEvent is an entry of the unpriced list.

@@ -227,9 +227,25 @@ func (b *Batch) End() {
 	e.Identity = xxh3.HashSeed(a[e.Source.Off:e.ID.Off+e.ID.Len], b.seed)
 	e.SubjectHash = xxh3.HashSeed(a[e.Subject.Off:e.Subject.Off+e.Subject.Len], b.seed)
 	e.ShapeHash = xxh3.HashSeed(a[start:quantities], b.seed)
-	e.Content = xxh3.HashSeed(a[quantities:], b.seed^e.SubjectHash^(e.ShapeHash<<1|e.ShapeHash>>63))
+	e.Content = contentOf(e.SubjectHash, e.ShapeHash, a[quantities:], b.seed)
 	b.arena = a
 	b.Events = append(b.Events, e)
+}
+
+// contentOf combines the hashes of an event's content.
+func contentOf(subject, shape uint64, quantities []byte, seed uint64) uint64 {
+	return xxh3.HashSeed(quantities, seed^subject^(shape<<1|shape>>63))
+}
+
+// ContentHash computes Event.Content from an event's parts, for events that come from
+// elsewhere than a batch.
+func ContentHash(subject, shape []byte, quantities []money.Quantity, seed uint64) uint64 {
+	var buf [8 * MaxComponents]byte
+	p := buf[:0]
+	for _, q := range quantities {
+		p = binary.LittleEndian.AppendUint64(p, uint64(q))
+	}
+	return contentOf(xxh3.HashSeed(subject, seed), xxh3.HashSeed(shape, seed), p, seed)
 }
 
 func (b *Batch) requireNames() {

@@ -3,6 +3,8 @@ package meter
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
+	"strings"
 )
 
 // Shape is the decoded form of an event's shape bytes:
@@ -98,6 +100,14 @@ func (s *Shape) Value(key string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// With returns s with further dimensions, sorted by key.
+func (s *Shape) With(dims []Dimension) Shape {
+	out := Shape{Type: s.Type, Components: s.Components}
+	out.Dimensions = append(append(out.Dimensions, s.Dimensions...), dims...)
+	slices.SortFunc(out.Dimensions, func(a, b Dimension) int { return strings.Compare(a.Key, b.Key) })
+	return out
 }
 
 type shapeReader struct {

@@ -14,6 +14,9 @@ type Version struct {
 	// what "same content" means.
 	Canonical []byte
 
+	// Index numbers the versions of a ledger in the order they were put; its owner sets it.
+	Index uint32
+
 	index map[meterKey][]keySet
 }
 

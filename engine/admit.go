@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"farthing/meter"
+	"farthing/refusal"
+)
+
+// Request is one caller's work on its way through the engine and back. It is reused:
+// nothing may be kept from it after Release.
+//
+// Ownership: the caller's goroutine, until the ring; the sequencer, until its group is
+// durable; then the caller's again, told by done.
+type Request struct {
+	batch  meter.Batch
+	buffer []byte
+
+	// What Acquire took from the budget.
+	eventsMax, bytesMax int64
+
+	runs  uint64  // version of the run set the caller looked at
+	known []known // identities found there, by event index, ascending
+
+	// op is the work of a request that is no ingest; it runs on the sequencer. True:
+	// do not answer with this group, the sequencer keeps the request for later.
+	op func(*sequencer) bool
+
+	result  IngestResult
+	again   bool // the run set moved on: look again
+	refused *refusal.Refusal
+	done    chan struct{}
+}
+
+// known is an identity found in a run.
+type known struct {
+	event int
+	seen  seen
+}
+
+// Batch is where the caller puts the events.
+func (r *Request) Batch() *meter.Batch { return &r.batch }
+
+// Buffer is memory for the request's body, kept with the request.
+func (r *Request) Buffer() *[]byte { return &r.buffer }
+
+// bufferKeep is the largest buffer kept for reuse: larger ones are rare and would pin
+// 8 MiB per request.
+const bufferKeep = 1 << 20
+
+// admission is the budget of what may be on its way at once. Everything a request
+// could need is taken before its body is read, or nothing: what was admitted is
+// never dropped.
+type admission struct {
+	requests, events, bytes atomic.Int64
+	max                     struct{ requests, events, bytes int64 }
+	pool                    sync.Pool // of *Request
+	// closed refuses new requests; inflight counts admitted ones so that closing can wait.
+	closed   atomic.Bool
+	inflight sync.WaitGroup
+	mu       sync.RWMutex // orders closed against inflight.Add
+}
+
+func newAdmission(o *Options) *admission {
+	a := &admission{}
+	a.max.requests, a.max.events, a.max.bytes = o.RequestsMax, o.EventsMax, o.BytesMax
+	a.pool.New = func() any { return &Request{done: make(chan struct{}, 1)} }
+	return a
+}
+
+// minEventBytes is less than the shortest event takes in any format, so that a body's
+// size bounds its events.
+const minEventBytes = 32
+
+// eventsIn bounds the events of a body.
+func eventsIn(bodyBytes int) int64 {
+	return min(int64(bodyBytes)/minEventBytes+1, meter.MaxBatchEvents)
+}
+
+// take takes the budget for a body, or nothing.
+func (a *admission) take(bodyBytes int) *Request {
+	if !a.enter() {
+		return nil
+	}
+	events := eventsIn(bodyBytes)
+	if !takeUpTo(&a.requests, 1, a.max.requests) {
+		a.inflight.Done()
+		return nil
+	}
+	if !takeUpTo(&a.events, events, a.max.events) {
+		a.requests.Add(-1)
+		a.inflight.Done()
+		return nil
+	}
+	if !takeUpTo(&a.bytes, int64(bodyBytes), a.max.bytes) {
+		a.requests.Add(-1)
+		a.events.Add(-events)
+		a.inflight.Done()
+		return nil
+	}
+	r := a.pool.Get().(*Request)
+	r.eventsMax, r.bytesMax = events, int64(bodyBytes)
+	return r
+}
+
+// enter counts the caller in unless the engine is closing.
+func (a *admission) enter() bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if a.closed.Load() {
+		return false
+	}
+	a.inflight.Add(1)
+	return true
+}
+
+// takeUpTo adds n to the counter unless it would pass limit. An empty counter always
+// has room, so that one request larger than the whole budget can still go through.
+func takeUpTo(counter *atomic.Int64, n, limit int64) bool {
+	for {
+		v := counter.Load()
+		if v+n > limit && v > 0 {
+			return false
+		}
+		if counter.CompareAndSwap(v, v+n) {
+			return true
+		}
+	}
+}
+
+// give gives the budget of a request back and keeps the request for reuse.
+func (a *admission) give(r *Request) {
+	a.requests.Add(-1)
+	a.events.Add(-r.eventsMax)
+	a.bytes.Add(-r.bytesMax)
+	if cap(r.buffer) > bufferKeep {
+		r.buffer = nil
+	}
+	r.known, r.op, r.again, r.refused = r.known[:0], nil, false, nil
+	r.result = IngestResult{Rejected: r.result.Rejected[:0]}
+	a.pool.Put(r)
+	a.inflight.Done()
+}
+
+// close refuses new requests and waits for the admitted ones.
+func (a *admission) close() {
+	a.mu.Lock()
+	a.closed.Store(true)
+	a.mu.Unlock()
+	a.inflight.Wait()
+}
+
+// Acquire takes the budget for a body of the given size (the most it could be, when
+// unknown) before it is read. Nil: no room now, or the engine is not taking requests.
+func (e *Engine) Acquire(bodyBytes int) *Request {
+	r := e.admission.take(bodyBytes)
+	if r != nil {
+		r.batch.Reset(e.seed)
+	}
+	return r
+}
+
+// Release gives the budget back. The answer must have been written.
+func (e *Engine) Release(r *Request) { e.admission.give(r) }
+
+// Ingest books the events of the request's batch and returns when all that the answer
+// depends on is durable. Each event stands alone: refused ones are listed.
+func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
+	if len(r.batch.Events) > 0 {
+		for {
+			e.lookup(r)
+			e.submit(r)
+			if !r.again {
+				break
+			}
+		}
+		if r.refused != nil {
+			return IngestResult{}, r.refused
+		}
+	} else {
+		r.result.Sequence = e.store.Head().Seq
+	}
+	r.result.Rejected = append(r.result.Rejected, r.batch.Rejects...)
+	slices.SortFunc(r.result.Rejected, func(a, b meter.Reject) int { return int(a.Index) - int(b.Index) })
+	return r.result, nil
+}
+
+// lookup finds the batch's identities in the runs, on the caller's goroutine.
+func (e *Engine) lookup(r *Request) {
+	set := e.runs.load()
+	r.runs, r.known, r.again = set.version, r.known[:0], false
+	if len(set.runs) == 0 {
+		return
+	}
+	for i := range r.batch.Events {
+		ev := &r.batch.Events[i]
+		s, ok, err := set.find(ev.Identity, r.batch.IdentityBytes(ev))
+		if err != nil {
+			e.fail(err)
+		}
+		if ok {
+			r.known = append(r.known, known{i, s})
+		}
+	}
+}
+
+// submit hands the request to the sequencer and waits for its answer.
+func (e *Engine) submit(r *Request) {
+	if !e.ring.push(r) {
+		panic("BUG: the ring is full although every request has a place")
+	}
+	<-r.done
+}
+
+// do runs op on the sequencer and returns when what it saw or did is durable. False:
+// the engine is closing or has no room.
+func (e *Engine) do(op func(*sequencer) bool) *refusal.Refusal {
+	r := e.admission.take(0)
+	if r == nil {
+		if e.admission.closed.Load() {
+			return refusal.New(refusal.NotReady, "draining", "the server is stopping; retry elsewhere or later")
+		}
+		return refusal.New(refusal.Overloaded, "overloaded", "too many requests are on their way; retry after a moment")
+	}
+	r.op = op
+	e.submit(r)
+	refused := r.refused
+	e.admission.give(r)
+	return refused
+}

@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"farthing/money"
+)
+
+// Every command of the journal starts with a kind byte. Kinds below kindEvent are
+// followed by a uvarint length and a payload; an event's kind byte holds its flags
+// and its payload has no length, because events are what the journal is full of.
+const (
+	kindGenesis  = 0x01 // the ledger's birth: its id, seed and format
+	kindSource   = 0x02 // the next source id: a name
+	kindShape    = 0x03 // the next shape id: canonical shape bytes
+	kindAccount  = 0x04 // a participant
+	kindPrices   = 0x05 // a price version
+	kindTopUp    = 0x06 // a top-up
+	kindCut      = 0x07 // a window closes here
+	kindClosing  = 0x08 // a slice of closing transfers
+	kindSeal     = 0x09 // the batches of a window
+	kindEvent    = 0x40 // and flags, up to 0x7f
+	kindEventTop = 0x7f
+)
+
+// The flags of an event's kind byte.
+const (
+	flagTime     = 0x01 // it had a time of its own
+	flagSource   = 0x02 // its source is spelled out, not interned
+	flagUnpriced = 0x04 // no price known: reason and shape are spelled out
+	flagExtras   = 0x08 // dimensions that rating does not look at follow
+	flagPaid     = 0x10 // all of it was taken from paid credit
+	flagMixed    = 0x20 // the part taken from paid credit follows
+)
+
+var errCodec = errors.New("command does not decode")
+
+// reader decodes a command; after the first failure every further read returns zero.
+type reader struct {
+	p   []byte
+	bad bool
+}
+
+func (r *reader) fail() { r.bad, r.p = true, nil }
+
+func (r *reader) uvarint() uint64 {
+	n, k := binary.Uvarint(r.p)
+	if k <= 0 {
+		r.fail()
+		return 0
+	}
+	r.p = r.p[k:]
+	return n
+}
+
+func (r *reader) varint() int64 {
+	n, k := binary.Varint(r.p)
+	if k <= 0 {
+		r.fail()
+		return 0
+	}
+	r.p = r.p[k:]
+	return n
+}
+
+func (r *reader) byte() byte {
+	if len(r.p) == 0 {
+		r.fail()
+		return 0
+	}
+	c := r.p[0]
+	r.p = r.p[1:]
+	return c
+}
+
+// take returns the next n bytes; they stay part of the input.
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.p)) {
+		r.fail()
+		return nil
+	}
+	out := r.p[:n:n]
+	r.p = r.p[n:]
+	return out
+}
+
+func (r *reader) bytes() []byte { return r.take(r.uvarint()) }
+func (r *reader) str() string   { return string(r.bytes()) }
+
+func (r *reader) amount() money.Amount {
+	a, n, err := money.DecodeBinary(r.p)
+	if err != nil {
+		r.fail()
+		return money.Amount{}
+	}
+	r.p = r.p[n:]
+	return a
+}
+
+func (r *reader) hash() (h [32]byte) {
+	copy(h[:], r.take(32))
+	return h
+}
+
+func (r *reader) currency() money.Currency {
+	c, ok := money.LookupBytes(r.take(3))
+	if !ok {
+		r.fail()
+	}
+	return c
+}
+
+func (r *reader) bool() bool { return r.byte() != 0 }
+
+// end reports whether everything was read and nothing failed.
+func (r *reader) end() error {
+	if r.bad || len(r.p) != 0 {
+		return errCodec
+	}
+	return nil
+}
+
+func appendBytes[T ~string | ~[]byte](dst []byte, s T) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+func appendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+// appendQuantity writes whole quantities, which nearly all are, in units and others
+// in millionths; the lowest bit tells which.
+func appendQuantity(dst []byte, q money.Quantity) []byte {
+	if whole, ok := q.Whole(); ok {
+		return binary.AppendUvarint(dst, whole<<1)
+	}
+	return binary.AppendUvarint(dst, uint64(q)<<1|1)
+}
+
+func (r *reader) quantity() money.Quantity {
+	n := r.uvarint()
+	if n&1 == 1 {
+		return money.Quantity(n >> 1)
+	}
+	q, ok := money.WholeQuantity(n >> 1)
+	if !ok {
+		r.fail()
+	}
+	return q
+}

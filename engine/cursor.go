@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"fmt"
+
+	"farthing/ledger"
+	"farthing/meter"
+	"farthing/money"
+)
+
+// cursor walks the commands of a block. It needs the tables as of the block or later.
+type cursor struct {
+	r    reader
+	t    *tables
+	time int64  // of the group
+	seq  uint64 // of the current command
+
+	kind    byte
+	payload []byte      // of a command that is no event
+	event   eventRecord // of an event; valid until next
+}
+
+// reset starts a block whose first command has the given sequence.
+func (c *cursor) reset(body []byte, first uint64, time int64, t *tables) {
+	c.r, c.t, c.time, c.seq = reader{p: body}, t, time, first-1
+}
+
+// isEvent reports whether the current command is a usage event.
+func (c *cursor) isEvent() bool { return c.kind >= kindEvent && c.kind <= kindEventTop }
+
+// next decodes the next command; false at the end or on a fault, which err tells apart.
+func (c *cursor) next() bool {
+	if len(c.r.p) == 0 {
+		return false
+	}
+	c.seq++
+	c.kind = c.r.byte()
+	switch {
+	case c.isEvent():
+		c.r.event(&c.event, c.kind, c.time, c.t)
+	case c.kind >= kindGenesis && c.kind <= kindSeal:
+		c.payload = c.r.bytes()
+	default:
+		c.r.fail()
+	}
+	return !c.r.bad
+}
+
+// err returns what ended the walk early.
+func (c *cursor) err() error {
+	if c.r.bad {
+		return fmt.Errorf("sequence %d: %w", c.seq, errCodec)
+	}
+	return nil
+}
+
+// earner is who earns an event, found again from the journal's record.
+type earner struct {
+	price *meter.Price
+	index int // of the price in its version
+	payee ledger.Ref
+}
+
+// earners finds the price and the payee of priced events from immutable tables; each
+// reader has its own. It caches by (version, shape, currency).
+type earners struct {
+	cache     map[earnerKey]earner
+	operators map[money.Currency]ledger.Ref
+	last      earnerKey
+	lastValue earner
+}
+
+type earnerKey struct {
+	version, shape uint32
+	currency       money.Currency
+}
+
+func newEarners() *earners {
+	return &earners{cache: map[earnerKey]earner{}, operators: map[money.Currency]ledger.Ref{}}
+}
+
+// of returns who earns a priced event.
+func (x *earners) of(e *eventRecord, t *tables) earner {
+	key := earnerKey{e.version, e.shape, t.people[e.account].Currency}
+	if key == x.last && x.lastValue.price != nil {
+		return x.lastValue
+	}
+	out, ok := x.cache[key]
+	if !ok {
+		out = x.find(key, t)
+		x.cache[key] = out
+	}
+	x.last, x.lastValue = key, out
+	return out
+}
+
+func (x *earners) find(key earnerKey, t *tables) earner {
+	v := t.versions[key.version]
+	i, ok := v.Version.Match(&t.shapes[key.shape].shape, key.currency)
+	if !ok {
+		panic("BUG: a priced event has no price")
+	}
+	out := earner{price: &v.Version.Prices[i], index: i, payee: v.payees[i]}
+	if out.price.Payee == "" {
+		out.payee = x.operator(key.currency, t)
+	}
+	return out
+}
+
+// operator returns the operator's participant of a currency in use.
+func (x *earners) operator(c money.Currency, t *tables) ledger.Ref {
+	ref, ok := x.operators[c]
+	if !ok {
+		for i, p := range t.people {
+			if p.Kind == ledger.Operator && p.Currency == c {
+				ref, ok = ledger.Ref(i), true
+				break
+			}
+		}
+		if !ok {
+			panic("BUG: a currency in use has no operator")
+		}
+		x.operators[c] = ref
+	}
+	return ref
+}
+
+// feeOf returns the operator's share of a priced event.
+func (x earner) feeOf(amount money.Amount) money.Amount {
+	if x.price.Fee.IsZero() || x.price.Payee == "" {
+		return money.Amount{}
+	}
+	fee, _ := amount.MulFraction(x.price.Fee)
+	return fee
+}

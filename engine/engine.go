@@ -1,0 +1,365 @@
+package engine
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"farthing/journal"
+	"farthing/money"
+)
+
+// Engine is a running ledger. Its methods may be called from any goroutine.
+//
+// Goroutines, in the order a group meets them: sequencer, committer, indexer; beside
+// them the checkpoint writer and the settler. Open starts all five, Close ends them in
+// that order and waits for each.
+type Engine struct {
+	o         Options
+	store     *journal.Store
+	ledgerID  string
+	partition uint32
+	seed      uint64
+	born      int64 // time of the genesis
+	startWall int64
+	startMono time.Time
+
+	admission *admission
+	ring      *ring
+	marks     watermarks
+	runs      runIndex
+	young     atomic.Pointer[postings]
+	published atomic.Pointer[tables] // as of the last durable group
+	roots     rootTable
+
+	free         chan *group         // committed and indexed groups, to be filled again
+	toCommit     chan *group         // sequencer → committer
+	toIndex      chan *group         // committer → indexer
+	idle         chan struct{}       // a token: the committer can take a group
+	toCheckpoint chan *checkpointJob // sequencer → checkpoint writer
+	toSettle     chan *settleJob     // sequencer → settler
+	writerFree   atomic.Bool         // the checkpoint writer can take a job
+	dropBelow    atomic.Uint64       // generations below have become runs
+
+	sealedChanged broadcast
+
+	stop           chan struct{} // closed: the sequencer finishes and ends
+	sequencerDone  chan struct{}
+	indexDone      chan struct{}
+	checkpointDone chan struct{}
+	settleDone     chan struct{}
+	closing        sync.Once
+	closed         error
+}
+
+// Open opens the ledger of a directory, creating it if the directory is empty, brings
+// its state up to the last durable group and starts taking requests.
+func Open(o Options) (*Engine, error) {
+	o.ensureDefaults()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	store, err := openStore(&o)
+	if err != nil {
+		return nil, err
+	}
+	e := newEngine(o, store)
+	s, x, err := e.recover()
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", closeAfter(store, err))
+	}
+	e.start(s, x)
+	return e, nil
+}
+
+func closeAfter(store *journal.Store, err error) error {
+	if closing := store.Close(); closing != nil {
+		return fmt.Errorf("%w (and closing the store: %w)", err, closing)
+	}
+	return err
+}
+
+// openStore opens the store or creates it with a genesis command.
+func openStore(o *Options) (*journal.Store, error) {
+	there, err := journal.Exists(o.Journal)
+	if err != nil {
+		return nil, err
+	}
+	if there {
+		return journal.Open(o.Journal)
+	}
+	g, err := newGenesis(o)
+	if err != nil {
+		return nil, err
+	}
+	body := appendBytes([]byte{kindGenesis}, g.append(nil))
+	return journal.Create(o.Journal, journal.Group{Time: o.Clock().UnixNano(),
+		Blocks: []journal.BlockInput{{First: 1, Last: 1, Body: body}}})
+}
+
+// newGenesis draws the seed, and the id if none was given: the only randomness of a
+// ledger, journaled as its first command.
+func newGenesis(o *Options) (genesis, error) {
+	var random [24]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return genesis{}, err
+	}
+	g := genesis{version: formatVersion, ledgerID: o.LedgerID, partition: o.Partition, seed: binary.LittleEndian.Uint64(random[:])}
+	if g.ledgerID == "" {
+		g.ledgerID = hex.EncodeToString(random[8:])
+	}
+	return g, nil
+}
+
+func newEngine(o Options, store *journal.Store) *Engine {
+	e := &Engine{
+		o: o, store: store, startWall: o.Clock().UnixNano(), startMono: time.Now(),
+		admission: newAdmission(&o), ring: newRing(int(o.RequestsMax) + internalMax),
+		free: make(chan *group, groupsMax), toCommit: make(chan *group, 1), toIndex: make(chan *group, groupsMax),
+		idle: make(chan struct{}, 1), toCheckpoint: make(chan *checkpointJob, 1), toSettle: make(chan *settleJob, 1),
+		stop: make(chan struct{}), sequencerDone: make(chan struct{}), indexDone: make(chan struct{}),
+		checkpointDone: make(chan struct{}), settleDone: make(chan struct{}),
+	}
+	e.marks.init()
+	e.writerFree.Store(true)
+	e.sealedChanged.init()
+	return e
+}
+
+// internalMax is how many requests of the engine's own may be on the ring beside the
+// admitted ones: one of the settler.
+const internalMax = 8
+
+// recover loads the newest checkpoint, replays what follows and returns the sequencer and
+// the indexer ready to run.
+func (e *Engine) recover() (*sequencer, *indexer, error) {
+	set, err := loadRuns(e.store)
+	if err != nil {
+		return nil, nil, err
+	}
+	loaded, err := restore(e.store)
+	if err != nil {
+		return nil, nil, err
+	}
+	first, err := readGenesis(e.store)
+	if err != nil {
+		return nil, nil, err
+	}
+	if loaded.state == nil {
+		loaded.state = newState(first.genesis)
+		loaded.marker.seq = 1
+	}
+	e.ledgerID, e.partition, e.seed, e.born = first.ledgerID, first.partition, first.seed, first.time
+	e.roots.roots = map[uint64]map[money.Currency][32]byte{}
+	s := &sequencer{e: e, state: loaded.state, g: &group{}, ids: newIdentities(set.version, set.indexedTo()+1, e.o.RunIdentities)}
+	s.checkpoints = checkpoints{base: loaded.base, nextID: loaded.marker.id + 1, lastSeq: loaded.marker.seq, deltas: loaded.marker.deltas}
+	x := &indexer{e: e, earners: newEarners(), trees: loaded.evidence, young: &postings{}}
+	e.runs.current.Store(set)
+	e.dropBelow.Store(set.version)
+	if err := e.replay(s, x, min(loaded.marker.seq, set.indexedTo())+1); err != nil {
+		return nil, nil, err
+	}
+	head := e.store.Head().Seq
+	e.marks.durable.advance(head)
+	e.marks.evidenced.advance(head)
+	e.marks.indexed.advance(set.indexedTo())
+	e.marks.checkpointed.advance(loaded.marker.seq)
+	if n := len(s.state.windows); n > 0 {
+		e.marks.sealed.advance(s.state.windows[n-1].sealed)
+	}
+	e.young.Store(x.young)
+	t := s.state.tables
+	e.published.Store(&t)
+	return s, x, nil
+}
+
+// genesisAt is the genesis command and its time.
+type genesisAt struct {
+	genesis
+	time int64
+}
+
+func readGenesis(store *journal.Store) (genesisAt, error) {
+	b, err := store.BlockAt(1)
+	if err != nil {
+		return genesisAt{}, err
+	}
+	r := reader{p: b.Body}
+	kind, payload := r.byte(), r.bytes()
+	if r.bad || kind != kindGenesis {
+		return genesisAt{}, fmt.Errorf("the journal does not begin with a genesis command")
+	}
+	g, err := parseGenesis(payload)
+	return genesisAt{g, b.Time}, err
+}
+
+// replay reads the journal from a sequence on: the state takes what it has not seen, the
+// identities and the statement index what no run covers, the trees what is newer than
+// the checkpoint.
+func (e *Engine) replay(s *sequencer, x *indexer, from uint64) error {
+	indexed, evidenced := e.runs.load().indexedTo(), s.state.seq
+	p := replayer{state: s.state}
+	p.identity = func(hash uint64, id []byte, at seen) error {
+		if at.seq > indexed {
+			s.ids.add(hash, id, at)
+		}
+		return nil
+	}
+	p.after = func(c *cursor) error {
+		x.replayed(c, c.seq > evidenced, c.seq > indexed)
+		return nil
+	}
+	err := e.store.Blocks(from, func(b *journal.Block) error {
+		if b.First == 1 {
+			return nil // genesis
+		}
+		if err := p.block(b); err != nil {
+			return err
+		}
+		if b.Final {
+			return balancedAt(s.state.ledger, b.Last)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if s.state.seq != e.store.Head().Seq {
+		return fmt.Errorf("the journal ends at %d, the state at %d", e.store.Head().Seq, s.state.seq)
+	}
+	return nil
+}
+
+// replayed is the indexer's part in replay: trees and statement entries.
+func (x *indexer) replayed(c *cursor, newer, unindexed bool) {
+	x.cur.t = c.t
+	if c.isEvent() {
+		if c.event.reason != priced {
+			return
+		}
+		if newer {
+			x.leaf = appendLeaf(x.leaf[:0], c.seq, &c.event, c.t)
+			x.trees.add(c.t.people[c.event.account].Currency, x.leaf)
+		}
+		if unindexed {
+			x.postEvent(c.seq, &c.event)
+		}
+		return
+	}
+	r := reader{p: c.payload}
+	switch {
+	case c.kind == kindCut && newer:
+		x.e.roots.put(r.cut().window, x.trees.cut())
+	case c.kind == kindSeal && newer:
+		x.e.roots.take(r.seal().window)
+	case unindexed:
+		x.postCommand(c.kind, &r, c.seq)
+	}
+}
+
+// start starts the goroutines.
+func (e *Engine) start(s *sequencer, x *indexer) {
+	for range groupsMax - 1 {
+		e.free <- &group{}
+	}
+	if e.o.SettleEvery > 0 {
+		s.ticker = time.NewTicker(tickEvery)
+		s.tick = s.ticker.C
+	}
+	go func() {
+		defer close(e.sequencerDone)
+		s.run()
+	}()
+	go e.commitLoop()
+	go x.loop()
+	go e.checkpointLoop()
+	go e.settleLoop()
+}
+
+// tickEvery is how often an idle sequencer looks at the clock: a window closes at most
+// this much after its time.
+const tickEvery = 100 * time.Millisecond
+
+func (e *Engine) stopping() bool {
+	select {
+	case <-e.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close refuses new requests, answers all that were admitted, takes a last checkpoint and
+// closes the store. Everything answered is durable; a window between cut and seal resumes
+// at the next start only if its settlement was not under way.
+func (e *Engine) Close() error {
+	e.closing.Do(func() { e.closed = e.close() })
+	return e.closed
+}
+
+func (e *Engine) close() error {
+	e.admission.close()
+	close(e.stop)
+	<-e.sequencerDone // closes toCommit, which ends the committer, which ends the indexer
+	<-e.indexDone
+	close(e.toCheckpoint)
+	<-e.checkpointDone
+	close(e.toSettle)
+	<-e.settleDone
+	return e.store.Close()
+}
+
+// fail stops the process: the store is in doubt and no answer could be true any more.
+func (e *Engine) fail(err error) {
+	e.o.Journal.Fatal(err)
+	select {}
+}
+
+// internal runs op on the sequencer for the engine itself, outside of the budget, and
+// returns when it is durable.
+func (e *Engine) internal(op func(*sequencer)) {
+	r := &Request{done: make(chan struct{}, 1), op: func(s *sequencer) bool {
+		op(s)
+		return false
+	}}
+	e.submit(r)
+}
+
+// LedgerID is the ledger's id, fixed at its birth.
+func (e *Engine) LedgerID() string { return e.ledgerID }
+
+// Partition is the ledger's partition.
+func (e *Engine) Partition() uint32 { return e.partition }
+
+// Ready reports whether requests are taken.
+func (e *Engine) Ready() bool { return !e.admission.closed.Load() }
+
+// broadcast tells any number of waiters that something changed.
+type broadcast struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (b *broadcast) init() { b.ch = make(chan struct{}) }
+
+// changed returns a channel that the next notify closes.
+func (b *broadcast) changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ch
+}
+
+func (b *broadcast) notify() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.ch)
+	b.ch = make(chan struct{})
+}
+
+func timeOf(ns int64) time.Time { return time.Unix(0, ns).UTC() }
+
+func hexID(id [32]byte) string { return hex.EncodeToString(id[:]) }

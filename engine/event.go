@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"encoding/binary"
+
+	"farthing/ledger"
+	"farthing/meter"
+	"farthing/money"
+)
+
+// unpricedReason says why an event has no price; its numbers are stored.
+type unpricedReason uint8
+
+const (
+	priced            unpricedReason = iota
+	noVersion                        // no version was in force at its time
+	noPrice                          // no price of its meter and currency matches
+	componentUnpriced                // the price lacks one of its components
+	numUnpricedReasons
+)
+
+var reasonNames = [numUnpricedReasons]string{"", "no_version_in_force", "no_matching_price", "component_without_price"}
+
+// String returns the reason as the unpriced list shows it.
+func (r unpricedReason) String() string {
+	if r >= numUnpricedReasons {
+		return "unknown"
+	}
+	return reasonNames[r]
+}
+
+// eventRecord is an event as the journal holds it, decoded: what was said and what
+// came of it. Slices are part of the block it was decoded from, or scratch of the
+// decoder; they are valid until the next decode.
+type eventRecord struct {
+	source  []byte
+	id      []byte
+	account ledger.Ref
+	time    int64 // of the event; the group's when it had none
+	hadTime bool
+
+	reason  unpricedReason
+	shape   uint32 // interned, when priced
+	raw     []byte // shape bytes, when unpriced
+	extras  []byte // encoded dimensions beside the shape's
+	version uint32
+	amount  money.Amount
+	split   ledger.Split
+
+	components int
+	quantities [meter.MaxComponents]money.Quantity
+}
+
+// appendEvent appends the command of e to a block whose group has the given time.
+// sourceID is 0 when the source is not interned.
+func appendEvent(dst []byte, e *eventRecord, sourceID uint32, groupTime int64) []byte {
+	at := len(dst)
+	kind := byte(kindEvent)
+	dst = append(dst, 0)
+	if sourceID == 0 {
+		kind |= flagSource
+		dst = appendBytes(dst, e.source)
+	} else {
+		dst = binary.AppendUvarint(dst, uint64(sourceID))
+	}
+	dst = appendBytes(dst, e.id)
+	dst = binary.AppendUvarint(dst, uint64(e.account))
+	if e.hadTime {
+		kind |= flagTime
+		dst = binary.AppendVarint(dst, e.time-groupTime)
+	}
+	if e.reason != priced {
+		dst[at] = kind | flagUnpriced
+		dst = append(dst, byte(e.reason))
+		dst = appendBytes(dst, e.raw)
+		return appendQuantities(dst, e)
+	}
+	dst = binary.AppendUvarint(dst, uint64(e.shape))
+	if len(e.extras) > 0 {
+		kind |= flagExtras
+		dst = appendBytes(dst, e.extras)
+	}
+	dst = appendQuantities(dst, e)
+	dst = binary.AppendUvarint(dst, uint64(e.version))
+	dst = e.amount.AppendBinary(dst)
+	switch {
+	case e.split.Paid.IsZero():
+	case e.split.Receivable.IsZero():
+		kind |= flagPaid
+	default:
+		kind |= flagMixed
+		dst = e.split.Paid.AppendBinary(dst)
+	}
+	dst[at] = kind
+	return dst
+}
+
+func appendQuantities(dst []byte, e *eventRecord) []byte {
+	for i := range e.components {
+		dst = appendQuantity(dst, e.quantities[i])
+	}
+	return dst
+}
+
+// event decodes the payload of an event whose kind byte was read.
+func (r *reader) event(e *eventRecord, kind byte, groupTime int64, t *tables) {
+	if kind&flagSource != 0 {
+		e.source = r.bytes()
+	} else {
+		e.source = t.source(r)
+	}
+	e.id = r.bytes()
+	e.account = ledger.Ref(r.uvarint())
+	e.time, e.hadTime = groupTime, kind&flagTime != 0
+	if e.hadTime {
+		e.time += r.varint()
+	}
+	e.reason, e.raw, e.extras, e.amount, e.split = priced, nil, nil, money.Amount{}, ledger.Split{}
+	if int(e.account) >= len(t.people) {
+		r.fail()
+		return
+	}
+	if kind&flagUnpriced != 0 {
+		r.unpricedEvent(e)
+		return
+	}
+	e.shape = uint32(r.uvarint())
+	if int(e.shape) >= len(t.shapes) {
+		r.fail()
+		return
+	}
+	if kind&flagExtras != 0 {
+		e.extras = r.bytes()
+	}
+	e.components = len(t.shapes[e.shape].shape.Components)
+	r.quantities(e)
+	e.version = uint32(r.uvarint())
+	e.amount = r.amount()
+	switch {
+	case kind&flagPaid != 0:
+		e.split.Paid = e.amount
+	case kind&flagMixed != 0:
+		e.split.Paid = r.amount()
+		e.split.Receivable = e.amount.MustSub(e.split.Paid)
+	default:
+		e.split.Receivable = e.amount
+	}
+}
+
+func (r *reader) unpricedEvent(e *eventRecord) {
+	e.reason = unpricedReason(r.byte())
+	e.raw = r.bytes()
+	shape, err := meter.ParseShape(e.raw)
+	if err != nil || e.reason == priced || e.reason >= numUnpricedReasons {
+		r.fail()
+		return
+	}
+	e.components = len(shape.Components)
+	r.quantities(e)
+}
+
+func (r *reader) quantities(e *eventRecord) {
+	for i := range e.components {
+		e.quantities[i] = r.quantity()
+	}
+}
+
+// appendExtras encodes dimensions that the shape leaves out.
+func appendExtras(dst []byte, dims []meter.Dimension) []byte {
+	for _, d := range dims {
+		dst = appendBytes(dst, d.Key)
+		dst = appendBytes(dst, d.Value)
+	}
+	return dst
+}
+
+// parseExtras decodes what appendExtras wrote.
+func parseExtras(p []byte) []meter.Dimension {
+	r := reader{p: p}
+	var out []meter.Dimension
+	for len(r.p) > 0 {
+		d := meter.Dimension{Key: r.str(), Value: r.str()}
+		if r.bad {
+			break
+		}
+		out = append(out, d)
+	}
+	return out
+}

@@ -1,0 +1,411 @@
+package engine
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+
+	"farthing/journal"
+	"farthing/ledger"
+	"farthing/meter"
+	"farthing/money"
+	"farthing/refusal"
+)
+
+// command decodes the durable command at seq: one block is read.
+func (e *Engine) command(seq uint64, c *cursor) (*journal.Block, error) {
+	b, err := e.store.BlockAt(seq)
+	if err != nil {
+		return nil, err
+	}
+	c.reset(b.Body, b.First, b.Time, e.published.Load())
+	return b, c.skipTo(seq)
+}
+
+// skipTo goes on to the command with the given sequence.
+func (c *cursor) skipTo(seq uint64) error {
+	for c.next() {
+		if c.seq == seq {
+			return nil
+		}
+	}
+	if err := c.err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("sequence %d is not in its block", seq)
+}
+
+// Transfers lists an account's statement, oldest first, up to what is durable now. The
+// cursor is the sequence and the position in it of the last transfer shown.
+func (e *Engine) Transfers(account, cursor string, limit int) (page Page[Transfer], refused *refusal.Refusal) {
+	seq, skip, refused := transferCursor(cursor)
+	if refused != nil {
+		return page, refused
+	}
+	refs, refused := e.refsOf(account)
+	if refused != nil {
+		return page, refused
+	}
+	limit = min(limit, listMax)
+	e.marks.evidenced.wait(e.store.Head().Seq)
+	seqs, err := e.statementOf(refs, seq, skip, limit+1)
+	if err != nil {
+		e.fail(err)
+	}
+	view := statementView{e: e, account: account, earners: newEarners()}
+	for _, at := range seqs {
+		items, err := view.transfers(at)
+		if err != nil {
+			e.fail(err)
+		}
+		for i, item := range items {
+			if at == seq && i < skip {
+				continue
+			}
+			if len(page.Items) == limit {
+				page.Next = view.next
+				return page, nil
+			}
+			page.Items = append(page.Items, item)
+			view.next = fmt.Sprintf("%d.%d", at, i+1)
+		}
+	}
+	return page, nil
+}
+
+// transferCursor reads "sequence.position".
+func transferCursor(cursor string) (seq uint64, skip int, refused *refusal.Refusal) {
+	if cursor == "" {
+		return 0, 0, nil
+	}
+	a, b, ok := strings.Cut(cursor, ".")
+	seq, err := strconv.ParseUint(a, 10, 63)
+	skip, err2 := strconv.Atoi(b)
+	if !ok || err != nil || err2 != nil || skip < 0 {
+		return 0, 0, badCursor()
+	}
+	return seq, skip, nil
+}
+
+// refsOf returns the participant with an id, or the operator's of every currency.
+func (e *Engine) refsOf(account string) (refs []ledger.Ref, refused *refusal.Refusal) {
+	if account == ledger.OperatorID {
+		for i, p := range e.published.Load().people {
+			if p.Kind == ledger.Operator {
+				refs = append(refs, ledger.Ref(i))
+			}
+		}
+		return refs, nil
+	}
+	unavailable := e.do(func(s *sequencer) bool {
+		ref, ok := s.state.findAccount([]byte(account))
+		if !ok {
+			refused = unknownAccount(account)
+		}
+		refs = append(refs[:0], ref)
+		return false
+	})
+	return refs, firstOf(unavailable, refused)
+}
+
+// statementOf merges the statements of several participants (the operator's). With skip,
+// seq itself is included: a part of it was shown.
+func (e *Engine) statementOf(refs []ledger.Ref, seq uint64, skip, limit int) ([]uint64, error) {
+	after := seq
+	if skip > 0 {
+		after--
+	}
+	var all []uint64
+	for _, ref := range refs {
+		seqs, err := e.statement(ref, after, limit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, seqs...)
+	}
+	if len(refs) > 1 {
+		sort.Slice(all, func(i, j int) bool { return all[i] < all[j] })
+	}
+	return all[:min(len(all), limit)], nil
+}
+
+// statementView renders commands as one account's transfers. Consecutive sequences often
+// lie in one block, which is kept.
+type statementView struct {
+	e       *Engine
+	account string
+	next    string
+	earners *earners
+	block   *journal.Block
+	cur     cursor
+}
+
+// transfers returns what the command at seq moved on the account.
+func (v *statementView) transfers(seq uint64) ([]Transfer, error) {
+	if err := v.seek(seq); err != nil {
+		return nil, err
+	}
+	var out []Transfer
+	for _, t := range v.legs() {
+		item := Transfer{Sequence: seq, Time: timeOf(v.cur.time), Amount: t.Amount, Reason: t.Reason}
+		switch {
+		case t.Debit == t.Credit:
+			continue
+		case t.Debit == v.account:
+			item.Account, item.Class, item.Amount = t.Credit, t.CreditClass, t.Amount.Neg()
+		case t.Credit == v.account:
+			item.Account, item.Class = t.Debit, t.DebitClass
+		default:
+			continue
+		}
+		v.name(&item, t)
+		out = append(out, item)
+	}
+	return out, nil
+}
+
+func (v *statementView) seek(seq uint64) error {
+	if v.block != nil && seq <= v.block.Last && seq > v.cur.seq {
+		return v.cur.skipTo(seq)
+	}
+	var err error
+	v.block, err = v.e.command(seq, &v.cur)
+	return err
+}
+
+// name says which event, top-up or batch the transfer belongs to.
+func (v *statementView) name(item *Transfer, t EventTransfer) {
+	if v.cur.isEvent() {
+		item.Source, item.Event = string(v.cur.event.source), string(v.cur.event.id)
+		return
+	}
+	item.ID, item.Batch = t.id, t.batch
+}
+
+// legs returns the transfers of the current command. What repays a customer goes to its
+// receivable first and to its paid credit then; it is shown as one, without that class.
+func (v *statementView) legs() []EventTransfer {
+	c, t := &v.cur, v.cur.t
+	if c.isEvent() {
+		return eventLegs(&c.event, t, v.earners)
+	}
+	r := reader{p: c.payload}
+	switch c.kind {
+	case kindTopUp:
+		u := r.topUp()
+		return []EventTransfer{{Debit: ledger.OperatorID, DebitClass: ledger.Cash.String(), Credit: t.people[u.account].ID,
+			Amount: u.amount, Reason: "topup", id: u.id}}
+	case kindClosing:
+		return closingLegs(r.closing(), t)
+	}
+	return nil
+}
+
+// closingLegs are the closing transfers of a slice.
+func closingLegs(c *closingSlice, t *tables) []EventTransfer {
+	var out []EventTransfer
+	id := ""
+	if c.window <= uint64(len(t.windows)) {
+		for i := range t.windows[c.window-1].batches {
+			if b := &t.windows[c.window-1].batches[i]; b.currency == c.currency {
+				id = hexID(b.id)
+			}
+		}
+	}
+	for i := range c.lines {
+		l := &c.lines[i]
+		person := t.people[l.account].ID
+		switch {
+		case l.signed.Sign() < 0:
+			out = append(out, EventTransfer{Debit: ledger.OperatorID, DebitClass: ledger.InTransit.String(), Credit: person,
+				Amount: l.signed.Neg(), Reason: "collection", batch: id})
+		case l.signed.Sign() > 0:
+			out = append(out, EventTransfer{Debit: person, DebitClass: ledger.Payable.String(), Credit: ledger.OperatorID,
+				CreditClass: ledger.InTransit.String(), Amount: l.signed, Reason: "payout", batch: id})
+		}
+	}
+	return out
+}
+
+// eventLegs are the transfers of a priced event: amount − fee to the payee, then the fee
+// to the operator, each taken from the payer's sources in burn order.
+func eventLegs(e *eventRecord, t *tables, x *earners) []EventTransfer {
+	if e.reason != priced {
+		return nil
+	}
+	who := x.of(e, t)
+	fee := who.feeOf(e.amount)
+	payer := t.people[e.account].ID
+	paidLeft := e.split.Paid
+	var out []EventTransfer
+	take := func(amount money.Amount, credit, class, reason string) {
+		paid := amount
+		if paidLeft.Cmp(amount) < 0 {
+			paid = paidLeft
+		}
+		paidLeft = paidLeft.MustSub(paid)
+		owed := amount.MustSub(paid)
+		leg := EventTransfer{Debit: payer, Credit: credit, CreditClass: class, Reason: reason}
+		if !paid.IsZero() {
+			leg.DebitClass, leg.Amount = ledger.Paid.String(), paid
+			out = append(out, leg)
+		}
+		if !owed.IsZero() || amount.IsZero() {
+			leg.DebitClass, leg.Amount = ledger.Receivable.String(), owed
+			out = append(out, leg)
+		}
+	}
+	if who.price.Payee == "" {
+		take(e.amount, ledger.OperatorID, ledger.Revenue.String(), "usage")
+		return out
+	}
+	take(e.amount.MustSub(fee), t.people[who.payee].ID, ledger.Payable.String(), "usage")
+	if !fee.IsZero() {
+		take(fee, ledger.OperatorID, ledger.Fees.String(), "fee")
+	}
+	return out
+}
+
+// Event explains one usage event: what was reported, what it was rated with, what it
+// moved and where it was settled.
+func (e *Engine) Event(source, id string) (Event, *refusal.Refusal) {
+	unknown := refusal.New(refusal.NotFound, "unknown_event", "there is no event %s of source %s", id, source)
+	identity := []byte(source + "\x00" + id)
+	hash := xxh3.HashSeed(identity, e.seed)
+	var at seen
+	found := false
+	for again := true; again; {
+		again = false
+		set := e.runs.load()
+		var err error
+		if at, found, err = set.find(hash, identity); err != nil {
+			e.fail(err)
+		}
+		if found {
+			break
+		}
+		refused := e.do(func(s *sequencer) bool {
+			if again = set.version < s.ids.oldest(); !again {
+				at, found = s.ids.find(hash, identity, set.version)
+			}
+			return false
+		})
+		if refused != nil {
+			return Event{}, refused
+		}
+	}
+	if !found {
+		return Event{}, unknown
+	}
+	var c cursor
+	if _, err := e.command(at.seq, &c); err != nil {
+		e.fail(err)
+	}
+	out, err := e.explain(&c)
+	if err != nil {
+		e.fail(err)
+	}
+	return out, nil
+}
+
+// explain turns the current command, an event, into its full account.
+func (e *Engine) explain(c *cursor) (Event, error) {
+	ev, t := &c.event, c.t
+	person := t.people[ev.account]
+	out := Event{Source: string(ev.source), ID: string(ev.id), Subject: person.ID, Time: timeOf(ev.time), Recorded: timeOf(c.time),
+		Sequence: c.seq, Currency: person.Currency, Priced: ev.reason == priced, Reason: ev.reason.String()}
+	shape, err := shapeOf(ev, t)
+	if err != nil {
+		return out, err
+	}
+	out.Type, out.Meter, out.Dimensions = shape.Type, shape.Type, shape.Dimensions
+	for i, name := range shape.Components {
+		out.Usage = append(out.Usage, EventComponent{Component: name, Quantity: ev.quantities[i]})
+	}
+	if !out.Priced {
+		return out, nil
+	}
+	x := newEarners()
+	who := x.of(ev, t)
+	out.Version, out.Match, out.Amount = t.versions[ev.version].Version.ID, who.price.Match, ev.amount
+	for i := range out.Usage {
+		price := who.price.Components[who.price.Component(out.Usage[i].Component)].Unit
+		amount, ok := price.MulQuantity(out.Usage[i].Quantity)
+		if !ok {
+			return out, fmt.Errorf("sequence %d: a booked amount overflows", c.seq)
+		}
+		out.Usage[i].Price, out.Usage[i].Amount = &price, &amount
+	}
+	out.Transfers = eventLegs(ev, t, x)
+	return out, e.settled(&out)
+}
+
+func shapeOf(e *eventRecord, t *tables) (meter.Shape, error) {
+	if e.reason != priced {
+		return meter.ParseShape(e.raw)
+	}
+	return fullShape(e, t), nil
+}
+
+// settled fills in window, batch and line.
+func (e *Engine) settled(out *Event) error {
+	windows := e.published.Load().windows
+	i := sort.Search(len(windows), func(i int) bool { return windows[i].cut >= out.Sequence })
+	if i == len(windows) {
+		return nil // not settled yet
+	}
+	out.Window = windows[i].number
+	for k := range windows[i].batches {
+		b := &windows[i].batches[k]
+		if b.currency != out.Currency {
+			continue
+		}
+		line, ok, err := lineOf(e.store, b, out.Subject)
+		if err != nil {
+			return err
+		}
+		if ok {
+			out.Batch, out.Line = hexID(b.id), line.Line
+		}
+	}
+	return nil
+}
+
+// Unpriced lists the events whose price is not known, oldest first.
+func (e *Engine) Unpriced(start string, limit int) (page Page[UnpricedEvent], refused *refusal.Refusal) {
+	from, refused := seqCursor(start)
+	if refused != nil {
+		return page, refused
+	}
+	limit = min(limit, listMax)
+	var seqs []uint64
+	refused = e.do(func(s *sequencer) bool {
+		all := s.state.unpriced
+		i := sort.Search(len(all), func(i int) bool { return all[i] >= from })
+		seqs = append(seqs[:0], all[i:min(len(all), i+limit+1)]...)
+		return false
+	})
+	if refused != nil {
+		return page, refused
+	}
+	for _, seq := range seqs {
+		if len(page.Items) == limit {
+			page.Next = strconv.FormatUint(seq, 10)
+			break
+		}
+		var c cursor
+		if _, err := e.command(seq, &c); err != nil {
+			e.fail(err)
+		}
+		full, err := e.explain(&c)
+		if err != nil {
+			e.fail(err)
+		}
+		page.Items = append(page.Items, UnpricedEvent{Source: full.Source, ID: full.ID, Type: full.Type, Subject: full.Subject, Time: full.Time,
+			Sequence: full.Sequence, Reason: full.Reason, Dimensions: full.Dimensions, Usage: full.Usage})
+	}
+	return page, nil
+}

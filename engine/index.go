@@ -1,0 +1,255 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"farthing/batch"
+	"farthing/ledger"
+	"farthing/money"
+)
+
+// indexer goes behind durable: it reads every durable group once and keeps the
+// evidence trees of the open window and the statement index; full generations of
+// identities it turns into runs. It belongs to its goroutine; what it publishes (run
+// sets, roots, postings) is immutable or locked.
+type indexer struct {
+	e       *Engine
+	cur     cursor
+	earners *earners
+	trees   evidence
+	young   *postings // of what no run covers; swapped when a run is published
+	leaf    []byte
+}
+
+// evidence is the Merkle trees over the priced events of the open window, one a
+// currency (RFC 6962). It is part of checkpoints, so a restart does not hash a window again.
+type evidence struct {
+	trees map[money.Currency]*batch.Tree
+}
+
+func newEvidence() evidence { return evidence{trees: map[money.Currency]*batch.Tree{}} }
+
+// leaf adds the leaf of an event in the given currency.
+func (v *evidence) add(c money.Currency, leaf []byte) {
+	t := v.trees[c]
+	if t == nil {
+		t = &batch.Tree{}
+		v.trees[c] = t
+	}
+	t.Append(leaf)
+}
+
+// cut returns the roots of the window that closes and starts the next one's trees.
+func (v *evidence) cut() map[money.Currency][32]byte {
+	roots := make(map[money.Currency][32]byte, len(v.trees))
+	for c, t := range v.trees {
+		roots[c] = t.Root()
+		t.Reset()
+	}
+	return roots
+}
+
+// emptyRoot is the root of a window without events in a currency: RFC 6962's hash of
+// the empty string.
+func emptyRoot() [32]byte { return new(batch.Tree).Root() }
+
+// append writes the trees for a checkpoint, by currency code.
+func (v *evidence) append(dst []byte) []byte {
+	for i := range money.Currencies() {
+		c := money.CurrencyAt(i)
+		t := v.trees[c]
+		if t == nil {
+			continue
+		}
+		state, err := t.MarshalBinary()
+		if err != nil {
+			panic("BUG: a tree does not encode: " + err.Error())
+		}
+		dst = appendBytes(append(dst, c.Code()...), state)
+	}
+	return dst
+}
+
+func parseEvidence(p []byte) (evidence, error) {
+	v := newEvidence()
+	r := reader{p: p}
+	for len(r.p) > 0 {
+		c, state := r.currency(), r.bytes()
+		if r.bad {
+			return v, errCodec
+		}
+		t := &batch.Tree{}
+		if err := t.UnmarshalBinary(state); err != nil {
+			return v, fmt.Errorf("evidence of %s: %w", c.Code(), err)
+		}
+		v.trees[c] = t
+	}
+	return v, nil
+}
+
+// appendLeaf appends the leaf of a priced event, version 1. Everything a dispute needs
+// is in it, and nothing that only this ledger's files could tell:
+//
+//	1 | source | id | subject | shape | quantities | time | currency | amount | price version | sequence
+//
+// Strings are preceded by their uvarint length; shape is the canonical shape bytes
+// (package meter); quantities are millionths, time nanoseconds and sequence numbers, each
+// 8 bytes big-endian; currency is its 3 letters; amount is package money's binary form.
+func appendLeaf(dst []byte, seq uint64, e *eventRecord, t *tables) []byte {
+	person := t.people[e.account]
+	dst = append(dst, 1)
+	dst = appendBytes(dst, e.source)
+	dst = appendBytes(dst, e.id)
+	dst = appendBytes(dst, person.ID)
+	if len(e.extras) == 0 {
+		dst = appendBytes(dst, t.shapes[e.shape].raw)
+	} else {
+		full := fullShape(e, t)
+		dst = appendBytes(dst, full.Append(nil))
+	}
+	for i := range e.components {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(e.quantities[i]))
+	}
+	dst = binary.BigEndian.AppendUint64(dst, uint64(e.time))
+	dst = append(dst, person.Currency.Code()...)
+	dst = e.amount.AppendBinary(dst)
+	dst = appendBytes(dst, t.versions[e.version].Version.ID)
+	return binary.BigEndian.AppendUint64(dst, seq)
+}
+
+// loop is the indexer's goroutine; it ends when the committer closes the channel.
+func (x *indexer) loop() {
+	defer close(x.e.indexDone)
+	for g := range x.e.toIndex {
+		if g.first != 0 {
+			x.group(g)
+		}
+		if g.frozen != nil {
+			x.run(g.frozen)
+		}
+		if g.checkpoint != nil {
+			g.checkpoint.evidence <- x.trees.append(nil)
+		}
+		if g.synced != nil {
+			close(g.synced)
+		}
+		x.e.free <- g
+	}
+}
+
+// group reads a durable group.
+func (x *indexer) group(g *group) {
+	x.young.mu.Lock()
+	for i := range g.blocks {
+		b := &g.blocks[i]
+		x.cur.reset(b.Body, b.First, g.time, &g.tables)
+		for x.cur.next() {
+			x.command()
+		}
+		if err := x.cur.err(); err != nil {
+			panic("BUG: a durable block does not decode: " + err.Error())
+		}
+	}
+	x.young.mu.Unlock()
+	x.e.marks.evidenced.advance(g.last)
+}
+
+func (x *indexer) command() {
+	c := &x.cur
+	if c.isEvent() {
+		x.event(c.seq, &c.event)
+		return
+	}
+	r := reader{p: c.payload}
+	switch c.kind {
+	case kindCut:
+		x.e.roots.put(r.cut().window, x.trees.cut())
+	default:
+		x.postCommand(c.kind, &r, c.seq)
+	}
+}
+
+// event adds a priced event's leaf and its statement entries.
+func (x *indexer) event(seq uint64, e *eventRecord) {
+	if e.reason != priced {
+		return
+	}
+	t := x.cur.t
+	x.leaf = appendLeaf(x.leaf[:0], seq, e, t)
+	x.trees.add(t.people[e.account].Currency, x.leaf)
+	x.postEvent(seq, e)
+}
+
+func (x *indexer) postEvent(seq uint64, e *eventRecord) {
+	t := x.cur.t
+	who := x.earners.of(e, t)
+	x.young.addLocked(e.account, seq)
+	x.young.addLocked(who.payee, seq)
+	if !who.price.Fee.IsZero() && who.price.Payee != "" {
+		x.young.addLocked(x.earners.operator(t.people[e.account].Currency, t), seq)
+	}
+}
+
+// postCommand adds the statement entries of a command that moves money and is no event.
+func (x *indexer) postCommand(kind byte, r *reader, seq uint64) {
+	t := x.cur.t
+	switch kind {
+	case kindTopUp:
+		top := r.topUp()
+		x.young.addLocked(top.account, seq)
+		x.young.addLocked(x.earners.operator(t.people[top.account].Currency, t), seq)
+	case kindClosing:
+		c := r.closing()
+		moved := false
+		for i := range c.lines {
+			if !c.lines[i].signed.IsZero() {
+				x.young.addLocked(c.lines[i].account, seq)
+				moved = true
+			}
+		}
+		if moved {
+			x.young.addLocked(x.earners.operator(c.currency, t), seq)
+		}
+	}
+}
+
+// run turns a frozen generation and the postings up to its end into a run, publishes it
+// and tells the sequencer that the generation may go.
+func (x *indexer) run(g *generation) {
+	e := x.e
+	info, err := writeRun(e.store, g, x.young)
+	if err != nil {
+		e.fail(fmt.Errorf("identity run %d: %w", g.number, err))
+	}
+	set := e.runs.load().with(info)
+	x.young = &postings{}
+	// Readers take the young postings first and the runs after, so publishing in this
+	// order lets them see an entry twice but never miss one.
+	e.runs.current.Store(set)
+	e.young.Store(x.young)
+	e.marks.indexed.advance(g.last)
+	e.dropBelow.Store(set.version)
+}
+
+// statement returns up to limit sequences above seq that moved an account, ascending.
+func (e *Engine) statement(a ledger.Ref, seq uint64, limit int) ([]uint64, error) {
+	for {
+		young := e.young.Load()
+		set := e.runs.load()
+		var out []uint64
+		var err error
+		for _, r := range set.runs {
+			if r.last <= seq || len(out) == limit {
+				continue
+			}
+			if out, err = set.statementAfter(r, a, seq, limit, out); err != nil {
+				return nil, err
+			}
+		}
+		out = young.after(a, max(seq, set.indexedTo()), limit, out)
+		if e.young.Load() == young && e.runs.load() == set {
+			return out, nil
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"farthing/money"
+)
+
+// mark is a watermark: a sequence that only grows, and those who wait for it.
+type mark struct {
+	name  string
+	value atomic.Uint64
+	below *mark // what this mark never passes; nil: nothing
+	mu    sync.Mutex
+	moved sync.Cond
+}
+
+func (m *mark) init(name string, below *mark) {
+	m.name, m.below = name, below
+	m.moved.L = &m.mu
+}
+
+func (m *mark) load() uint64 { return m.value.Load() }
+
+// advance moves the mark to seq. One goroutine advances a mark.
+func (m *mark) advance(seq uint64) {
+	if old := m.value.Load(); seq < old {
+		panic(fmt.Sprintf("BUG: watermark %s goes back from %d to %d", m.name, old, seq))
+	}
+	if m.below != nil && seq > m.below.load() {
+		panic(fmt.Sprintf("BUG: watermark %s at %d passes %s at %d", m.name, seq, m.below.name, m.below.load()))
+	}
+	m.mu.Lock()
+	m.value.Store(seq)
+	m.moved.Broadcast()
+	m.mu.Unlock()
+}
+
+// wait returns once the mark has reached seq.
+func (m *mark) wait(seq uint64) {
+	if m.value.Load() >= seq {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.value.Load() < seq {
+		m.moved.Wait()
+	}
+}
+
+// watermarks hold: sealed <= durable; evidenced, indexed, checkpointed <= durable.
+// Published is kept in stream_seq by the relay (relay.go), never above what is sealed.
+type watermarks struct {
+	durable      mark // committed and synced
+	evidenced    mark // in the trees and the statement index
+	indexed      mark // in runs
+	checkpointed mark // in the newest checkpoint
+	sealed       mark // the last seal
+}
+
+func (w *watermarks) init() {
+	w.durable.init("durable", nil)
+	w.evidenced.init("evidenced", &w.durable)
+	w.indexed.init("indexed", &w.durable)
+	w.checkpointed.init("checkpointed", &w.durable)
+	w.sealed.init("sealed", &w.durable)
+}
+
+// rootTable hands the evidence roots of closed windows from the indexer to the settler.
+type rootTable struct {
+	mu    sync.Mutex
+	roots map[uint64]map[money.Currency][32]byte
+}
+
+func (t *rootTable) put(window uint64, roots map[money.Currency][32]byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.roots[window] = roots
+}
+
+// take returns a window's roots and forgets them.
+func (t *rootTable) take(window uint64) map[money.Currency][32]byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.roots[window]
+	delete(t.roots, window)
+	return r
+}

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"farthing/journal"
+)
+
+// Options says how an engine runs. The zero value of a field means its default.
+type Options struct {
+	// Journal says where the ledger is and how its store is kept. Dir is required.
+	Journal journal.Options
+	// LedgerID names a ledger that is created; a random one if empty. An existing ledger
+	// keeps its own.
+	LedgerID string
+	// Partition numbers the partition of a ledger that is created; default 0.
+	Partition uint32
+	// Clock tells the wall clock at start; from then on time is that plus monotonic
+	// time. Default time.Now.
+	Clock func() time.Time
+	// SettleEvery closes windows on UTC multiples of this interval; 0: only on request.
+	SettleEvery time.Duration
+	// DedupWindow is how old an event may be. Default 35 days. Identities are kept at
+	// least 10 minutes longer.
+	DedupWindow time.Duration
+	// RequestsMax bounds admitted requests, EventsMax and BytesMax the events and body
+	// bytes in them. Beyond any of them requests are refused (429). Defaults 4,096,
+	// 2,000,000 and 256 MiB. Low bounds refuse early; high ones let latency grow.
+	RequestsMax, EventsMax, BytesMax int64
+	// GroupBytes is the size at which a group is committed even if the store is still
+	// busy with the last one. Default 1 MiB: 64 KiB blocks × 16, measured best between
+	// 200 KiB and 1 MiB; larger groups only add latency.
+	GroupBytes int
+	// RunIdentities is how many identities are kept in memory before they become a
+	// sorted run on disk. Default 1,048,576: about 80 MiB a generation, three of which may
+	// live at once. Small values make many runs, which every event has to ask.
+	RunIdentities int
+	// CheckpointBytes is the journal growth after which a checkpoint is taken. Default
+	// 256 MiB, some seconds of replay. 0 keeps the default.
+	CheckpointBytes int64
+	// Observer is told of every group; default nobody.
+	Observer Observer
+	// Logger receives what an operator should know. Default slog.Default().
+	Logger *slog.Logger
+}
+
+// Observer sees groups go by; its methods are called on the commit path and must
+// not block.
+type Observer interface {
+	// GroupCommitted tells the commands and bytes of a group and how long its commit took.
+	GroupCommitted(commands int, bytes int, took time.Duration)
+}
+
+type nobody struct{}
+
+func (nobody) GroupCommitted(int, int, time.Duration) {}
+
+// Defaults of Options.
+const (
+	DefaultDedupWindow = 35 * 24 * time.Hour
+	aheadMax           = 5 * time.Minute // how far ahead of us an event's time may be
+	identityGrace      = 10 * time.Minute
+)
+
+func (o *Options) ensureDefaults() {
+	setDefault(&o.RequestsMax, 4096)
+	setDefault(&o.EventsMax, 2_000_000)
+	setDefault(&o.BytesMax, 256<<20)
+	setDefault(&o.GroupBytes, 1<<20)
+	setDefault(&o.RunIdentities, 1<<20)
+	setDefault(&o.CheckpointBytes, 256<<20)
+	setDefault(&o.DedupWindow, DefaultDedupWindow)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Journal.Logger == nil {
+		o.Journal.Logger = o.Logger
+	}
+}
+
+// Validate reports everything that is wrong with the options, after defaults.
+func (o *Options) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(o.Journal.Dir != "", "no data directory")
+	check(o.RequestsMax > 0 && o.RequestsMax <= 1<<20, "RequestsMax %d is outside of 1 to 1,048,576", o.RequestsMax)
+	check(o.EventsMax > 0 && o.BytesMax > 0, "EventsMax and BytesMax must be positive")
+	check(o.GroupBytes >= journal.BlockBytes, "GroupBytes %d is below a block's %d", o.GroupBytes, journal.BlockBytes)
+	check(o.RunIdentities > 0 && o.RunIdentities <= 1<<26, "RunIdentities %d is outside of 1 to 67,108,864", o.RunIdentities)
+	check(o.SettleEvery == 0 || o.SettleEvery >= time.Second, "windows cannot be shorter than a second")
+	check(o.DedupWindow >= time.Hour, "the dedup window %v is below an hour", o.DedupWindow)
+	return errors.Join(errs...)
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

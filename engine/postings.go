@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"farthing/journal"
+	"farthing/ledger"
+)
+
+// postings is the statement index of what is durable and not in a run yet: for every
+// account, the sequences of the commands that moved it, ascending. The indexer appends,
+// any goroutine reads under the lock.
+type postings struct {
+	mu     sync.RWMutex
+	heads  []postingHead // by account
+	chunks []postingChunk
+}
+
+// postingHead is an account's list of chunks; numbers are + 1, 0 is none.
+type postingHead struct{ first, last uint32 }
+
+// postingChunk fills one cache line.
+type postingChunk struct {
+	next uint32
+	n    uint32
+	seqs [7]uint64
+}
+
+// addLocked appends a sequence to an account's list; a sequence that touches an account
+// twice is listed once.
+func (p *postings) addLocked(a ledger.Ref, seq uint64) {
+	for int(a) >= len(p.heads) {
+		p.heads = append(p.heads, postingHead{})
+	}
+	h := &p.heads[a]
+	if h.last != 0 {
+		c := &p.chunks[h.last-1]
+		if c.seqs[c.n-1] == seq {
+			return
+		}
+		if int(c.n) < len(c.seqs) {
+			c.seqs[c.n] = seq
+			c.n++
+			return
+		}
+	}
+	p.chunks = append(p.chunks, postingChunk{n: 1, seqs: [7]uint64{seq}})
+	n := uint32(len(p.chunks))
+	if h.last != 0 {
+		p.chunks[h.last-1].next = n
+	} else {
+		h.first = n
+	}
+	h.last = n
+}
+
+// after appends up to limit sequences of an account above seq.
+func (p *postings) after(a ledger.Ref, seq uint64, limit int, out []uint64) []uint64 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if int(a) >= len(p.heads) {
+		return out
+	}
+	for i := p.heads[a].first; i != 0; {
+		c := &p.chunks[i-1]
+		if c.seqs[c.n-1] > seq {
+			for _, s := range c.seqs[:c.n] {
+				if s > seq && len(out) < limit {
+					out = append(out, s)
+				}
+			}
+			if len(out) == limit {
+				break
+			}
+		}
+		i = c.next
+	}
+	return out
+}
+
+// statementRowBytes is the size at which a row of the statement table is closed.
+const statementRowBytes = 4 << 10
+
+// write stores the lists as rows, several accounts to a row. A row's key is its last
+// (account, sequence), so that seeking an account and a sequence finds the row where the
+// list goes on:
+//
+//	key    account (4, big-endian) | sequence (8, big-endian)
+//	value  per account: uvarint account | uvarint count | uvarint first | uvarint differences
+func (p *postings) write(t *journal.TableBuilder) error {
+	row := make([]byte, 0, statementRowBytes+64)
+	var key [12]byte
+	for a := range p.heads {
+		for i := p.heads[a].first; i != 0; i = p.chunks[i-1].next {
+			c := &p.chunks[i-1]
+			row = binary.AppendUvarint(row, uint64(a))
+			row = binary.AppendUvarint(row, uint64(c.n))
+			last := uint64(0)
+			for _, s := range c.seqs[:c.n] {
+				row = binary.AppendUvarint(row, s-last)
+				last = s
+			}
+			binary.BigEndian.PutUint32(key[:], uint32(a))
+			binary.BigEndian.PutUint64(key[4:], last)
+			if len(row) >= statementRowBytes {
+				if err := t.Add(key[:], row); err != nil {
+					return err
+				}
+				row = row[:0]
+			}
+		}
+	}
+	if len(row) == 0 {
+		return nil
+	}
+	return t.Add(key[:], row)
+}
+
+// statementAfter appends up to limit sequences of an account above seq from a run.
+func (s *runSet) statementAfter(r *runInfo, a ledger.Ref, seq uint64, limit int, out []uint64) ([]uint64, error) {
+	var key [12]byte
+	binary.BigEndian.PutUint32(key[:], uint32(a))
+	binary.BigEndian.PutUint64(key[4:], seq+1)
+	err := s.store.TableScan(journal.KindStatement, r.number, key[:], nil, func(_, value []byte) (bool, error) {
+		rd := reader{p: value}
+		for len(rd.p) > 0 && !rd.bad {
+			account, n, at := ledger.Ref(rd.uvarint()), rd.uvarint(), uint64(0)
+			for range n {
+				at += rd.uvarint()
+				if account == a && at > seq && len(out) < limit {
+					out = append(out, at)
+				}
+			}
+			if account > a {
+				return false, nil
+			}
+		}
+		if rd.bad {
+			return false, fmt.Errorf("statement run %d: a row does not decode", r.number)
+		}
+		return len(out) < limit, nil
+	})
+	return out, err
+}

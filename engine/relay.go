@@ -1,0 +1,288 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sort"
+
+	"farthing/batch"
+	"farthing/journal"
+)
+
+// Record is one sealed record of the stream of settlements.
+type Record struct {
+	StreamSeq  uint64 // from 1, without gaps
+	Type       string // TypeLine or TypeManifest
+	ID         string // unique in the stream
+	Key, Value []byte // batch id in hex; canonical JSON
+}
+
+// Position is the durable progress of publication.
+type Position struct {
+	Confirmed  uint64 // last stream_seq known to stand in the topic; 0: none
+	NextOffset int64  // where a read-back has to begin
+	Attempt    *Attempt
+}
+
+// Attempt is the triple under which records First..Last are being sent.
+type Attempt struct {
+	ProducerID  int64
+	Epoch       int16
+	Sequence    int32
+	First, Last uint64
+}
+
+// Confirmation says that records First..Last stand at BaseOffset on.
+type Confirmation struct {
+	First, Last uint64
+	Topic       string
+	Partition   int32
+	BaseOffset  int64
+	NextOffset  int64
+}
+
+// Outbox is the ledger's outbox as a publisher sees it. A seal is the
+// outbox entry: it is journaled in the same atomic write as the state it announces, and only
+// what is durable and sealed is handed out. The publisher's own progress is rows beside
+// the journal, because where a batch stands in Kafka is no part of the ledger's state.
+type Outbox struct{ e *Engine }
+
+// Outbox returns the ledger's outbox.
+func (e *Engine) Outbox() *Outbox { return &Outbox{e} }
+
+// The rows of the publisher.
+var (
+	positionKey = []byte("p") // confirmed stream_seq and next offset
+	attemptKey  = []byte("a") // the triple of a send in flight
+)
+
+// confirmationKey is under the run's last stream_seq, so that seeking a number finds the
+// run that holds it.
+func confirmationKey(last uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'c'}, last) }
+
+// The CloudEvents types of the stream.
+const (
+	TypeLine     = "farthing.settlement.line.v1"
+	TypeManifest = "farthing.settlement.batch.v1"
+)
+
+// Records returns sealed records from a stream_seq on.
+func (o *Outbox) Records(from uint64, maxBytes int) ([]Record, error) {
+	windows := o.e.published.Load().windows
+	// Windows without batches have no place in the stream; the search looks at the
+	// stream after each window, which only grows.
+	i := sort.Search(len(windows), func(i int) bool { return lastStreamOf(windows[:i+1]) >= from })
+	var out []Record
+	size := 0
+	for ; i < len(windows) && size < maxBytes; i++ {
+		for k := range windows[i].batches {
+			b := &windows[i].batches[k]
+			if b.lastStream() < from || size >= maxBytes {
+				continue
+			}
+			var err error
+			if out, err = o.batchRecords(b, max(from, b.firstStream), maxBytes-size, out); err != nil {
+				return nil, err
+			}
+			size = sizeOf(out)
+		}
+	}
+	return out, nil
+}
+
+// lastStreamOf is the last stream_seq of the newest window that has any.
+func lastStreamOf(windows []*window) uint64 {
+	for i := len(windows) - 1; i >= 0; i-- {
+		if n := len(windows[i].batches); n > 0 {
+			return windows[i].batches[n-1].lastStream()
+		}
+	}
+	return 0
+}
+
+func sizeOf(records []Record) int {
+	n := 0
+	for i := range records {
+		n += len(records[i].Key) + len(records[i].Value)
+	}
+	return n
+}
+
+// batchRecords appends the records of one batch from a stream_seq on, as far as room goes.
+func (o *Outbox) batchRecords(b *sealedBatch, from uint64, room int, out []Record) ([]Record, error) {
+	id := hexID(b.id)
+	first := uint32(from-b.firstStream) + 1
+	size := 0
+	if first <= b.lines {
+		err := scanLines(o.e.store, b.id, first, func(n uint32, record []byte) bool {
+			out = append(out, Record{StreamSeq: b.firstStream + uint64(n) - 1, Type: TypeLine,
+				ID: fmt.Sprintf("%s/%d", id, n), Key: []byte(id), Value: append([]byte(nil), record...)})
+			size += len(id) + len(record)
+			first = n + 1
+			return size < room
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if first <= b.lines || (size >= room && len(out) > 0) {
+		return out, nil
+	}
+	manifest, ok, err := o.e.store.Get(journal.SpaceManifest, b.id[:])
+	if err != nil || !ok {
+		return nil, missing("manifest of batch "+id, err)
+	}
+	return append(out, Record{StreamSeq: b.lastStream(), Type: TypeManifest, ID: id, Key: []byte(id), Value: manifest}), nil
+}
+
+func missing(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return fmt.Errorf("%s is missing", what)
+}
+
+// scanLines calls fn with the line records of a batch from a number on, until fn says no.
+func scanLines(store *journal.Store, id [32]byte, first uint32, fn func(n uint32, record []byte) bool) error {
+	row := (first-1)/stagedLines*stagedLines + 1
+	last := lineKey(id, ^uint32(0))
+	return store.Scan(journal.SpaceLines, lineKey(id, row), last, func(key, value []byte) (bool, error) {
+		n := binary.BigEndian.Uint32(key[32:])
+		r := reader{p: value}
+		for ; len(r.p) > 0; n++ {
+			record := r.bytes()
+			if r.bad {
+				return false, fmt.Errorf("batch %s: line %d does not decode", hexID(id), n)
+			}
+			if n >= first && !fn(n, record) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+}
+
+// lineOf finds the line of an account in a batch by bisection over the staged rows, which
+// are sorted by account.
+func lineOf(store *journal.Store, b *sealedBatch, account string) (batch.Line, bool, error) {
+	var found batch.Line
+	rows := int(b.lines+stagedLines-1) / stagedLines
+	var failed error
+	firstLine := func(row int) (line batch.Line) {
+		err := scanLines(store, b.id, uint32(row*stagedLines)+1, func(_ uint32, record []byte) bool {
+			_, line, failed = batch.ParseLine(record)
+			return false
+		})
+		if err != nil {
+			failed = err
+		}
+		return line
+	}
+	row := sort.Search(rows, func(i int) bool { return firstLine(i).Account > account }) - 1
+	if row < 0 || failed != nil {
+		return found, false, failed
+	}
+	ok := false
+	err := scanLines(store, b.id, uint32(row*stagedLines)+1, func(_ uint32, record []byte) bool {
+		_, line, err := batch.ParseLine(record)
+		if err != nil {
+			failed = err
+			return false
+		}
+		if line.Account == account {
+			found, ok = line, true
+		}
+		return line.Account < account
+	})
+	if err != nil {
+		return found, false, err
+	}
+	return found, ok, failed
+}
+
+// Position returns the durable progress of publication.
+func (o *Outbox) Position() (Position, error) {
+	var p Position
+	value, ok, err := o.e.store.Get(journal.SpacePublisher, positionKey)
+	if err != nil {
+		return p, err
+	}
+	if ok {
+		r := reader{p: value}
+		p.Confirmed, p.NextOffset = r.uvarint(), r.varint()
+		if err := r.end(); err != nil {
+			return p, fmt.Errorf("publisher position: %w", err)
+		}
+	}
+	value, ok, err = o.e.store.Get(journal.SpacePublisher, attemptKey)
+	if err != nil || !ok {
+		return p, err
+	}
+	r := reader{p: value}
+	a := &Attempt{ProducerID: r.varint(), Epoch: int16(r.varint()), Sequence: int32(r.varint()), First: r.uvarint(), Last: r.uvarint()}
+	if err := r.end(); err != nil {
+		return p, fmt.Errorf("publisher attempt: %w", err)
+	}
+	p.Attempt = a
+	return p, nil
+}
+
+// Attempt makes the triple of a send durable.
+func (o *Outbox) Attempt(a Attempt) error {
+	v := binary.AppendVarint(nil, a.ProducerID)
+	v = binary.AppendVarint(v, int64(a.Epoch))
+	v = binary.AppendVarint(v, int64(a.Sequence))
+	v = binary.AppendUvarint(v, a.First)
+	v = binary.AppendUvarint(v, a.Last)
+	return o.e.store.Write([]journal.Row{{Space: journal.SpacePublisher, Key: attemptKey, Value: v}}, true)
+}
+
+// Confirm makes durable where records stand and ends the attempt. Nothing unsealed can be
+// confirmed.
+func (o *Outbox) Confirm(c Confirmation) error {
+	if sealed := lastStreamOf(o.e.published.Load().windows); c.Last > sealed {
+		return fmt.Errorf("record %d is said to be published, but only %d are sealed", c.Last, sealed)
+	}
+	position := binary.AppendVarint(binary.AppendUvarint(nil, c.Last), c.NextOffset)
+	v := binary.AppendUvarint(nil, c.First)
+	v = appendBytes(v, c.Topic)
+	v = binary.AppendVarint(v, int64(c.Partition))
+	v = binary.AppendVarint(v, c.BaseOffset)
+	return o.e.store.Write([]journal.Row{
+		{Space: journal.SpacePublisher, Key: confirmationKey(c.Last), Value: v},
+		{Space: journal.SpacePublisher, Key: positionKey, Value: position},
+		{Space: journal.SpacePublisher, Key: attemptKey, Delete: true},
+	}, true)
+}
+
+// Changed returns a channel that is closed once more may have been sealed.
+func (o *Outbox) Changed() <-chan struct{} { return o.e.sealedChanged.changed() }
+
+// publication says where a batch stands in Kafka; nil while its manifest does not.
+func (e *Engine) publication(b *sealedBatch) (*Publication, error) {
+	first, ok, err := e.offsetOf(b.firstStream)
+	if err != nil || !ok {
+		return nil, err
+	}
+	last, ok, err := e.offsetOf(b.lastStream())
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &Publication{Topic: last.Topic, Partition: last.Partition, FirstOffset: first.FirstOffset, LastOffset: last.FirstOffset}, nil
+}
+
+// offsetOf finds where a record stands, as FirstOffset.
+func (e *Engine) offsetOf(stream uint64) (p Publication, ok bool, err error) {
+	err = e.store.Scan(journal.SpacePublisher, confirmationKey(stream), []byte{'c' + 1}, func(_, value []byte) (bool, error) {
+		r := reader{p: value}
+		first := r.uvarint()
+		p.Topic, p.Partition = r.str(), int32(r.varint())
+		p.FirstOffset = r.varint() + int64(stream-first)
+		if r.end() != nil {
+			return false, fmt.Errorf("confirmation of record %d: %w", stream, errCodec)
+		}
+		ok = first <= stream
+		return false, nil
+	})
+	return p, ok, err
+}

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/zeebo/xxh3"
+
+	"farthing/journal"
+	"farthing/ledger"
+	"farthing/meter"
+)
+
+// replayer applies durable blocks: to the state what it has not seen yet, and to the
+// caller's hooks whatever they ask for. It is the same code for a restart and for verify.
+type replayer struct {
+	state *state
+	cur   cursor
+	// identity is told of every event's identity, its hash and its content.
+	identity func(hash uint64, id []byte, s seen) error
+	// after is called after each command; the state is as of it when the command is newer.
+	after   func(c *cursor) error
+	scratch []byte
+	amounts ratingAmounts
+}
+
+// block applies the commands of a block.
+func (p *replayer) block(b *journal.Block) error {
+	p.cur.reset(b.Body, b.First, b.Time, &p.state.tables)
+	for p.cur.next() {
+		if p.cur.seq > p.state.seq {
+			p.state.seq, p.state.time = p.cur.seq, b.Time
+			if err := p.apply(); err != nil {
+				return fmt.Errorf("sequence %d: %w", p.cur.seq, err)
+			}
+		}
+		if p.cur.isEvent() && p.identity != nil {
+			if err := p.tellIdentity(); err != nil {
+				return err
+			}
+		}
+		if err := p.after(&p.cur); err != nil {
+			return err
+		}
+	}
+	if err := p.cur.err(); err != nil {
+		return err
+	}
+	if p.cur.seq != b.Last {
+		return fmt.Errorf("sequence %d: the block ends at %d, its commands at %d", b.First, b.Last, p.cur.seq)
+	}
+	return nil
+}
+
+// apply applies the current command to the state.
+func (p *replayer) apply() error {
+	c, s := &p.cur, p.state
+	if c.isEvent() {
+		return p.applyEvent(&c.event)
+	}
+	r := reader{p: c.payload}
+	var err error
+	switch c.kind {
+	case kindGenesis:
+		return fmt.Errorf("a second genesis")
+	case kindSource:
+		s.applySource(append([]byte(nil), c.payload...))
+		return nil
+	case kindShape:
+		_, err = s.applyShape(string(c.payload))
+		return err
+	case kindAccount:
+		if person := r.participant(); !r.bad {
+			s.applyAccount(person)
+		}
+	case kindPrices:
+		return p.applyPrices(&r)
+	case kindTopUp:
+		if u := r.topUp(); !r.bad && int(u.account) < len(s.people) {
+			s.applyTopUp(u)
+		} else {
+			r.fail()
+		}
+	case kindCut:
+		cut := r.cut()
+		if s.pending != nil || cut.window != s.ledger.Window() {
+			return fmt.Errorf("cut of window %d is out of order", cut.window)
+		}
+		s.applyCut(cut)
+	case kindClosing:
+		if slice := r.closing(); !r.bad {
+			err = s.applyClosing(slice)
+		}
+	case kindSeal:
+		if seal := r.seal(); !r.bad {
+			s.completeSnapshot()
+			err = s.applySeal(seal)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return r.end()
+}
+
+// completeSnapshot collects what is left of the pending cut's rows.
+func (s *state) completeSnapshot() {
+	for s.pending != nil && !s.pending.ready {
+		s.collect(1 << 20)
+	}
+}
+
+func (p *replayer) applyPrices(r *reader) error {
+	id, body := r.str(), r.bytes()
+	if err := r.end(); err != nil {
+		return err
+	}
+	v, refused := meter.ParseVersion(id, body)
+	if refused != nil {
+		return fmt.Errorf("price version %s: %w", id, refused)
+	}
+	p.state.applyPrices(v)
+	return nil
+}
+
+// applyEvent rates the event anew and compares with what the journal says came of it.
+func (p *replayer) applyEvent(e *eventRecord) error {
+	s := p.state
+	if e.reason != priced {
+		s.applyEvent(e, nil, nil)
+		return nil
+	}
+	v := s.rates.book.InForce(e.time)
+	if v == nil || v.Index != e.version {
+		return fmt.Errorf("event %s was rated with another price version than the book says", e.id)
+	}
+	slot := s.slot(e.shape, v, s.people[e.account].Currency)
+	if slot.reason != priced {
+		return fmt.Errorf("event %s has no price: %s", e.id, slot.reason)
+	}
+	amount, split := e.amount, e.split
+	if refused := slot.rate(e, &p.amounts); refused != nil {
+		return fmt.Errorf("event %s: %w", e.id, refused)
+	}
+	if e.amount != amount {
+		return fmt.Errorf("event %s: the journal says %s, its price makes %s", e.id, amount, e.amount)
+	}
+	s.applyEvent(e, slot, &p.amounts)
+	if e.split != split {
+		return fmt.Errorf("event %s: the journal takes %s from paid credit, the books %s", e.id, split.Paid, e.split.Paid)
+	}
+	return nil
+}
+
+// tellIdentity computes the identity and content hashes as the decoder did.
+func (p *replayer) tellIdentity() error {
+	e, seed := &p.cur.event, p.state.genesis.seed
+	b := append(p.scratch[:0], e.source...)
+	b = append(append(b, 0), e.id...)
+	p.scratch = b
+	hash := xxh3.HashSeed(b, seed)
+	return p.identity(hash, b, seen{p.cur.seq, contentHash(e, p.cur.t, seed)})
+}
+
+// contentHash is the content hash of a journaled event: that of package meter's Event.
+func contentHash(e *eventRecord, t *tables, seed uint64) uint64 {
+	raw := e.raw
+	switch {
+	case e.reason != priced:
+	case len(e.extras) == 0:
+		raw = []byte(t.shapes[e.shape].raw)
+	default:
+		full := fullShape(e, t)
+		raw = full.Append(nil)
+	}
+	return meter.ContentHash([]byte(t.people[e.account].ID), raw, e.quantities[:e.components], seed)
+}
+
+// fullShape is the shape of a priced event with all its dimensions.
+func fullShape(e *eventRecord, t *tables) meter.Shape {
+	shape := t.shapes[e.shape].shape
+	return shape.With(parseExtras(e.extras))
+}
+
+// balancedAt checks the books at the end of a group.
+func balancedAt(l *ledger.Ledger, seq uint64) error {
+	if err := l.Balanced(); err != nil {
+		return fmt.Errorf("sequence %d: the books do not balance: %w", seq, err)
+	}
+	return nil
+}

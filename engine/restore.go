@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"farthing/journal"
+	"farthing/ledger"
+	"farthing/meter"
+	"farthing/money"
+)
+
+// restored is what a chain of checkpoints gives: the state right after command seq, the
+// evidence trees then, and where the next delta would begin.
+type restored struct {
+	state    *state
+	evidence evidence
+	marker   checkpointMarker // of the newest; zero: none, start from genesis
+	base     extent
+}
+
+// restore loads the newest checkpoint, or returns a zero marker when there is none.
+func restore(store *journal.Store) (restored, error) {
+	markers, err := checkpointMarkers(store)
+	if err != nil || len(markers) == 0 {
+		return restored{evidence: newEvidence()}, err
+	}
+	byID := make(map[uint64]checkpointMarker, len(markers))
+	for _, m := range markers {
+		byID[m.id] = m
+	}
+	newest := markers[len(markers)-1]
+	var chain []checkpointMarker // newest first
+	for m := newest; ; {
+		chain = append(chain, m)
+		if m.prev == 0 {
+			break
+		}
+		prev, ok := byID[m.prev]
+		if !ok {
+			return restored{}, fmt.Errorf("checkpoint %d: its base %d is missing", m.id, m.prev)
+		}
+		m = prev
+	}
+	out := restored{marker: newest}
+	l := loader{}
+	for i := len(chain) - 1; i >= 0; i-- {
+		if err := l.checkpoint(store, chain[i]); err != nil {
+			return restored{}, fmt.Errorf("checkpoint %d of sequence %d: %w", chain[i].id, chain[i].seq, err)
+		}
+	}
+	if out.state, err = l.finish(); err != nil {
+		return restored{}, fmt.Errorf("checkpoint %d of sequence %d: %w", newest.id, newest.seq, err)
+	}
+	out.evidence = l.evidence
+	out.base = out.state.extent()
+	out.base.rows, out.base.usage = out.state.ledger.Rows.Restored(), out.state.usage.rows.Restored()
+	return out, nil
+}
+
+// loader puts chunks together.
+type loader struct {
+	header   []byte // of the newest checkpoint so far
+	people   []*ledger.Participant
+	sources  [][]byte
+	shapes   []string
+	versions []*PriceVersion
+	topUps   []*topUp
+	windows  []*window
+	unpriced []uint64
+	rows     ledger.Ledger // only Rows is used
+	usage    usageTable
+	evidence evidence
+	tables   int // rows seen, for errors
+}
+
+func (l *loader) checkpoint(store *journal.Store, m checkpointMarker) error {
+	n := uint32(0)
+	err := store.TableScan(journal.KindCheckpoint, m.id, nil, nil, func(key, value []byte) (bool, error) {
+		if len(key) != 4 || binary.BigEndian.Uint32(key) != n || len(value) == 0 {
+			return false, fmt.Errorf("chunk %d is missing", n)
+		}
+		n++
+		if err := l.chunk(value[0], value[1:]); err != nil {
+			return false, fmt.Errorf("chunk %d: %w", n-1, err)
+		}
+		return true, nil
+	})
+	if err == nil && n == 0 {
+		err = fmt.Errorf("its table is gone")
+	}
+	return err
+}
+
+func (l *loader) chunk(kind byte, p []byte) error {
+	switch kind {
+	case chunkHeader:
+		l.header = append([]byte(nil), p...)
+		return nil
+	case chunkEvidence:
+		var err error
+		l.evidence, err = parseEvidence(p)
+		return err
+	}
+	r := reader{p: p}
+	for len(r.p) > 0 && !r.bad {
+		l.entry(kind, &r)
+	}
+	return r.end()
+}
+
+// entry reads one entry of a table or one row.
+func (l *loader) entry(kind byte, r *reader) {
+	switch kind {
+	case chunkPeople:
+		p := r.participant()
+		p.Sequence, p.Time = r.uvarint(), int64(r.uvarint())
+		l.people = append(l.people, p)
+	case chunkSources:
+		l.sources = append(l.sources, append([]byte(nil), r.bytes()...))
+	case chunkShapes:
+		l.shapes = append(l.shapes, r.str())
+	case chunkVersions:
+		l.version(r)
+	case chunkTopUps:
+		u := r.topUp()
+		u.posted, u.seq, u.time = r.amount(), r.uvarint(), int64(r.uvarint())
+		l.topUps = append(l.topUps, u)
+	case chunkWindows:
+		l.windows = append(l.windows, r.window())
+	case chunkUnpriced:
+		l.unpriced = append(l.unpriced, r.uvarint())
+	case chunkRows:
+		l.row(r)
+	case chunkUsage:
+		i := r.uvarint()
+		if row := r.usageRow(); !r.bad {
+			l.usage.rows.Restore(uint32(i), row)
+		}
+	default:
+		r.fail()
+	}
+}
+
+func (l *loader) row(r *reader) {
+	i := r.uvarint()
+	row, rest, err := ledger.DecodeRow(r.p)
+	if r.bad || err != nil || i > 1<<31 {
+		r.fail()
+		return
+	}
+	r.p = rest
+	l.rows.Rows.Restore(uint32(i), row)
+}
+
+func (l *loader) version(r *reader) {
+	id, seq, at, body := r.str(), r.uvarint(), int64(r.uvarint()), r.bytes()
+	if r.bad {
+		return
+	}
+	v, refused := meter.ParseVersion(id, body)
+	if refused != nil {
+		r.fail()
+		return
+	}
+	l.versions = append(l.versions, &PriceVersion{Version: v, Sequence: seq, Time: timeOf(at)})
+}
+
+// finish builds the state from everything that was read.
+func (l *loader) finish() (*state, error) {
+	r := reader{p: l.header}
+	g, rest, err := cutGenesis(r.p)
+	if err != nil {
+		return nil, err
+	}
+	r.p = rest
+	s := newState(g)
+	s.seq, s.time, s.windowFirst = r.uvarint(), int64(r.uvarint()), r.uvarint()
+	openWindow := r.uvarint()
+	s.nextStream = r.uvarint()
+	totals := make([]ledger.Totals, money.Currencies())
+	for range r.uvarint() {
+		c, hash := r.currency(), r.hash()
+		t, rest, err := ledger.DecodeTotals(r.p)
+		if err != nil || r.bad {
+			return nil, errCodec
+		}
+		r.p = rest
+		totals[c.Index()] = t
+		if hash != [32]byte{} {
+			s.lastHash[c] = hash
+		}
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	if int(l.rows.Rows.Len()) != len(l.people) {
+		return nil, fmt.Errorf("%d rows of %d participants", l.rows.Rows.Len(), len(l.people))
+	}
+	s.ledger.Rows = l.rows.Rows
+	s.ledger.Restore(l.people, totals, openWindow)
+	s.people = l.people
+	for i, p := range l.people {
+		if p.Kind != ledger.Operator {
+			s.accounts.add(s.hashOf([]byte(p.ID)), ledger.Ref(i))
+		}
+	}
+	return s, l.enterTables(s)
+}
+
+// enterTables fills the tables and what is derived from them.
+func (l *loader) enterTables(s *state) error {
+	for _, name := range l.sources {
+		s.applySource(name)
+	}
+	for _, raw := range l.shapes {
+		if _, err := s.applyShape(raw); err != nil {
+			return err
+		}
+	}
+	for _, v := range l.versions {
+		s.enterVersion(v)
+	}
+	for _, u := range l.topUps {
+		s.topUps[u.id] = u
+		s.topUpLog = append(s.topUpLog, u)
+	}
+	for _, w := range l.windows {
+		s.windows = append(s.windows, w)
+		if w.id != "" {
+			s.closedBy[w.id] = w
+		}
+	}
+	s.unpriced = l.unpriced
+	s.usage = l.usage
+	s.usage.restored()
+	return nil
+}

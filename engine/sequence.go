@@ -1,0 +1,416 @@
+package engine
+
+import (
+	"runtime"
+	"time"
+
+	"farthing/journal"
+	"farthing/ledger"
+	"farthing/meter"
+	"farthing/refusal"
+)
+
+// sequencer is the one writer of state. Its goroutine takes requests from the ring,
+// decides duplicate or new, rates, posts, and appends commands to the open group; it
+// never waits for the disk, only for room.
+type sequencer struct {
+	e     *Engine
+	state *state
+	ids   *identities
+	g     *group // being filled
+	// current is the request being executed.
+	current *Request
+
+	// Scratch of the event under way.
+	rec     eventRecord
+	amounts ratingAmounts
+
+	closing  []*closeWait // window closes that wait for their turn or their seal
+	nextTick int64        // when the timer closes the window; 0: not known yet
+	tick     <-chan time.Time
+	ticker   *time.Ticker
+	checkpoints
+}
+
+// run is the sequencer's goroutine. It ends, with everything handed to the committer,
+// once stopping is asked, nothing is queued and the last checkpoint was copied.
+func (s *sequencer) run() {
+	defer close(s.e.toCommit)
+	idle := true // the committer can take a group
+	for {
+		s.drain()
+		s.background()
+		if s.g.empty() && s.e.stopping() && s.e.ring.empty() && s.finished() {
+			return
+		}
+		if idle && (!s.g.empty() || s.wantCheckpoint) {
+			s.handOff()
+			idle = false
+			continue
+		}
+		idle = s.wait(idle) || idle
+	}
+}
+
+// drain executes what is queued until the group is full or nothing is left.
+func (s *sequencer) drain() {
+	for s.g.bytes < s.e.o.GroupBytes {
+		r := s.e.ring.pop()
+		if r == nil {
+			break
+		}
+		s.execute(r)
+	}
+	s.e.ring.report()
+}
+
+func (s *sequencer) execute(r *Request) {
+	if s.g.time == 0 {
+		s.g.time = max(s.state.time, s.e.now())
+	}
+	s.current = r
+	switch {
+	case r.op != nil:
+		if r.op(s) {
+			return // kept by the sequencer, answered later
+		}
+	case r.runs < s.ids.oldest():
+		r.again = true
+	default:
+		s.ingest(r)
+	}
+	s.g.waiters = append(s.g.waiters, r)
+}
+
+// wait sleeps until there is something to do; true when the committer became idle. With
+// a snapshot to go on with it only looks.
+func (s *sequencer) wait(idle bool) bool {
+	ready := s.e.idle
+	if idle {
+		ready = nil // the token was taken already
+	}
+	if s.copying() {
+		select {
+		case <-ready:
+			return true
+		default:
+			runtime.Gosched()
+			return false
+		}
+	}
+	if s.g.bytes >= s.e.o.GroupBytes {
+		<-ready // a full group takes nothing more
+		return true
+	}
+	if !s.e.ring.sleep() {
+		s.e.ring.woken()
+		return false
+	}
+	select {
+	case <-s.e.ring.wake:
+		return false
+	case <-ready:
+		s.e.ring.woken()
+		return true
+	case <-s.tick:
+	case <-s.room():
+	case <-s.stopSignal():
+	}
+	s.e.ring.woken()
+	return false
+}
+
+// stopSignal is the stop channel until it was seen: a closed channel would turn waiting
+// into spinning.
+func (s *sequencer) stopSignal() <-chan struct{} {
+	if s.e.stopping() {
+		return nil
+	}
+	return s.e.stop
+}
+
+// handOff checks and completes the group, gives it to the committer and takes a free
+// one, waiting for the indexer if there is none.
+func (s *sequencer) handOff() {
+	g := s.g
+	if g.first != 0 {
+		if err := s.state.ledger.Balanced(); err != nil {
+			panic("BUG: the books do not balance: " + err.Error())
+		}
+		g.frozen = s.ids.freeze(g.last)
+	}
+	s.startCheckpoint(g)
+	g.tables = s.state.tables
+	s.e.toCommit <- g
+	s.g = <-s.e.free
+	s.g.reset()
+	s.ids.drop(s.e.dropBelow.Load())
+}
+
+// begin starts a command: it gets the next sequence and the group's time.
+func (s *sequencer) begin() *journal.BlockInput {
+	if s.g.time == 0 {
+		s.g.time = max(s.state.time, s.e.now())
+	}
+	s.state.seq++
+	s.state.time = s.g.time
+	if s.g.first == 0 {
+		s.g.first = s.state.seq
+	}
+	s.g.last = s.state.seq
+	b := s.g.body(s.state.seq)
+	b.Last = s.state.seq
+	return b
+}
+
+// command appends a command that is no event.
+func (s *sequencer) command(kind byte, payload []byte) {
+	b := s.begin()
+	b.Body = appendBytes(append(b.Body, kind), payload)
+	s.g.bytes += len(payload) + 4
+}
+
+// ingest executes the events of a request, each for itself.
+func (s *sequencer) ingest(r *Request) {
+	known := r.known
+	for i := range r.batch.Events {
+		e := &r.batch.Events[i]
+		var old seen
+		found := false
+		if len(known) > 0 && known[0].event == i {
+			old, found, known = known[0].seen, true, known[1:]
+		} else {
+			old, found = s.ids.find(e.Identity, r.batch.IdentityBytes(e), r.runs)
+		}
+		if found {
+			s.repeated(r, e, old)
+			continue
+		}
+		if refused := s.event(r, e); refused != nil {
+			r.reject(e, refused)
+		}
+	}
+	r.result.Sequence = max(r.result.Sequence, s.state.seq)
+}
+
+// repeated answers an event whose identity is booked.
+func (s *sequencer) repeated(r *Request, e *meter.Event, old seen) {
+	if old.content != e.Content {
+		r.reject(e, refusal.New(refusal.IDConflict, "id_conflict",
+			"this source and id were booked at sequence %d with other content; use a new id", old.seq))
+		return
+	}
+	r.result.Duplicates++
+}
+
+func (r *Request) reject(e *meter.Event, why *refusal.Refusal) {
+	r.result.Rejected = append(r.result.Rejected,
+		meter.Reject{Index: e.Index, ID: string(r.batch.Bytes(e.ID)), Refusal: *why})
+}
+
+// event books a new event. The order of checks is part of the contract: identity was
+// first; then age, account, quantities against the price, size.
+func (s *sequencer) event(r *Request, e *meter.Event) *refusal.Refusal {
+	rec := &s.rec
+	rec.time, rec.hadTime = e.Time, e.Time != meter.NoTime
+	if !rec.hadTime {
+		rec.time = s.g.time
+	} else if refused := s.age(e.Time); refused != nil {
+		return refused
+	}
+	payer, refused := s.payer(r, e)
+	if refused != nil {
+		return refused
+	}
+	rec.account = payer
+	slot, refused := s.price(r, e)
+	if refused != nil {
+		return refused
+	}
+	// Nothing below may refuse.
+	rec.source, rec.id = r.batch.Bytes(e.Source), r.batch.Bytes(e.ID)
+	source := s.source(rec.source)
+	b := s.begin()
+	s.state.applyEvent(rec, slot, &s.amounts)
+	before := len(b.Body)
+	b.Body = appendEvent(b.Body, rec, source, s.g.time)
+	s.g.bytes += len(b.Body) - before
+	s.ids.add(e.Identity, r.batch.IdentityBytes(e), seen{s.state.seq, e.Content})
+	r.result.Accepted++
+	if rec.reason != priced {
+		r.result.Unpriced++
+	}
+	return nil
+}
+
+// age refuses what is older than the dedup window or too far ahead.
+func (s *sequencer) age(at int64) *refusal.Refusal {
+	if at < s.g.time-int64(s.e.o.DedupWindow) {
+		return refusal.New(refusal.Invalid, "event_too_old", "the event is older than the dedup window of %v", s.e.o.DedupWindow)
+	}
+	if at > s.g.time+int64(aheadMax) {
+		return refusal.New(refusal.Invalid, "event_too_far_ahead", "the event's time is more than %v ahead of the server's", aheadMax)
+	}
+	if at < 0 {
+		return refusal.New(refusal.Invalid, "invalid_time", "the event's time is before 1970")
+	}
+	return nil
+}
+
+func (s *sequencer) payer(r *Request, e *meter.Event) (ledger.Ref, *refusal.Refusal) {
+	subject := r.batch.Bytes(e.Subject)
+	ref, ok := s.state.accounts.find(e.SubjectHash, subject, s.state.people)
+	if !ok {
+		return 0, refusal.New(refusal.NotFound, "unknown_account", "there is no account %s", subject)
+	}
+	if s.state.people[ref].Kind != ledger.Customer {
+		return 0, refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", subject)
+	}
+	return ref, nil
+}
+
+// price resolves the event's shape and rates it into rec and amounts. An event without
+// a price is kept as it came.
+func (s *sequencer) price(r *Request, e *meter.Event) (*rateSlot, *refusal.Refusal) {
+	rec, st := &s.rec, s.state
+	rec.components = int(e.Components)
+	for i := range rec.components {
+		rec.quantities[i] = r.batch.Quantity(e, i)
+	}
+	rec.extras, rec.raw, rec.reason = nil, nil, priced
+	raw := r.batch.Bytes(e.Shape)
+	version := st.rates.book.InForce(rec.time)
+	if version == nil {
+		rec.reason, rec.raw = noVersion, raw
+		return nil, nil
+	}
+	slot, refused := s.shape(e.ShapeHash, raw, version)
+	if refused != nil {
+		return nil, refused
+	}
+	if rec.reason != priced {
+		rec.raw = raw
+		return slot, nil
+	}
+	if refused := slot.rate(rec, &s.amounts); refused != nil {
+		return nil, refused
+	}
+	if !st.ledger.Fits(st.people[rec.account].Currency, rec.amount) {
+		return nil, overflow()
+	}
+	rec.version = version.Index
+	return slot, nil
+}
+
+// shape finds the price slot for shape bytes and sets the record's shape, extras and
+// reason. The usual case is one look-up; new shapes take the slow way.
+func (s *sequencer) shape(hash uint64, raw []byte, v *meter.Version) (*rateSlot, *refusal.Refusal) {
+	rec, st := &s.rec, s.state
+	currency := st.people[rec.account].Currency
+	n, ok := st.rates.lookup(hash, raw, &st.tables)
+	if !ok {
+		if w := st.rates.wide[hash]; w != nil && w.raw == string(raw) {
+			n, rec.extras, ok = w.shape, w.extras, true
+		}
+	}
+	if ok {
+		slot := st.slot(n, v, currency)
+		rec.shape, rec.reason = n, slot.reason
+		return slot, nil
+	}
+	return s.newShape(hash, raw, v)
+}
+
+// newShape rates a shape that is not interned as it is, and interns what counts of it if
+// it has a price: what has none could be anything a client makes up.
+func (s *sequencer) newShape(hash uint64, raw []byte, v *meter.Version) (*rateSlot, *refusal.Refusal) {
+	rec, st := &s.rec, s.state
+	shape, err := meter.ParseShape(raw)
+	if err != nil {
+		panic("BUG: a batch holds a shape that does not parse")
+	}
+	slot := st.resolve(&shape, v, st.people[rec.account].Currency)
+	if slot.reason != priced {
+		rec.reason = slot.reason
+		return &slot, nil
+	}
+	kept, extras := st.splitShape(&shape)
+	bytes := kept.Append(nil)
+	n, ok := st.rates.lookup(st.hashOf(bytes), bytes, &st.tables)
+	if !ok {
+		if len(st.shapes) >= shapesMax {
+			return nil, refusal.New(refusal.Invalid, "too_many_shapes",
+				"this ledger has seen %d combinations of meter, components and dimensions and takes no more", shapesMax)
+		}
+		s.command(kindShape, bytes)
+		if n, err = st.applyShape(string(bytes)); err != nil {
+			panic("BUG: a shape does not parse after splitting")
+		}
+	}
+	if len(extras) > 0 {
+		if len(st.rates.wide) >= wideMax {
+			clear(st.rates.wide)
+		}
+		st.rates.wide[hash] = &wideShape{raw: string(raw), shape: n, extras: appendExtras(nil, extras)}
+		rec.extras = st.rates.wide[hash].extras
+	}
+	rec.shape = n
+	return st.slot(n, v, st.people[rec.account].Currency), nil
+}
+
+// source returns the number of a source, interning it first if there is room; 0: spell it out.
+func (s *sequencer) source(name []byte) uint32 {
+	if n, ok := s.state.sourceID[string(name)]; ok {
+		return n
+	}
+	if len(s.state.sources) >= sourcesMax {
+		return 0
+	}
+	s.command(kindSource, name)
+	return s.state.applySource(append([]byte(nil), name...))
+}
+
+// background does what is due between groups: a bounded part of running snapshots, the
+// timer, window closes that can go on.
+func (s *sequencer) background() {
+	s.state.collect(snapshotStep)
+	s.stepCheckpoint()
+	s.timer()
+	s.closeNext()
+	s.settle()
+}
+
+// timer queues a close when a multiple of the interval has passed and something
+// happened in the window. Missed ticks close once.
+func (s *sequencer) timer() {
+	every := int64(s.e.o.SettleEvery)
+	if every == 0 || s.e.stopping() {
+		return
+	}
+	now := max(s.state.time, s.e.now())
+	if s.nextTick == 0 {
+		s.nextTick = (s.lastCut()/every + 1) * every
+	}
+	if now < s.nextTick {
+		return
+	}
+	s.nextTick = (now/every + 1) * every
+	if s.state.moved() {
+		s.closing = append(s.closing, &closeWait{})
+	}
+}
+
+// lastCut is when the open window began.
+func (s *sequencer) lastCut() int64 {
+	switch st := s.state; {
+	case st.pending != nil:
+		return st.pending.window.time
+	case len(st.windows) > 0:
+		return st.windows[len(st.windows)-1].time
+	default:
+		return s.e.born
+	}
+}
+
+// now is the wall clock at start plus monotonic time, in nanoseconds since the epoch.
+func (e *Engine) now() int64 { return e.startWall + int64(time.Since(e.startMono)) }

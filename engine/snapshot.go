@@ -1,0 +1,386 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"farthing/journal"
+	"farthing/ledger"
+	"farthing/money"
+)
+
+// A checkpoint is an immutable table whose rows, numbered from 0, are chunks of the state
+// right after a command C: header, append-only tables, rows, evidence. A delta holds what
+// was appended or changed since the checkpoint before it. A marker row (C, chain hash,
+// predecessor) comes last and makes it valid. Rows carry their own numbers, so chunks need no order
+// beyond base before delta.
+
+// snapshotStep is how many rows are visited between two groups: some 50 µs.
+const snapshotStep = 1024
+
+// chunkBytes is the size of a checkpoint's chunk.
+const chunkBytes = 60 << 10
+
+// deltasMax is how many deltas follow a full checkpoint: restarts read all of them, and
+// disk keeps them.
+const deltasMax = 16
+
+// The kinds of chunks, the first byte of each.
+const (
+	chunkHeader   = 'h'
+	chunkPeople   = 'p'
+	chunkSources  = 's'
+	chunkShapes   = 'g'
+	chunkVersions = 'v'
+	chunkTopUps   = 't'
+	chunkWindows  = 'w'
+	chunkUnpriced = 'n'
+	chunkRows     = 'r'
+	chunkUsage    = 'u'
+	chunkEvidence = 'e'
+)
+
+// checkpoints is the sequencer's side of checkpoints.
+type checkpoints struct {
+	job            *checkpointJob // whose rows are being copied; nil: none
+	wantCheckpoint bool           // take one with the next group, due or not
+	finalTaken     bool
+	grown          int64  // journal bytes since the last one
+	base           extent // what the last one holds
+	nextID         uint64 // of checkpoints
+	lastSeq        uint64 // of the last one
+	deltas         int    // since the last full one
+}
+
+// extent is how far the tables and epochs went at a checkpoint: where a delta begins.
+type extent struct {
+	people, sources, shapes, versions, topUps, windows, unpriced int
+	rows, usage                                                  uint32 // epochs
+}
+
+func (s *state) extent() extent {
+	return extent{people: len(s.people), sources: len(s.sources), shapes: len(s.shapes), versions: len(s.versions),
+		topUps: len(s.topUpLog), windows: len(s.windows), unpriced: len(s.unpriced)}
+}
+
+// checkpointJob is one checkpoint on its way to disk. The sequencer fills chunks, the
+// writer empties them; everything else is set before the job is handed over.
+type checkpointJob struct {
+	id, prev uint64 // prev 0: full
+	seq      uint64
+	deltas   int
+	header   []byte
+	from, to extent
+	tables   tables
+	topUps   []*topUp
+	unpriced []uint64
+	chunks   chan []byte
+	room     chan struct{}     // a token when the writer took a chunk
+	evidence chan []byte       // from the indexer
+	head     chan journal.Head // from the committer
+	buf      []byte            // the chunk being filled; sequencer
+	rowsDone bool
+}
+
+// chunksQueued bounds the chunks between sequencer and writer (4 MiB).
+const chunksQueued = 64
+
+// startCheckpoint begins a checkpoint of the state right after group g if one is due.
+func (s *sequencer) startCheckpoint(g *group) {
+	s.grown += int64(g.bytes)
+	due := s.wantCheckpoint || s.grown >= s.e.o.CheckpointBytes
+	if !due || s.job != nil || s.state.pending != nil || !s.e.writerFree.CompareAndSwap(true, false) {
+		return
+	}
+	st := s.state
+	full := s.base == (extent{}) || s.deltas >= deltasMax
+	job := &checkpointJob{id: s.nextID, seq: st.seq, header: st.appendHeader(nil), to: st.extent(), tables: st.tables,
+		topUps: st.topUpLog, unpriced: st.unpriced, chunks: make(chan []byte, chunksQueued),
+		room: make(chan struct{}, 1), evidence: make(chan []byte, 1), head: make(chan journal.Head, 1)}
+	if full {
+		s.deltas = 0
+	} else {
+		job.prev, job.from = s.nextID-1, s.base
+		s.deltas++
+	}
+	job.deltas = s.deltas
+	job.to.rows = st.ledger.Rows.Begin(job.from.rows)
+	job.to.usage = st.usage.rows.Begin(job.from.usage)
+	s.base, s.lastSeq, s.grown, s.wantCheckpoint = job.to, st.seq, 0, false
+	s.nextID++
+	s.job, g.checkpoint = job, job
+	s.e.toCheckpoint <- job
+}
+
+// copying reports whether there is a snapshot to go on with and room for it.
+func (s *sequencer) copying() bool {
+	if p := s.state.pending; p != nil && !p.ready {
+		return true
+	}
+	return s.job != nil && s.job.takesStep()
+}
+
+// room is a channel that tells when the checkpoint writer has room again.
+func (s *sequencer) room() <-chan struct{} {
+	if s.job == nil {
+		return nil
+	}
+	return s.job.room
+}
+
+// stepCheckpoint copies a bounded number of rows.
+func (s *sequencer) stepCheckpoint() {
+	job := s.job
+	if job == nil || !job.takesStep() {
+		return
+	}
+	if !job.rowsDone {
+		job.rowsDone = s.state.ledger.Rows.Step(snapshotStep, func(i uint32, row *ledger.Row) {
+			job.start(chunkRows)
+			job.buf = binary.AppendUvarint(job.buf, uint64(i))
+			job.buf = row.Append(job.buf)
+		})
+		if job.rowsDone {
+			job.flush()
+		}
+		return
+	}
+	done := s.state.usage.rows.Step(snapshotStep, func(i uint32, row *usageRow) {
+		job.start(chunkUsage)
+		job.buf = binary.AppendUvarint(job.buf, uint64(i))
+		job.buf = row.append(job.buf)
+	})
+	if done {
+		job.flush()
+		close(job.chunks)
+		s.job = nil
+	}
+}
+
+// takesStep reports whether the queue has room for the chunks of one step: 1,024 rows of
+// at most 350 bytes make 6, and two are flushed early.
+func (j *checkpointJob) takesStep() bool { return len(j.chunks)+8 <= cap(j.chunks) }
+
+// start makes room in the chunk being filled.
+func (j *checkpointJob) start(kind byte) {
+	if len(j.buf) >= chunkBytes {
+		j.flush()
+	}
+	if len(j.buf) == 0 {
+		j.buf = append(make([]byte, 0, chunkBytes+512), kind)
+	}
+}
+
+func (j *checkpointJob) flush() {
+	if len(j.buf) > 0 {
+		j.chunks <- j.buf
+		j.buf = nil
+	}
+}
+
+// finished takes the last checkpoint, if anything changed since the one before, and
+// reports whether nothing of the sequencer's own is under way.
+func (s *sequencer) finished() bool {
+	if s.job != nil || s.wantCheckpoint {
+		return false
+	}
+	if !s.finalTaken && s.state.pending == nil {
+		s.finalTaken = true
+		s.wantCheckpoint = s.state.seq != s.lastSeq
+		return !s.wantCheckpoint
+	}
+	return true
+}
+
+// checkpointLoop is the writer's goroutine; it ends when the channel is closed.
+func (e *Engine) checkpointLoop() {
+	defer close(e.checkpointDone)
+	for job := range e.toCheckpoint {
+		if err := job.write(e.store); err != nil {
+			e.fail(fmt.Errorf("checkpoint %d: %w", job.id, err))
+		}
+		e.marks.checkpointed.advance(job.seq)
+		e.writerFree.Store(true)
+	}
+}
+
+// write writes all chunks, waits until the state they show is durable, and makes the
+// checkpoint valid.
+func (j *checkpointJob) write(store *journal.Store) error {
+	table, err := store.NewTable(journal.KindCheckpoint, j.id)
+	if err != nil {
+		return err
+	}
+	n := uint32(0)
+	add := func(chunk []byte) {
+		if err == nil && len(chunk) > 1 {
+			err = table.Add(binary.BigEndian.AppendUint32(nil, n), chunk)
+			n++
+		}
+	}
+	add(append([]byte{chunkHeader}, j.header...))
+	j.appendTables(add)
+	for chunk := range j.chunks {
+		add(chunk)
+		select {
+		case j.room <- struct{}{}:
+		default:
+		}
+	}
+	add(append([]byte{chunkEvidence}, <-j.evidence...))
+	head := <-j.head
+	if err != nil {
+		return err
+	}
+	if err := store.Ingest([]*journal.TableBuilder{table}, []journal.Row{j.marker(head)}); err != nil {
+		return err
+	}
+	if j.prev == 0 {
+		return dropCheckpoints(store, j.id)
+	}
+	return nil
+}
+
+// appendTables writes what the append-only tables gained since from.
+func (j *checkpointJob) appendTables(add func([]byte)) {
+	write := func(kind byte, from, to int, entry func(dst []byte, i int) []byte) {
+		buf := []byte{kind}
+		for i := from; i < to; i++ {
+			buf = entry(buf, i)
+			if len(buf) >= chunkBytes {
+				add(buf)
+				buf = []byte{kind}
+			}
+		}
+		add(buf)
+	}
+	t := &j.tables
+	write(chunkPeople, j.from.people, j.to.people, func(dst []byte, i int) []byte {
+		p := t.people[i]
+		dst = appendParticipant(dst, p)
+		dst = binary.AppendUvarint(dst, p.Sequence)
+		return binary.AppendUvarint(dst, uint64(p.Time))
+	})
+	write(chunkSources, max(j.from.sources, 1), j.to.sources, func(dst []byte, i int) []byte { return appendBytes(dst, t.sources[i]) })
+	write(chunkShapes, j.from.shapes, j.to.shapes, func(dst []byte, i int) []byte { return appendBytes(dst, t.shapes[i].raw) })
+	write(chunkVersions, j.from.versions, j.to.versions, func(dst []byte, i int) []byte {
+		v := t.versions[i]
+		dst = appendBytes(dst, v.Version.ID)
+		dst = binary.AppendUvarint(dst, v.Sequence)
+		dst = binary.AppendUvarint(dst, uint64(v.Time.UnixNano()))
+		return appendBytes(dst, v.Version.Canonical)
+	})
+	write(chunkTopUps, j.from.topUps, j.to.topUps, func(dst []byte, i int) []byte {
+		u := j.topUps[i]
+		dst = u.posted.AppendBinary(u.append(dst))
+		dst = binary.AppendUvarint(dst, u.seq)
+		return binary.AppendUvarint(dst, uint64(u.time))
+	})
+	write(chunkWindows, j.from.windows, j.to.windows, func(dst []byte, i int) []byte { return t.windows[i].append(dst) })
+	write(chunkUnpriced, j.from.unpriced, j.to.unpriced, func(dst []byte, i int) []byte { return binary.AppendUvarint(dst, j.unpriced[i]) })
+}
+
+// checkpointMarker is what makes a checkpoint valid.
+type checkpointMarker struct {
+	id, prev uint64
+	deltas   int
+	seq      uint64
+	hash     journal.Hash
+}
+
+func (j *checkpointJob) marker(head journal.Head) journal.Row {
+	v := binary.AppendUvarint(nil, j.prev)
+	v = binary.AppendUvarint(v, uint64(j.deltas))
+	v = binary.AppendUvarint(v, j.seq)
+	v = append(v, head.Hash[:]...)
+	return journal.Row{Space: journal.SpaceMarker, Key: checkpointKey(j.id), Value: v}
+}
+
+func checkpointKey(id uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'c'}, id) }
+
+// checkpointMarkers returns the valid checkpoints by id.
+func checkpointMarkers(store *journal.Store) ([]checkpointMarker, error) {
+	var out []checkpointMarker
+	err := store.Scan(journal.SpaceMarker, []byte{'c'}, []byte{'c' + 1}, func(key, value []byte) (bool, error) {
+		r := reader{p: value}
+		m := checkpointMarker{id: binary.BigEndian.Uint64(key[1:]), prev: r.uvarint(), deltas: int(r.uvarint()), seq: r.uvarint(), hash: r.hash()}
+		if r.end() != nil {
+			return false, fmt.Errorf("checkpoint %d: its marker does not decode", m.id)
+		}
+		out = append(out, m)
+		return true, nil
+	})
+	return out, err
+}
+
+// dropCheckpoints removes everything before a full checkpoint: markers first, so that no
+// marker ever names a table that is gone.
+func dropCheckpoints(store *journal.Store, full uint64) error {
+	markers, err := checkpointMarkers(store)
+	if err != nil {
+		return err
+	}
+	var rows []journal.Row
+	for _, m := range markers {
+		if m.id < full {
+			rows = append(rows, journal.Row{Space: journal.SpaceMarker, Key: checkpointKey(m.id), Delete: true})
+		}
+	}
+	if len(rows) > 0 {
+		if err := store.Write(rows, true); err != nil {
+			return err
+		}
+	}
+	ids, err := store.Tables(journal.KindCheckpoint)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if id < full {
+			if err := store.DropTable(journal.KindCheckpoint, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// appendHeader writes what is neither a table nor a row.
+func (s *state) appendHeader(dst []byte) []byte {
+	dst = s.genesis.append(dst)
+	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	used := s.ledger.Currencies()
+	dst = binary.AppendUvarint(dst, uint64(len(used)))
+	for _, i := range used {
+		c := money.CurrencyAt(i)
+		dst = append(dst, c.Code()...)
+		hash := s.lastHash[c]
+		dst = append(dst, hash[:]...)
+		dst = s.ledger.Totals(c).Append(dst)
+	}
+	return dst
+}
+
+// append writes a usage row; the chain is derived and left out.
+func (u *usageRow) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(u.account))
+	dst = binary.AppendUvarint(dst, uint64(u.shape))
+	dst = binary.AppendVarint(dst, int64(u.day))
+	dst = binary.AppendUvarint(dst, u.events)
+	for i := range usageComponents {
+		dst = u.quantity[i].AppendBinary(dst)
+		dst = u.amount[i].AppendBinary(dst)
+	}
+	return dst
+}
+
+func (r *reader) usageRow() (u usageRow) {
+	u.account, u.shape = ledger.Ref(r.uvarint()), uint32(r.uvarint())
+	u.day, u.events = int32(r.varint()), r.uvarint()
+	for i := range usageComponents {
+		u.quantity[i], u.amount[i] = r.amount(), r.amount()
+	}
+	return u
+}

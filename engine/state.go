@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/zeebo/xxh3"
+
+	"farthing/batch"
+	"farthing/ledger"
+	"farthing/meter"
+	"farthing/money"
+)
+
+// state is everything that is a pure function of the journal, identities excepted
+// (identity.go). It belongs to one goroutine: the sequencer, or whoever replays.
+//
+// Every change is an apply method that the sequencer and replay share: the sequencer
+// checks first and cannot fail after, replay trusts the journal and compares.
+type state struct {
+	tables
+	genesis genesis
+	seq     uint64 // of the last applied command
+	time    int64  // group time of it
+
+	ledger    *ledger.Ledger
+	accounts  nameIndex
+	sourceID  map[string]uint32
+	rates     *rates
+	usage     usageTable
+	byVersion map[string]*PriceVersion
+	topUps    map[string]*topUp
+	topUpLog  []*topUp // in order, for checkpoints
+	unpriced  []uint64 // sequences of unpriced events, in order
+
+	windowFirst uint64             // sequence of the open window's first command
+	closedBy    map[string]*window // closed windows by the id of the request that closed them; unsealed too
+	pending     *pendingCut        // the window that was cut and is not sealed yet
+	lastHash    map[money.Currency][32]byte
+	nextStream  uint64 // stream_seq of the next record
+}
+
+// pendingCut is a window between cut and seal. Its rows are in the running snapshot
+// of the ledger's rows, which settle.go collects.
+type pendingCut struct {
+	window window
+	totals []ledger.Totals // at the cut, by currency index
+	people int             // participants at the cut
+	// closed is how many lines were closed, by currency: where to go on after a crash.
+	closed map[money.Currency]uint32
+	// rows collects what the snapshot emits.
+	rows   []ledger.Row
+	ready  bool // all rows were collected
+	handed bool // to the settler
+}
+
+// newState returns the state right after the genesis command.
+func newState(g genesis) *state {
+	return &state{
+		tables:  tables{sources: [][]byte{nil}},
+		genesis: g, seq: 1,
+		ledger:   ledger.New(1),
+		sourceID: map[string]uint32{}, rates: newRates(g.seed),
+		byVersion: map[string]*PriceVersion{}, topUps: map[string]*topUp{},
+		windowFirst: 1, closedBy: map[string]*window{}, lastHash: map[money.Currency][32]byte{}, nextStream: 1,
+	}
+}
+
+func (s *state) hashOf(id []byte) uint64 { return xxh3.HashSeed(id, s.genesis.seed) }
+
+func (s *state) findAccount(id []byte) (ledger.Ref, bool) {
+	return s.accounts.find(s.hashOf(id), id, s.people)
+}
+
+// applySource interns the next source.
+func (s *state) applySource(name []byte) uint32 {
+	n := uint32(len(s.sources))
+	s.sources = append(s.sources, name)
+	s.sourceID[string(name)] = n
+	return n
+}
+
+// applyShape interns the next shape.
+func (s *state) applyShape(raw string) (uint32, error) {
+	shape, err := meter.ParseShape([]byte(raw))
+	if err != nil {
+		return 0, err
+	}
+	n := uint32(len(s.shapes))
+	s.shapes = append(s.shapes, &internedShape{shape: shape, raw: raw})
+	s.rates.addShape(n, raw)
+	return n, nil
+}
+
+// applyAccount creates a participant.
+func (s *state) applyAccount(p *ledger.Participant) ledger.Ref {
+	p.Sequence, p.Time = s.seq, s.time
+	ref := s.ledger.Create(p)
+	s.people = s.ledger.Participants()
+	s.accounts.add(s.hashOf([]byte(p.ID)), ref)
+	return ref
+}
+
+// applyPrices takes a price version into the book.
+func (s *state) applyPrices(v *meter.Version) *PriceVersion {
+	return s.enterVersion(&PriceVersion{Version: v, Sequence: s.seq, Time: timeOf(s.time)})
+}
+
+// enterVersion takes a version with its place in history into tables and book.
+func (s *state) enterVersion(pv *PriceVersion) *PriceVersion {
+	v := pv.Version
+	pv.payees = make([]ledger.Ref, len(v.Prices))
+	for i := range v.Prices {
+		if id := v.Prices[i].Payee; id != "" {
+			ref, ok := s.findAccount([]byte(id))
+			if !ok {
+				panic("BUG: payee " + id + " of a price does not exist")
+			}
+			pv.payees[i] = ref
+		}
+	}
+	v.Index = uint32(len(s.versions))
+	s.versions = append(s.versions, pv)
+	s.byVersion[v.ID] = pv
+	s.rates.addVersion(v)
+	return pv
+}
+
+// applyTopUp books a top-up that was checked.
+func (s *state) applyTopUp(t *topUp) {
+	s.ledger.TopUp(t.account, t.amount)
+	t.seq, t.time = s.seq, s.time
+	t.posted = s.ledger.Rows.At(uint32(t.account)).Posted(ledger.Customer)
+	s.topUps[t.id] = t
+	s.topUpLog = append(s.topUpLog, t)
+}
+
+// applyEvent books an event that was rated and checked.
+func (s *state) applyEvent(e *eventRecord, slot *rateSlot, amounts *ratingAmounts) {
+	if e.reason != priced {
+		s.unpriced = append(s.unpriced, s.seq)
+		return
+	}
+	e.split = s.ledger.PostUsage(ledger.Usage{Payer: e.account, Payee: slot.payee, Amount: e.amount, Fee: slot.fee(e.amount)})
+	s.usage.add(e.account, e.shape, dayOf(e.time), e, (*[meter.MaxComponents]money.Amount)(amounts))
+}
+
+// applyCut closes the open window at the current sequence and starts the snapshot of
+// its rows.
+func (s *state) applyCut(c cutCommand) {
+	p := &pendingCut{
+		window: window{number: c.window, first: s.windowFirst, cut: s.seq, time: s.time, id: c.id},
+		people: len(s.people), closed: map[money.Currency]uint32{},
+		rows: make([]ledger.Row, len(s.people)),
+	}
+	s.ledger.Rows.Begin(0)
+	p.totals = s.ledger.Cut()
+	s.windowFirst = s.seq + 1
+	s.pending = p
+	if c.id != "" {
+		s.closedBy[c.id] = &p.window
+	}
+}
+
+// collect goes on with the snapshot of the pending cut by up to n rows.
+func (s *state) collect(n int) {
+	p := s.pending
+	if p == nil || p.ready {
+		return
+	}
+	p.ready = s.ledger.Rows.Step(n, func(i uint32, row *ledger.Row) { p.rows[i] = *row })
+}
+
+// applyClosing posts a slice of closing transfers.
+func (s *state) applyClosing(c *closingSlice) error {
+	p := s.pending
+	if p == nil || p.window.number != c.window || p.closed[c.currency]+1 != c.first {
+		return fmt.Errorf("closing slice of window %d at line %d is out of order", c.window, c.first)
+	}
+	for i := range c.lines {
+		l := &c.lines[i]
+		if int(l.account) >= len(s.people) {
+			return fmt.Errorf("closing slice of window %d names account %d", c.window, l.account)
+		}
+		s.ledger.Close(l.account, l.signed, l.carried)
+	}
+	p.closed[c.currency] += uint32(len(c.lines))
+	return nil
+}
+
+// applySeal seals the pending window.
+func (s *state) applySeal(c sealCommand) error {
+	p := s.pending
+	if p == nil || p.window.number != c.window {
+		return fmt.Errorf("seal of window %d is out of order", c.window)
+	}
+	for i := range c.batches {
+		b := &c.batches[i]
+		if b.firstStream != s.nextStream || p.closed[b.currency] != b.lines {
+			return fmt.Errorf("seal of window %d does not continue the stream", c.window)
+		}
+		s.nextStream = b.lastStream() + 1
+		s.lastHash[b.currency] = b.hash
+	}
+	p.window.sealed, p.window.batches = s.seq, c.batches
+	s.windows = append(s.windows, &p.window)
+	s.pending = nil
+	return nil
+}
+
+// moved reports whether anything happened in the open window that a batch would show.
+func (s *state) moved() bool {
+	for _, i := range s.ledger.Currencies() {
+		t := s.ledger.Totals(money.CurrencyAt(i))
+		if t.Events > 0 || !t.GrossDebits.IsZero() || !t.GrossCredits.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// positionsAt turns the rows of a cut into what netting works on, for one currency.
+func positionsAt(p *pendingCut, t *tables, c money.Currency) ([]batch.Position, []ledger.Ref) {
+	var out []batch.Position
+	var refs []ledger.Ref
+	totals := &p.totals[c.Index()]
+	for i := range p.people {
+		person := t.people[i]
+		if person.Currency != c {
+			continue
+		}
+		pos := position(person, &p.rows[i], p.window.number)
+		if person.Kind == ledger.Operator {
+			pos.CarriedIn, pos.GrossDebits, pos.GrossCredits = totals.CarriedIn, totals.GrossDebits, totals.GrossCredits
+		}
+		out = append(out, pos)
+		refs = append(refs, ledger.Ref(i))
+	}
+	return out, refs
+}
+
+func position(p *ledger.Participant, row *ledger.Row, window uint64) batch.Position {
+	pos := batch.Position{Account: p.ID, CarriedIn: row.CarriedIn, MinimumPayout: p.MinimumPayout}
+	pos.GrossDebits, pos.GrossCredits, pos.Events = row.Gross(window)
+	switch p.Kind {
+	case ledger.Customer:
+		pos.Kind, pos.Receivable = batch.Customer, row.Due.Debit()
+	case ledger.Provider:
+		pos.Kind, pos.Payable = batch.Provider, row.Due.Credit()
+	case ledger.Operator:
+		pos.Kind = batch.Operator
+	}
+	return pos
+}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"farthing/ledger"
+	"farthing/meter"
+)
+
+// tables are the append-only tables of the state, by number. Entries never change
+// once appended, so a copy of the headers may be read by any goroutine while the
+// sequencer appends: it sees the tables as of the copy.
+type tables struct {
+	people   []*ledger.Participant
+	sources  [][]byte // from 1: 0 means "spelled out"
+	shapes   []*internedShape
+	versions []*PriceVersion
+	windows  []*window // sealed ones, by number from 1 at index 0
+}
+
+// internedShape is a shape with a number.
+type internedShape struct {
+	shape meter.Shape
+	raw   string // canonical bytes
+}
+
+func (t *tables) source(r *reader) []byte {
+	id := r.uvarint()
+	if id == 0 || id >= uint64(len(t.sources)) {
+		r.fail()
+		return nil
+	}
+	return t.sources[id]
+}
+
+// nameIndex finds a participant by its id: open addressing on the id's hash, which
+// the request brings along. It belongs to the sequencer.
+type nameIndex struct {
+	slots []nameSlot
+	count int
+}
+
+type nameSlot struct {
+	hash uint64
+	ref  uint32 // ledger.Ref + 1; 0: empty
+}
+
+// find returns the participant with the given id.
+func (x *nameIndex) find(hash uint64, id []byte, people []*ledger.Participant) (ledger.Ref, bool) {
+	if x.count == 0 {
+		return 0, false
+	}
+	mask := uint64(len(x.slots) - 1)
+	for i := hash & mask; x.slots[i].ref != 0; i = (i + 1) & mask {
+		if x.slots[i].hash == hash && people[x.slots[i].ref-1].ID == string(id) {
+			return ledger.Ref(x.slots[i].ref - 1), true
+		}
+	}
+	return 0, false
+}
+
+// add enters a participant that is not in the index.
+func (x *nameIndex) add(hash uint64, ref ledger.Ref) {
+	if 2*(x.count+1) > len(x.slots) {
+		x.grow()
+	}
+	x.put(nameSlot{hash, uint32(ref) + 1})
+	x.count++
+}
+
+func (x *nameIndex) grow() {
+	old := x.slots
+	x.slots = make([]nameSlot, max(1024, 2*len(old)))
+	for _, s := range old {
+		if s.ref != 0 {
+			x.put(s)
+		}
+	}
+}
+
+func (x *nameIndex) put(s nameSlot) {
+	mask := uint64(len(x.slots) - 1)
+	i := s.hash & mask
+	for x.slots[i].ref != 0 {
+		i = (i + 1) & mask
+	}
+	x.slots[i] = s
+}

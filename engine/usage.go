@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"farthing/cow"
+	"farthing/ledger"
+	"farthing/meter"
+	"farthing/money"
+)
+
+// usageComponents is how many components a usage row holds. Most events have two to
+// four; more take consecutive rows. Four amounts and four quantities make 128 bytes.
+const usageComponents = 4
+
+// usageRow counts one account's events of one shape on one day (of the event, UTC).
+// A shape with more than usageComponents components has further rows right behind,
+// which hold only sums.
+type usageRow struct {
+	account ledger.Ref
+	shape   uint32
+	day     int32  // days since 1970-01-01
+	next    uint32 // the account's next row + 1; 0: none. Derived, not stored
+	events  uint64
+	// Sums by the shape's components. Quantities are in millionths, as 128-bit integers.
+	quantity, amount [usageComponents]money.Amount
+}
+
+const nanosPerDay = 24 * 60 * 60 * 1e9
+
+// dayOf returns the UTC day of a time in nanoseconds since the Unix epoch, which is
+// not negative.
+func dayOf(ns int64) int32 { return int32(ns / nanosPerDay) }
+
+// usageTable finds and adds up usage rows. It belongs to the sequencer.
+type usageTable struct {
+	rows  cow.Table[usageRow]
+	index []uint32 // open addressing on (account, shape, day): row + 1
+	count int
+	// hints are per account: the row used last, which is nearly always the one
+	// needed next, and the head of the account's chain of rows. Both + 1.
+	hints []usageHint
+}
+
+type usageHint struct{ last, head uint32 }
+
+// add counts one event.
+func (u *usageTable) add(account ledger.Ref, shape uint32, day int32, e *eventRecord, amounts *[meter.MaxComponents]money.Amount) {
+	i := u.row(account, shape, day, e.components)
+	row := u.rows.Mut(i)
+	row.events++
+	for c := range e.components {
+		if c > 0 && c%usageComponents == 0 {
+			i++
+			row = u.rows.Mut(i)
+		}
+		k := c % usageComponents
+		row.quantity[k] = row.quantity[k].MustAdd(money.FromWords(0, uint64(e.quantities[c])))
+		row.amount[k] = row.amount[k].MustAdd(amounts[c])
+	}
+}
+
+// row returns the number of the (first) row, making it if needed.
+func (u *usageTable) row(account ledger.Ref, shape uint32, day int32, components int) uint32 {
+	for int(account) >= len(u.hints) {
+		u.hints = append(u.hints, usageHint{})
+	}
+	hint := &u.hints[account]
+	if hint.last != 0 {
+		if r := u.rows.At(hint.last - 1); r.shape == shape && r.day == day {
+			return hint.last - 1
+		}
+	}
+	i, ok := u.find(account, shape, day)
+	if !ok {
+		i = u.insert(account, shape, day, components)
+	}
+	hint.last = i + 1
+	return i
+}
+
+func usageHash(account ledger.Ref, shape uint32, day int32) uint64 {
+	h := (uint64(account)<<32 | uint64(shape)) * 0x9e3779b97f4a7c15
+	h ^= uint64(uint32(day)) * 0xc2b2ae3d27d4eb4f
+	h ^= h >> 32
+	return h * 0xff51afd7ed558ccd >> 8
+}
+
+func (u *usageTable) find(account ledger.Ref, shape uint32, day int32) (uint32, bool) {
+	if u.count == 0 {
+		return 0, false
+	}
+	mask := uint64(len(u.index) - 1)
+	for i := usageHash(account, shape, day) & mask; u.index[i] != 0; i = (i + 1) & mask {
+		n := u.index[i] - 1
+		if r := u.rows.At(n); r.account == account && r.shape == shape && r.day == day {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+func (u *usageTable) insert(account ledger.Ref, shape uint32, day int32, components int) uint32 {
+	first := u.rows.Append(usageRow{account: account, shape: shape, day: day})
+	for c := usageComponents; c < components; c += usageComponents {
+		u.rows.Append(usageRow{account: account, shape: shape, day: noDay})
+	}
+	u.enter(first)
+	return first
+}
+
+// noDay marks the further rows of a shape with many components.
+const noDay = -1
+
+// enter puts a first row into the index and its account's chain.
+func (u *usageTable) enter(n uint32) {
+	if 2*(u.count+1) > len(u.index) {
+		u.grow()
+	}
+	u.put(n)
+	u.count++
+	r := u.rows.At(n)
+	for int(r.account) >= len(u.hints) {
+		u.hints = append(u.hints, usageHint{})
+	}
+	r.next = u.hints[r.account].head
+	u.hints[r.account].head = n + 1
+}
+
+func (u *usageTable) grow() {
+	old := u.index
+	u.index = make([]uint32, max(1024, 2*len(old)))
+	for _, n := range old {
+		if n != 0 {
+			u.put(n - 1)
+		}
+	}
+}
+
+func (u *usageTable) put(n uint32) {
+	r := u.rows.At(n)
+	mask := uint64(len(u.index) - 1)
+	i := usageHash(r.account, r.shape, r.day) & mask
+	for u.index[i] != 0 {
+		i = (i + 1) & mask
+	}
+	u.index[i] = n + 1
+}
+
+// restored rebuilds index and chains after the rows were loaded.
+func (u *usageTable) restored() {
+	for n := range u.rows.Len() {
+		if u.rows.At(n).day != noDay {
+			u.enter(n)
+		}
+	}
+}
