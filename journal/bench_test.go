@@ -37,6 +37,7 @@ func benchCommit(b *testing.B, blocks, size int) {
 	written := float64(b.N * blocks * size)
 	b.ReportMetric(float64(m.FlushBytes)/written, "flushed/B")
 	b.ReportMetric(float64(m.CompactBytes)/written, "compacted/B")
+	b.ReportMetric(float64(m.L0Files), "L0-files")
 	b.ReportMetric(float64(m.Stalls), "stalls")
 	b.ReportMetric(float64(m.StallTime.Milliseconds()), "stall-ms")
 	if want := uint64(3 + b.N*blocks*100); s.Head().Seq != want {

@@ -190,7 +190,8 @@ func runRig(t *testing.T, seed uint64, percent int, noSync bool) error {
 	promised.seq.Store(3)
 	for cycle := range 6 {
 		var atCut promises
-		cut := newPowerCut(mem, 1+rng.Int64N(300), percent, rng, func() { promised.copyTo(&atCut) })
+		cutRNG := rand.New(rand.NewPCG(seed, uint64(1000+100*percent+cycle))) // its own: the cut runs on any goroutine
+		cut := newPowerCut(mem, 1+rng.Int64N(300), percent, cutRNG, func() { promised.copyTo(&atCut) })
 		o := testOptions(t, cut)
 		o.unsafeNoSync = noSync
 		s, err := Open(o)

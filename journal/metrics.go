@@ -25,11 +25,15 @@ type Metrics struct {
 func (s *Store) Metrics() Metrics {
 	m := s.db.Metrics()
 	total := m.Total()
+	flushed := uint64(0) // Total adds the WAL's bytes to those of the flushes
+	for i := range m.Levels {
+		flushed += m.Levels[i].TableBytesFlushed
+	}
 	stalls, stallTime := s.stalls.read()
 	return Metrics{
 		DiskBytes:      m.DiskSpaceUsage(),
 		WALBytes:       m.WAL.BytesWritten,
-		FlushBytes:     total.TableBytesFlushed,
+		FlushBytes:     flushed,
 		CompactBytes:   total.TableBytesCompacted,
 		IngestBytes:    total.TableBytesIngested,
 		MemTableBytes:  m.MemTable.Size,

@@ -120,12 +120,21 @@ func (o *Options) pebbleOptions(readOnly bool, stalls *stallMeter) *pebble.Optio
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 		EventListener:              o.listener(stalls),
 	}
-	// One file per flushed memtable instead of one per 2 MiB: at 400 MB/s that is 6 files a second, not 200.
-	for i := range p.TargetFileSizes {
-		p.TargetFileSizes[i] = int64(o.MemTableBytes)
-	}
+	// File sizes stay at Pebble's (2 MiB in L0). Measured on 1.2 GB of 256 KiB groups: such files only move down, nothing is compacted; files of 16
+	// or 64 MiB were merged, 0.8 bytes rewritten for each byte written. 5 GB in a row kept L0 at 500 files in one sublevel.
+	p.Experimental.SpanPolicyFunc = splitAtJournal
+	// No compression: a flush that compresses takes one of few cores from the sequencer. Not weighed against the disk space of real commands yet.
 	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
 	return p
+}
+
+// splitAtJournal makes flushes and compactions end a file where the journal ends. The newest blocks then never share a file with rows, which every flush
+// touches: a shared file overlaps the rows of all earlier ones, so it is merged, blocks and all, instead of moved.
+func splitAtJournal(start []byte) (pebble.SpanPolicy, []byte, error) {
+	if len(start) > 0 && start[0] > blockByte {
+		return pebble.SpanPolicy{}, nil, nil
+	}
+	return pebble.SpanPolicy{}, []byte{blockByte + 1}, nil
 }
 
 // listener counts stalls and reports corruption. Pebble's default for DataCorruption is Fatalf; a damaged table is no reason to stop, least
