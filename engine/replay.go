@@ -18,7 +18,11 @@ type replayer struct {
 	// identity is told of every event's identity, its hash and its content.
 	identity func(hash uint64, id []byte, s seen) error
 	// after is called after each command; the state is as of it when the command is newer.
-	after   func(c *cursor) error
+	after func(c *cursor) error
+	// closing and beforeSeal, if set, see these commands before they are applied.
+	closing    func(*closingSlice) error
+	beforeSeal func(sealCommand) error
+
 	scratch []byte
 	amounts ratingAmounts
 }
@@ -88,18 +92,36 @@ func (p *replayer) apply() error {
 		s.applyCut(cut)
 	case kindClosing:
 		if slice := r.closing(); !r.bad {
-			err = s.applyClosing(slice)
+			err = p.applyClosing(slice)
 		}
 	case kindSeal:
 		if seal := r.seal(); !r.bad {
-			s.completeSnapshot()
-			err = s.applySeal(seal)
+			err = p.applySeal(seal)
 		}
 	}
 	if err != nil {
 		return err
 	}
 	return r.end()
+}
+
+func (p *replayer) applyClosing(c *closingSlice) error {
+	if p.closing != nil {
+		if err := p.closing(c); err != nil {
+			return err
+		}
+	}
+	return p.state.applyClosing(c)
+}
+
+func (p *replayer) applySeal(c sealCommand) error {
+	if p.beforeSeal != nil {
+		if err := p.beforeSeal(c); err != nil {
+			return err
+		}
+	}
+	p.state.completeSnapshot()
+	return p.state.applySeal(c)
 }
 
 // completeSnapshot collects what is left of the pending cut's rows.

@@ -226,6 +226,12 @@ func (e *Engine) postClosings(window uint64, b *netBatch, closed uint32) {
 	}
 }
 
+// sealedBatchOf is what a seal says of a manifest.
+func sealedBatchOf(m *batch.Manifest) sealedBatch {
+	return sealedBatch{id: m.BatchID, hash: m.Hash(), currency: m.Currency, lines: m.Lines, events: m.Events, paid: m.Sums.Paid,
+		collected: m.Sums.Collected, firstStream: m.FirstStreamSeq}
+}
+
 // postSeal journals the seal, with the manifests as rows of the same group, and answers
 // who waits for it.
 func (e *Engine) postSeal(window uint64, batches []netBatch) {
@@ -233,8 +239,7 @@ func (e *Engine) postSeal(window uint64, batches []netBatch) {
 	var rows []journal.Row
 	for i := range batches {
 		m := &batches[i].manifest
-		seal.batches = append(seal.batches, sealedBatch{id: m.BatchID, hash: m.Hash(), currency: m.Currency, lines: m.Lines,
-			events: m.Events, paid: m.Sums.Paid, collected: m.Sums.Collected, firstStream: m.FirstStreamSeq})
+		seal.batches = append(seal.batches, sealedBatchOf(m))
 		rows = append(rows, journal.Row{Space: journal.SpaceManifest, Key: append([]byte(nil), m.BatchID[:]...), Value: m.AppendJSON(nil)})
 	}
 	var seq uint64

@@ -1,0 +1,401 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/zeebo/xxh3"
+
+	"farthing/journal"
+	"farthing/money"
+)
+
+// VerifyOptions says what to verify.
+type VerifyOptions struct {
+	Journal journal.Options
+	// Progress is told how many sequences of how many are done; may be nil.
+	Progress func(done, total uint64)
+}
+
+// VerifyReport is what was found to agree.
+type VerifyReport struct {
+	Ledger      string
+	Head        string // hash of the last block, hex
+	Sequences   uint64
+	Blocks      uint64
+	Events      uint64 // priced and unpriced
+	Unpriced    uint64
+	Accounts    uint64
+	Windows     uint64 // sealed
+	Batches     uint64
+	Lines       uint64
+	Checkpoints uint64 // compared
+	Runs        uint64 // compared
+}
+
+// Verify derives everything anew from the journal alone and compares it with what is
+// stored: the hash chain of the groups, every rated amount, every balance of the newest
+// checkpoint, every identity run, every closing transfer, manifest and line of every
+// batch. The error names the first thing that differs. Nothing on disk is changed.
+func Verify(o VerifyOptions) (VerifyReport, error) {
+	store, err := journal.OpenReadOnly(o.Journal)
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	v := &verifier{store: store, progress: o.Progress, ids: map[uint64]uint64{}, trees: newEvidence(), earners: newEarners()}
+	report, err := v.run()
+	return report, cmp.Or(err, store.Close())
+}
+
+// verifier is the state of one Verify.
+type verifier struct {
+	store    *journal.Store
+	progress func(done, total uint64)
+	report   VerifyReport
+	replay   replayer
+	trees    evidence
+	earners  *earners
+	leaf     []byte
+
+	// ids maps the hash of every identity to its sequence: two events of one hash are
+	// compared byte by byte in the journal.
+	ids map[uint64]uint64
+
+	batches  []netBatch // of the pending cut, derived
+	closings map[money.Currency]int
+
+	runs     []*runInfo // not compared yet, by number
+	gathered []runEntry // identities of the run that is being gathered
+	last     checkpointMarker
+}
+
+type runEntry struct {
+	hash uint64
+	seen seen
+}
+
+func (v *verifier) run() (VerifyReport, error) {
+	first, err := readGenesis(v.store)
+	if err != nil {
+		return v.report, err
+	}
+	head := v.store.Head()
+	v.report.Ledger, v.report.Head, v.report.Sequences = first.ledgerID, hex.EncodeToString(head.Hash[:]), head.Seq
+	if err := v.loadDerived(); err != nil {
+		return v.report, err
+	}
+	v.replay = replayer{state: newState(first.genesis), identity: v.identity, after: v.after, beforeSeal: v.seal, closing: v.closing}
+	if err := v.walk(head.Seq); err != nil {
+		return v.report, err
+	}
+	if v.replay.state.seq != head.Seq {
+		return v.report, fmt.Errorf("the journal ends at sequence %d, its head says %d", v.replay.state.seq, head.Seq)
+	}
+	if len(v.runs) > 0 {
+		return v.report, fmt.Errorf("identity run %d covers sequence %d, the journal ends at %d", v.runs[0].number, v.runs[0].last, head.Seq)
+	}
+	st := v.replay.state
+	v.report.Accounts = uint64(len(st.people) - len(st.ledger.Currencies()))
+	v.report.Windows, v.report.Unpriced = uint64(len(st.windows)), uint64(len(st.unpriced))
+	return v.report, nil
+}
+
+// loadDerived reads what the journal is compared with.
+func (v *verifier) loadDerived() error {
+	set, err := loadRuns(v.store)
+	if err != nil {
+		return err
+	}
+	v.runs = set.runs
+	markers, err := checkpointMarkers(v.store)
+	if err != nil {
+		return err
+	}
+	if len(markers) > 0 {
+		v.last = markers[len(markers)-1]
+	}
+	return nil
+}
+
+func (v *verifier) walk(head uint64) error {
+	return v.store.Blocks(1, func(b *journal.Block) error {
+		v.report.Blocks++
+		if b.First > 1 {
+			if err := v.replay.block(b); err != nil {
+				return err
+			}
+			if b.Final {
+				if err := balancedAt(v.replay.state.ledger, b.Last); err != nil {
+					return err
+				}
+			}
+		}
+		if err := v.compareAt(b); err != nil {
+			return err
+		}
+		if v.progress != nil {
+			v.progress(b.Last, head)
+		}
+		return nil
+	})
+}
+
+// identity checks that no identity was booked twice and gathers it for its run.
+func (v *verifier) identity(hash uint64, id []byte, s seen) error {
+	v.report.Events++
+	if earlier, hit := v.ids[hash]; hit {
+		same, err := v.sameIdentity(earlier, id)
+		if err != nil {
+			return err
+		}
+		if same {
+			return fmt.Errorf("sequence %d books the identity of sequence %d again", s.seq, earlier)
+		}
+	}
+	v.ids[hash] = s.seq
+	if len(v.runs) > 0 && s.seq <= v.runs[0].last {
+		v.gathered = append(v.gathered, runEntry{hash, s})
+	}
+	return nil
+}
+
+// sameIdentity compares an identity with that of an earlier event.
+func (v *verifier) sameIdentity(seq uint64, id []byte) (bool, error) {
+	b, err := v.store.BlockAt(seq)
+	if err != nil {
+		return false, err
+	}
+	var c cursor
+	c.reset(b.Body, b.First, b.Time, &v.replay.state.tables)
+	if err := c.skipTo(seq); err != nil {
+		return false, err
+	}
+	source, rest, _ := bytes.Cut(id, []byte{0})
+	return bytes.Equal(c.event.source, source) && bytes.Equal(c.event.id, rest), nil
+}
+
+// after grows the trees and nets every window at its cut.
+func (v *verifier) after(c *cursor) error {
+	switch {
+	case c.isEvent():
+		if c.event.reason == priced {
+			v.leaf = appendLeaf(v.leaf[:0], c.seq, &c.event, c.t)
+			v.trees.add(c.t.people[c.event.account].Currency, v.leaf)
+		}
+	case c.kind == kindCut:
+		st := v.replay.state
+		st.completeSnapshot()
+		job := settleJob{pending: st.pending, tables: st.tables, genesis: st.genesis, nextStream: st.nextStream, lastHash: st.lastHash}
+		var err error
+		if v.batches, err = job.net(v.trees.cut()); err != nil {
+			return fmt.Errorf("window %d: %w", st.pending.window.number, err)
+		}
+		v.closings = map[money.Currency]int{}
+	}
+	return nil
+}
+
+// closing compares a slice of closing transfers with the netted lines.
+func (v *verifier) closing(c *closingSlice) error {
+	b := v.batchOf(c.currency)
+	if b == nil || int(c.first) != v.closings[c.currency]+1 || int(c.first)-1+len(c.lines) > len(b.lines) {
+		return fmt.Errorf("window %d: closing transfers of %s that netting does not give", c.window, c.currency.Code())
+	}
+	for i, got := range c.lines {
+		n := int(c.first) - 1 + i
+		if want := (closingLine{b.refs[n], b.lines[n].Signed(), b.lines[n].CarriedOut}); got != want {
+			return fmt.Errorf("window %d, line %d, account %s: the journal moves %s and carries %s, netting gives %s and %s", c.window, n+1,
+				b.lines[n].Account, got.signed, got.carried, want.signed, want.carried)
+		}
+	}
+	v.closings[c.currency] += len(c.lines)
+	return nil
+}
+
+func (v *verifier) batchOf(c money.Currency) *netBatch {
+	for i := range v.batches {
+		if v.batches[i].manifest.Currency == c {
+			return &v.batches[i]
+		}
+	}
+	return nil
+}
+
+// seal compares the sealed batches, their manifests and their lines with the netted ones.
+func (v *verifier) seal(c sealCommand) error {
+	if len(c.batches) != len(v.batches) {
+		return fmt.Errorf("window %d: %d batches are sealed, netting gives %d", c.window, len(c.batches), len(v.batches))
+	}
+	for i := range v.batches {
+		m := &v.batches[i].manifest
+		want := sealedBatchOf(m)
+		if c.batches[i] != want {
+			return fmt.Errorf("window %d: batch %s differs from what netting gives: %+v, %+v", c.window, hexID(c.batches[i].id), c.batches[i], want)
+		}
+		stored, ok, err := v.store.Get(journal.SpaceManifest, m.BatchID[:])
+		if err != nil || !ok {
+			return missing("manifest of batch "+hexID(m.BatchID), err)
+		}
+		if !bytes.Equal(stored, m.AppendJSON(nil)) {
+			return fmt.Errorf("batch %s: the stored manifest differs from the one that follows from the journal", hexID(m.BatchID))
+		}
+		if err := v.lines(&v.batches[i]); err != nil {
+			return err
+		}
+		v.report.Batches++
+		v.report.Lines += uint64(len(v.batches[i].lines))
+	}
+	v.batches = nil
+	return nil
+}
+
+func (v *verifier) lines(b *netBatch) error {
+	scope := b.manifest.Scope()
+	next := 0
+	var differs error
+	var want []byte
+	err := scanLines(v.store, b.manifest.BatchID, 1, func(n uint32, record []byte) bool {
+		if next < len(b.lines) {
+			want = b.lines[next].AppendJSON(want[:0], &scope)
+		}
+		if int(n) != next+1 || next >= len(b.lines) || !bytes.Equal(record, want) {
+			differs = fmt.Errorf("batch %s, line %d: the stored record differs from the one that follows from the journal", hexID(b.manifest.BatchID), next+1)
+			return false
+		}
+		next++
+		return true
+	})
+	switch {
+	case err != nil:
+		return err
+	case differs != nil:
+		return differs
+	case next != len(b.lines):
+		return fmt.Errorf("batch %s: %d of %d lines are stored", hexID(b.manifest.BatchID), next, len(b.lines))
+	}
+	return nil
+}
+
+// compareAt compares runs and the newest checkpoint that end with a block.
+func (v *verifier) compareAt(b *journal.Block) error {
+	for len(v.runs) > 0 && v.runs[0].last <= b.Last {
+		if err := v.compareRun(v.runs[0]); err != nil {
+			return err
+		}
+		v.runs, v.gathered = v.runs[1:], v.gathered[:0]
+		v.report.Runs++
+	}
+	if v.last.seq != b.Last || v.last.id == 0 {
+		return nil
+	}
+	if v.last.hash != b.Hash {
+		return fmt.Errorf("checkpoint %d names another hash at sequence %d than the chain", v.last.id, v.last.seq)
+	}
+	loaded, err := restore(v.store)
+	if err != nil {
+		return err
+	}
+	if err := diff(v.replay.state, loaded.state); err != nil {
+		return fmt.Errorf("checkpoint %d of sequence %d: %w", v.last.id, v.last.seq, err)
+	}
+	if !bytes.Equal(v.trees.append(nil), loaded.evidence.append(nil)) {
+		return fmt.Errorf("checkpoint %d of sequence %d: evidence trees differ", v.last.id, v.last.seq)
+	}
+	v.report.Checkpoints++
+	return nil
+}
+
+// compareRun compares a run's entries with the identities gathered from the journal.
+func (v *verifier) compareRun(r *runInfo) error {
+	slices.SortFunc(v.gathered, func(a, b runEntry) int {
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.seen.seq, b.seen.seq))
+	})
+	var stored []runEntry
+	err := v.store.TableScan(journal.KindIdentity, r.number, nil, nil, func(key, row []byte) (bool, error) {
+		var hash uint64
+		for len(row) > 0 {
+			h, s, id, rest, bad := cutIdentity(row)
+			if bad || h < hash || xxh3.HashSeed(id, v.replay.state.genesis.seed) != h {
+				return false, fmt.Errorf("identity run %d: an entry of row %x is wrong", r.number, key)
+			}
+			if !r.filter.maybe(h) {
+				return false, fmt.Errorf("identity run %d: its filter misses sequence %d", r.number, s.seq)
+			}
+			stored = append(stored, runEntry{h, s})
+			hash, row = h, rest
+		}
+		if binary.BigEndian.Uint64(key) != hash {
+			return false, fmt.Errorf("identity run %d: row %x ends with another hash", r.number, key)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(stored, func(a, b runEntry) int {
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.seen.seq, b.seen.seq))
+	})
+	if !slices.Equal(stored, v.gathered) {
+		return fmt.Errorf("identity run %d of sequences %d to %d holds other identities than the journal", r.number, r.first, r.last)
+	}
+	return nil
+}
+
+// diff names the first thing in which a stored state differs from the derived one.
+func diff(want, got *state) error {
+	if len(want.people) != len(got.people) {
+		return fmt.Errorf("%d participants, the journal makes %d", len(got.people), len(want.people))
+	}
+	for i := range want.people {
+		if *want.people[i] != *got.people[i] {
+			return fmt.Errorf("participant %s differs", want.people[i].ID)
+		}
+		a, b := want.ledger.Rows.At(uint32(i)), got.ledger.Rows.At(uint32(i))
+		if *a != *b {
+			return fmt.Errorf("account %s: the checkpoint has posted %s, the journal makes %s (row %+v, %+v)", want.people[i].ID,
+				b.Posted(want.people[i].Kind), a.Posted(want.people[i].Kind), *b, *a)
+		}
+	}
+	if !bytes.Equal(want.appendHeader(nil), got.appendHeader(nil)) {
+		return fmt.Errorf("totals, windows or stream position differ")
+	}
+	if err := diffUsage(want, got); err != nil {
+		return err
+	}
+	return diffTables(want, got)
+}
+
+func diffUsage(want, got *state) error {
+	if want.usage.rows.Len() != got.usage.rows.Len() {
+		return fmt.Errorf("%d usage rows, the journal makes %d", got.usage.rows.Len(), want.usage.rows.Len())
+	}
+	for i := range want.usage.rows.Len() {
+		a, b := *want.usage.rows.At(i), *got.usage.rows.At(i)
+		a.next, b.next = 0, 0
+		if a != b {
+			return fmt.Errorf("usage of account %s on day %d differs", want.people[a.account].ID, a.day)
+		}
+	}
+	return nil
+}
+
+// diffTables compares what else is stored, in its stored form.
+func diffTables(want, got *state) error {
+	encode := func(s *state) map[byte][]byte {
+		out := map[byte][]byte{}
+		job := checkpointJob{to: s.extent(), tables: s.tables, topUps: s.topUpLog, unpriced: s.unpriced}
+		job.appendTables(func(chunk []byte) { out[chunk[0]] = append(out[chunk[0]], chunk...) })
+		return out
+	}
+	a, b := encode(want), encode(got)
+	for _, kind := range []byte{chunkSources, chunkShapes, chunkVersions, chunkTopUps, chunkWindows, chunkUnpriced} {
+		if !bytes.Equal(a[kind], b[kind]) {
+			return fmt.Errorf("table %q differs", kind)
+		}
+	}
+	return nil
+}
