@@ -86,7 +86,8 @@ func (e *Engine) commitLoop() {
 			}
 			e.marks.durable.advance(g.last)
 			e.o.Observer.GroupCommitted(int(g.last-g.first+1), g.bytes, time.Since(start))
-			e.published.Store(&g.tables)
+			t := g.tables // the group is reused, what is published is not
+			e.published.Store(&t)
 		}
 		if g.checkpoint != nil {
 			g.checkpoint.head <- e.store.Head()

@@ -137,6 +137,9 @@ const internalMax = 8
 // recover loads the newest checkpoint, replays what follows and returns the sequencer and
 // the indexer ready to run.
 func (e *Engine) recover() (*sequencer, *indexer, error) {
+	if err := dropOrphans(e.store); err != nil {
+		return nil, nil, err
+	}
 	set, err := loadRuns(e.store)
 	if err != nil {
 		return nil, nil, err
@@ -175,6 +178,46 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	t := s.state.tables
 	e.published.Store(&t)
 	return s, x, nil
+}
+
+// dropOrphans removes tables whose marker never came: a crash between ingest and marker
+// leaves one, and its number will be used again.
+func dropOrphans(store *journal.Store) error {
+	valid := map[journal.Kind]map[uint64]bool{}
+	for _, k := range [...]journal.Kind{journal.KindCheckpoint, journal.KindIdentity, journal.KindIdentityFilter, journal.KindStatement} {
+		valid[k] = map[uint64]bool{}
+	}
+	err := store.Scan(journal.SpaceMarker, nil, nil, func(key, _ []byte) (bool, error) {
+		number := binary.BigEndian.Uint64(key[1:])
+		if key[0] == 'c' {
+			valid[journal.KindCheckpoint][number] = true
+			return true, nil
+		}
+		for k := range valid {
+			if k != journal.KindCheckpoint {
+				valid[k][number] = true
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	for k, numbers := range valid {
+		ids, err := store.Tables(k)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if numbers[id] {
+				continue
+			}
+			if err := store.DropTable(k, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // genesisAt is the genesis command and its time.

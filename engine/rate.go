@@ -103,7 +103,7 @@ func (r *rates) lookup(hash uint64, raw []byte, t *tables) (uint32, bool) {
 // slot returns what shape n costs under a version in a currency.
 func (s *state) slot(n uint32, v *meter.Version, c money.Currency) *rateSlot {
 	slots := s.rates.slots[n]
-	for i := range slots {
+	for i := len(slots) - 1; i >= 0; i-- { // the newest version is asked for most
 		if slots[i].version == v.Index && slots[i].currency == c {
 			return &slots[i]
 		}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"runtime"
+	"slices"
 	"time"
 
 	"farthing/journal"
@@ -395,7 +396,7 @@ func (s *sequencer) timer() {
 		return
 	}
 	s.nextTick = (now/every + 1) * every
-	if s.state.moved() {
+	if s.state.moved() && !slices.ContainsFunc(s.closing, func(w *closeWait) bool { return w.request == nil && w.window == 0 }) {
 		s.closing = append(s.closing, &closeWait{})
 	}
 }

@@ -49,8 +49,8 @@ func (s *sequencer) closeNext() {
 		return
 	}
 	for i, w := range s.closing {
-		if w.window != 0 {
-			continue
+		if w.window != 0 || (w.request == nil && s.e.stopping()) {
+			continue // cut already; or the timer's, which the next start repeats
 		}
 		number := st.ledger.Window()
 		if w.want != nil && *w.want != number {

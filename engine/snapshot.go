@@ -181,10 +181,10 @@ func (j *checkpointJob) flush() {
 // finished takes the last checkpoint, if anything changed since the one before, and
 // reports whether nothing of the sequencer's own is under way.
 func (s *sequencer) finished() bool {
-	if s.job != nil || s.wantCheckpoint {
-		return false
+	if s.job != nil || s.wantCheckpoint || s.state.pending != nil {
+		return false // a settlement under way still needs the sequencer
 	}
-	if !s.finalTaken && s.state.pending == nil {
+	if !s.finalTaken {
 		s.finalTaken = true
 		s.wantCheckpoint = s.state.seq != s.lastSeq
 		return !s.wantCheckpoint
