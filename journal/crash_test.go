@@ -228,10 +228,14 @@ func TestCrash(t *testing.T) {
 
 // TestCrashRigNotices plants the fault the rig is for: commits that do not wait for the disk.
 func TestCrashRigNotices(t *testing.T) {
-	for seed := range uint64(4) {
-		if err := runRig(t, seed, 0, true); err == nil {
-			t.Errorf("seed %d: the rig did not notice commits without fsync", seed)
+	noticed := 0 // not always: a cut may come just after a flush, when nothing is left to lose
+	for seed := range uint64(8) {
+		if err := runRig(t, seed, 0, true); err != nil {
+			noticed++
 		}
+	}
+	if noticed < 4 {
+		t.Errorf("the rig noticed commits without fsync in %d of 8 histories", noticed)
 	}
 }
 
