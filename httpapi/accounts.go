@@ -212,7 +212,6 @@ func operatorView(a *engine.Account) any {
 func (s *Server) postTopUp(c *call) (answer, *refusal.Refusal) {
 	account, no := c.param(0)
 	if no != nil {
-		lingerOnClose(c.ctx.Conn())
 		return answer{}, no
 	}
 	o, no := s.readCold(c, coldBodyMaxBytes)

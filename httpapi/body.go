@@ -12,12 +12,13 @@ import (
 	"farthing/refusal"
 )
 
-// admit takes the budget for the request's body and reads it. A nil request with
-// no refusal does not happen. The caller releases the request.
-func (s *Server) admit(ctx *fasthttp.RequestCtx, limit int) (r *engine.Request, body []byte, no *refusal.Refusal) {
+// admit takes the budget for the request's body and reads it. The
+// caller releases the request.
+func (s *Server) admit(c *call, limit int) (r *engine.Request, body []byte, no *refusal.Refusal) {
+	ctx := c.ctx
 	length := ctx.Request.Header.ContentLength() // -1: chunked
 	if length > limit {
-		abandonBody(ctx)
+		closeSoftly(ctx)
 		return nil, nil, bodyTooLarge(limit)
 	}
 	budget := length
@@ -26,16 +27,15 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, limit int) (r *engine.Request, 
 	}
 	r = s.engine.Acquire(budget)
 	if r == nil {
-		// fasthttp drains a short rest of a body and closes on a long one.
-		lingerOnClose(ctx.Conn())
 		return nil, nil, refusal.New(refusal.Overloaded, "", "there is no room for this request now; try again in a moment")
 	}
 	body, err := readBody(ctx.RequestBodyStream(), r.Buffer(), length, limit)
 	if err == nil {
+		c.bodyRead = true
 		return r, body, nil
 	}
 	s.engine.Release(r)
-	abandonBody(ctx)
+	closeSoftly(ctx)
 	switch {
 	case errors.Is(err, errBodyTooLarge):
 		return nil, nil, bodyTooLarge(limit)
@@ -45,9 +45,22 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, limit int) (r *engine.Request, 
 	return nil, nil, refusal.New(refusal.Malformed, "body", "the body ended before its declared length or its chunks are broken")
 }
 
-// abandonBody closes the connection after the answer: what is left of the body
-// is not read.
-func abandonBody(ctx *fasthttp.RequestCtx) {
+// unreadMaxBytes is up to which length the body of a request that is refused
+// unread is still read and thrown away, to keep the connection; fasthttp does
+// that, up to this same length.
+const unreadMaxBytes = 256 << 10
+
+// leaveBody prepares for answering a request without reading its body: a long
+// one, or one of unknown length, costs the connection.
+func leaveBody(ctx *fasthttp.RequestCtx) {
+	if length := ctx.Request.Header.ContentLength(); length == -1 || length > unreadMaxBytes {
+		closeSoftly(ctx)
+	}
+}
+
+// closeSoftly closes the connection after the answer, which the client will see
+// although it may be still sending.
+func closeSoftly(ctx *fasthttp.RequestCtx) {
 	ctx.SetConnectionClose()
 	lingerOnClose(ctx.Conn())
 }
@@ -142,10 +155,9 @@ func (s *Server) readCold(c *call, limit int) (*object, *refusal.Refusal) {
 		no = refusal.New(refusal.UnsupportedType, "content_type", "this takes application/json")
 	}
 	if no != nil {
-		lingerOnClose(c.ctx.Conn())
 		return nil, no
 	}
-	r, body, no := s.admit(c.ctx, limit)
+	r, body, no := s.admit(c, limit)
 	if no != nil {
 		return nil, no
 	}

@@ -26,8 +26,8 @@ type Engine interface {
 	Account(id string) (engine.Account, *refusal.Refusal)
 	Accounts(kind, cursor string, limit int) (engine.Page[engine.Account], *refusal.Refusal)
 	Transfers(account, cursor string, limit int) (engine.Page[engine.Transfer], *refusal.Refusal)
-	// Usage returns the account's usage of the days from from to to, both zero for
-	// all, and the sequence of the state that it shows.
+	// Usage returns the account's usage of the days that begin in [from, to), a zero
+	// time leaving its end open, and the sequence of the state that it shows.
 	Usage(account string, from, to time.Time) ([]engine.UsageRow, uint64, *refusal.Refusal)
 	TrialBalance() ([]engine.TrialBalance, *refusal.Refusal)
 

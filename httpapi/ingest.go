@@ -25,10 +25,9 @@ var formats = [...]struct {
 func (s *Server) postEvents(c *call) (answer, *refusal.Refusal) {
 	f, no := eventFormat(c)
 	if no != nil {
-		lingerOnClose(c.ctx.Conn())
 		return answer{}, no
 	}
-	r, body, no := s.admit(c.ctx, BodyMaxBytes)
+	r, body, no := s.admit(c, BodyMaxBytes)
 	if no != nil {
 		return answer{}, no
 	}

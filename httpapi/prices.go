@@ -14,7 +14,6 @@ import (
 func (s *Server) putPrices(c *call) (answer, *refusal.Refusal) {
 	id, no := c.param(0)
 	if no != nil {
-		lingerOnClose(c.ctx.Conn())
 		return answer{}, no
 	}
 	o, no := s.readCold(c, BodyMaxBytes)

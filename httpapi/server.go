@@ -78,6 +78,8 @@ type call struct {
 	route  *route
 	target target
 	out    []byte // for building an answer
+	// bodyRead: the body was read to its end.
+	bodyRead bool
 }
 
 // outKeepMax is how much of an answer's buffer is kept for the next one: room for
@@ -93,7 +95,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	c.ctx = ctx
 	s.answer(c)
 	s.metrics.request(c.route, ctx.Response.StatusCode(), time.Since(start))
-	c.ctx, c.route, c.target = nil, nil, target{}
+	c.ctx, c.route, c.target, c.bodyRead = nil, nil, target{}, false
 	if cap(c.out) > outKeepMax {
 		c.out = nil
 	}
@@ -106,6 +108,9 @@ func (s *Server) answer(c *call) {
 	a, no := s.dispatch(c)
 	switch {
 	case no != nil:
+		if !c.bodyRead {
+			leaveBody(c.ctx)
+		}
 		writeProblem(c.ctx, no)
 	case a.status != 0:
 		writeJSON(c.ctx, a)

@@ -185,6 +185,37 @@ func TestOverloadKeepsTheConnection(t *testing.T) {
 	got.want(t, 200, "")
 }
 
+// TestRefusedUnread refuses bodies of all lengths before they are read. Short
+// ones keep the connection, long ones lose it but not the answer.
+func TestRefusedUnread(t *testing.T) {
+	r := newRig(t, Options{})
+	f := func(method, target, kind string, size, status int) {
+		t.Helper()
+		c := r.dial()
+		c.send(requestText(method, target, kind, strings.Repeat("x", size)))
+		got := c.receive(method)
+		if got.status != status || got.close != (size > unreadMaxBytes) {
+			t.Errorf("%s %s with %d bytes: %d, closed %v", method, target, size, got.status, got.close)
+		}
+		if got.close {
+			c.closed()
+			return
+		}
+		c.send(requestText("GET", "/healthz", "", ""))
+		next := c.receive("GET")
+		next.want(t, 200, "")
+	}
+	for _, size := range []int{10, 100_000, unreadMaxBytes, unreadMaxBytes + 1, 4 << 20} {
+		f("POST", "/nowhere", "application/json", size, 404)
+		f("DELETE", "/v1/accounts", "application/json", size, 405)
+		f("POST", "/v1/events", "text/plain", size, 415)
+		f("PUT", "/v1/prices/a%20b", "application/json", size, 422)
+	}
+	r.engine.room = 0
+	f("POST", "/v1/events", "application/json", 200_000, 429)
+	f("POST", "/v1/events", "application/json", 2<<20, 429)
+}
+
 func TestEncodedIds(t *testing.T) {
 	r := newRig(t, Options{})
 	f := func(target string, want ...string) {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -94,38 +95,32 @@ type usageItemJSON struct {
 // usageSum is an item under construction. Sums are decimals: they cannot
 // overflow, however many days and dimensions are added up.
 type usageSum struct {
-	key, component   string
+	parts            []string // what the item is grouped by, in the order of sorting
+	component        string
 	row              *engine.UsageRow // any row of the group: they agree on what is asked for
 	quantity, amount decimal.Decimal
 	events           uint64
 }
 
-// sum groups the rows and sorts the groups by day, meter, dimensions, component
-// and currency.
+// sum groups the rows and sorts the groups by currency, day, meter, dimensions
+// and component.
 func (g *grouping) sum(rows []engine.UsageRow) []usageItemJSON {
 	groups := make(map[string]*usageSum)
 	for i := range rows {
 		row := &rows[i]
-		base := g.key(row)
-		counted := false // the row's events in the group that it falls into whole
-		for _, component := range row.Components {
-			name := ""
-			if g.component {
-				name = component.Name
+		if !g.component {
+			whole := g.group(groups, row, "")
+			whole.events += row.Events
+			for k := range row.Components {
+				whole.add(&row.Components[k])
 			}
-			sum := groupOf(groups, base+name, name, row)
-			sum.add(&component)
-			if !counted {
-				counted = true
-				sum.events += row.Events
-			}
+			continue
+		}
+		for k := range row.Components {
+			g.group(groups, row, row.Components[k].Name).add(&row.Components[k])
 		}
 	}
-	sorted := make([]*usageSum, 0, len(groups))
-	for _, sum := range groups {
-		sorted = append(sorted, sum)
-	}
-	slices.SortFunc(sorted, func(a, b *usageSum) int { return strings.Compare(a.key, b.key) })
+	sorted := slices.SortedFunc(maps.Values(groups), func(a, b *usageSum) int { return slices.Compare(a.parts, b.parts) })
 	items := make([]usageItemJSON, 0, len(sorted))
 	for _, sum := range sorted {
 		items = append(items, g.item(sum))
@@ -133,11 +128,18 @@ func (g *grouping) sum(rows []engine.UsageRow) []usageItemJSON {
 	return items
 }
 
-func groupOf(groups map[string]*usageSum, key, component string, row *engine.UsageRow) *usageSum {
-	sum := groups[key]
+// group returns the group that a component of a row falls into.
+func (g *grouping) group(groups map[string]*usageSum, row *engine.UsageRow, component string) *usageSum {
+	parts := append(g.parts(row), component)
+	var key []byte
+	for _, part := range parts {
+		key = appendInt(key, len(part)) // lengths keep apart what contains the separator
+		key = append(append(key, ':'), part...)
+	}
+	sum := groups[string(key)]
 	if sum == nil {
-		sum = &usageSum{key: key, component: component, row: row}
-		groups[key] = sum
+		sum = &usageSum{parts: parts, component: component, row: row}
+		groups[string(key)] = sum
 	}
 	return sum
 }
@@ -151,25 +153,23 @@ func (u *usageSum) add(c *engine.UsageComponent) {
 	u.amount = u.amount.Add(c.Amount.Decimal())
 }
 
-// key joins what the grouping asks for. NUL separates; a dimension's value may
-// hold one, so its length stands after it.
-func (g *grouping) key(row *engine.UsageRow) string {
-	b := []byte(row.Currency.Code())
+// parts lists what the grouping asks for of a row.
+func (g *grouping) parts(row *engine.UsageRow) []string {
+	parts := []string{row.Currency.Code()}
 	if g.day {
-		b = row.Day.UTC().AppendFormat(append(b, 0), dayLayout)
+		parts = append(parts, row.Day.UTC().Format(dayLayout))
 	}
 	if g.meter {
-		b = append(append(b, 0), row.Meter...)
+		parts = append(parts, row.Meter)
 	}
 	for _, name := range g.dimensions {
-		value, has := dimensionOf(row, name)
-		b = append(append(b, 0), value...)
-		b = appendInt(append(b, 0), len(value))
-		if !has {
-			b = append(b, '-')
+		if value, has := dimensionOf(row, name); has {
+			parts = append(parts, "="+value)
+		} else {
+			parts = append(parts, "") // sorts first, and is no value
 		}
 	}
-	return string(append(b, 0))
+	return parts
 }
 
 func dimensionOf(row *engine.UsageRow, name string) (string, bool) {
