@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 
 	"farthing/journal"
@@ -143,7 +144,12 @@ func writeIdentities(t *journal.TableBuilder, g *generation, f *filter) error {
 		row = row[:0]
 		return err
 	}
-	for i, slot := range g.sorted() {
+	slots := g.sorted()
+	var warmed byte
+	for i, slot := range slots {
+		if i%warmAhead == 0 {
+			warmed += g.warm(slots[i:min(i+warmAhead, len(slots))])
+		}
 		// Entries of one hash share a row: its key must be unique.
 		if i > 0 && len(row) >= identityRowBytes && binary.BigEndian.Uint64(key[:]) != slot.hash {
 			if err := flush(); err != nil {
@@ -158,7 +164,21 @@ func writeIdentities(t *journal.TableBuilder, g *generation, f *filter) error {
 		binary.BigEndian.PutUint64(key[:], slot.hash)
 		f.add(slot.hash)
 	}
+	runtime.KeepAlive(warmed)
 	return flush()
+}
+
+// warmAhead is how many entries are touched before they are read one by one.
+const warmAhead = 64
+
+// warm touches the arena entries of some slots: sorted by hash they lie anywhere, and
+// loads that do not depend on each other overlap their cache misses.
+func (g *generation) warm(slots []identitySlot) (sink byte) {
+	for _, s := range slots {
+		at := uint64(s.ref-1) * 8
+		sink += g.arena[at/arenaChunk][at%arenaChunk]
+	}
+	return sink
 }
 
 // sorted returns the used slots by hash: a radix sort, since comparing a million hashes

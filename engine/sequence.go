@@ -25,6 +25,7 @@ type sequencer struct {
 	// Scratch of the event under way.
 	rec     eventRecord
 	amounts ratingAmounts
+	warmed  uint32
 
 	closing  []*closeWait // window closes that wait for their turn or their seal
 	nextTick int64        // when the timer closes the window; 0: not known yet
@@ -174,6 +175,7 @@ func (s *sequencer) command(kind byte, payload []byte) {
 // ingest executes the events of a request, each for itself.
 func (s *sequencer) ingest(r *Request) {
 	known := r.known
+	s.warmed += s.ids.warm(r.batch.Events, r.runs)
 	for i := range r.batch.Events {
 		e := &r.batch.Events[i]
 		var old seen

@@ -2,12 +2,14 @@ package journal
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
@@ -47,12 +49,21 @@ func flipBit(t *testing.T, fs vfs.FS, path string, at int) {
 	writeFile(t, fs, path, data)
 }
 
-// blockTable is the largest table: it holds blocks, which are never rewritten. Small ones hold rows and may be obsolete already.
-func blockTable(t *testing.T, fs vfs.FS) string {
+// blockTable is the path of the largest table in use. Files on the disk that compaction has made obsolete are no loss.
+func blockTable(t *testing.T, fs *vfs.MemFS) string {
 	t.Helper()
-	return slices.MaxFunc(storeFiles(t, fs, ".sst"), func(a, b string) int {
-		return len(readFile(t, fs, a)) - len(readFile(t, fs, b))
-	})
+	s, err := OpenReadOnly(testOptions(t, copyOf(fs)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, s)
+	levels, err := s.db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := slices.Concat(levels...)
+	largest := slices.MaxFunc(tables, func(a, b pebble.SSTableInfo) int { return int(a.Size) - int(b.Size) })
+	return fs.PathJoin(testDir, liveName, storeName, fmt.Sprintf("%06d.sst", uint64(largest.BackingSSTNum)))
 }
 
 func remove(t *testing.T, fs vfs.FS, paths ...string) {

@@ -20,11 +20,12 @@ const (
 )
 
 // commands is the command tree. A new command is one struct with a method
-// Run(*Context) error, in a file of its own, and one line here; serve
-// and verify belong above keys.
+// Run(*Context) error, in a file of its own, and one line here.
 type commands struct {
 	globals
 
+	Serve   serveCmd   `cmd:"" help:"Take usage events and settle them, until stopped."`
+	Verify  verifyCmd  `cmd:"" help:"Derive every balance from the journal again and check the hash chain."`
 	Demo    demoCmd    `cmd:"" help:"Run a server under generated traffic and check that everything adds up."`
 	Bench   benchCmd   `cmd:"" help:"Measure durable events per second on this machine."`
 	Keys    keysCmd    `cmd:"" help:"Make API keys."`
