@@ -84,7 +84,10 @@ func eventView(e *engine.Event) any {
 		return v
 	}
 	v.Price = &eventPriceJSON{e.Version, e.Meter, dimensionsView(e.Match)}
-	v.Currency, v.Amount, v.Window = e.Currency.Code(), amountOrNull(&e.Amount), &e.Window
+	v.Currency, v.Amount = e.Currency.Code(), amountOrNull(&e.Amount)
+	if e.Window != 0 { // windows count from 1; 0 is one that is still open
+		v.Window = &e.Window
+	}
 	return v
 }
 
