@@ -1,0 +1,226 @@
+package main
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"farthing/engine"
+	"farthing/publish"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// groupMetrics sees the groups of the engine go by.
+type groupMetrics struct{ commands, bytes, seconds prometheus.Histogram }
+
+var _ engine.Observer = (*groupMetrics)(nil)
+
+func newGroupMetrics() *groupMetrics {
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+	}
+	return &groupMetrics{
+		commands: histogram("farthing_group_commands", "Commands (events and others) of a committed group.", prometheus.ExponentialBuckets(1, 4, 9)),
+		bytes:    histogram("farthing_group_bytes", "Journal bytes of a committed group.", prometheus.ExponentialBuckets(256, 4, 9)),
+		// A commit is one fsync: about 0.2 ms on a good disk, 10 ms on a spinning one.
+		seconds: histogram("farthing_group_commit_seconds", "Seconds from a group's hand-over to the store until it was durable.",
+			[]float64{.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1, .25, 1, 5}),
+	}
+}
+
+// GroupCommitted implements engine.Observer.
+func (m *groupMetrics) GroupCommitted(commands, bytes int, took time.Duration) {
+	m.commands.Observe(float64(commands))
+	m.bytes.Observe(float64(bytes))
+	m.seconds.Observe(took.Seconds())
+}
+
+// Describe implements prometheus.Collector.
+func (m *groupMetrics) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, to) }
+
+// Collect implements prometheus.Collector.
+func (m *groupMetrics) Collect(to chan<- prometheus.Metric) {
+	m.commands.Collect(to)
+	m.bytes.Collect(to)
+	m.seconds.Collect(to)
+}
+
+// ledgerMetrics shows the figures of engine and relay as of the scrape. Until
+// the engine is open there are none of its own, and none of a relay without
+// brokers: an absent figure is truer than a zero.
+type ledgerMetrics struct {
+	slot  *engineSlot
+	relay atomic.Pointer[publish.Relay] // set once, before the slot is open
+	now   func() time.Time
+
+	build, ready   *prometheus.Desc
+	watermark      *prometheus.Desc
+	relayState     *prometheus.Desc
+	figures        []figure[engine.Stats]
+	outboxAge      *prometheus.Desc
+	relayFigures   []figure[publish.Stats]
+	relayLastError *prometheus.Desc
+}
+
+// figure is one number of a set of statistics.
+type figure[S any] struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*S) float64
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+func gauge[S any](name, help string, value func(*S) float64) figure[S] {
+	return figure[S]{desc(name, help), prometheus.GaugeValue, value}
+}
+
+func counter[S any](name, help string, value func(*S) float64) figure[S] {
+	return figure[S]{desc(name, help), prometheus.CounterValue, value}
+}
+
+func newLedgerMetrics(slot *engineSlot, now func() time.Time) *ledgerMetrics {
+	return &ledgerMetrics{
+		slot: slot, now: now,
+		build:          desc("farthing_build_info", "Always 1; the version stands in the labels.", "version", "go"),
+		ready:          desc("farthing_ready", "1 while writes are accepted, else 0."),
+		watermark:      desc("farthing_watermark_sequence", "Sequence number that each stage of the ledger has reached.", "name"),
+		outboxAge:      desc("farthing_outbox_age_seconds", "Seconds since the window of the oldest batch that is not published was closed; 0 if there is none."),
+		relayState:     desc("farthing_relay_state", "1 for the state the publisher is in, else 0; fenced, forked and lost are final and need an operator.", "state"),
+		relayLastError: desc("farthing_relay_last_failure_timestamp_seconds", "Unix time in seconds of the publisher's last failure; 0 if there was none."),
+		figures:        append(engineFigures(), storeFigures()...),
+		relayFigures:   relayFigures(),
+	}
+}
+
+func engineFigures() []figure[engine.Stats] {
+	type s = engine.Stats
+	return []figure[s]{
+		gauge("farthing_ring_depth", "Requests queued before the sequencer.", func(s *s) float64 { return float64(s.RingDepth) }),
+		gauge("farthing_admitted_requests", "Requests admitted and not answered yet.", func(s *s) float64 { return float64(s.Requests) }),
+		gauge("farthing_admitted_events", "Budget of events that admitted requests hold.", func(s *s) float64 { return float64(s.Events) }),
+		gauge("farthing_admitted_bytes", "Budget of body bytes that admitted requests hold.", func(s *s) float64 { return float64(s.Bytes) }),
+		gauge("farthing_accounts", "Accounts of participants.", func(s *s) float64 { return float64(s.Accounts) }),
+		gauge("farthing_shapes", "Sets of meter, dimensions and components that events have come with.", func(s *s) float64 { return float64(s.Shapes) }),
+		gauge("farthing_sources", "Sources that events have come from.", func(s *s) float64 { return float64(s.Sources) }),
+		gauge("farthing_price_versions", "Versions in the price book.", func(s *s) float64 { return float64(s.PriceVersions) }),
+		gauge("farthing_identity_runs", "Sorted runs of event ids on disk; each is asked about each event.", func(s *s) float64 { return float64(s.Runs) }),
+		gauge("farthing_settlement_windows", "Settlement windows sealed since the ledger's birth.", func(s *s) float64 { return float64(s.Windows) }),
+		gauge("farthing_outbox_sealed_records", "Settlement records sealed since the ledger's birth: the last stream_seq.", func(s *s) float64 { return float64(s.SealedStream) }),
+		gauge("farthing_outbox_published_records", "Settlement records that stand in Kafka: the last confirmed stream_seq.", func(s *s) float64 { return float64(s.PublishedStream) }),
+		gauge("farthing_outbox_depth_records", "Settlement records sealed and not published.", func(s *s) float64 { return float64(s.SealedStream) - float64(s.PublishedStream) }),
+	}
+}
+
+func storeFigures() []figure[engine.Stats] {
+	type s = engine.Stats
+	return []figure[s]{
+		gauge("farthing_store_disk_bytes", "Bytes of the store on disk.", func(s *s) float64 { return float64(s.Store.DiskBytes) }),
+		gauge("farthing_store_memtable_bytes", "Bytes of memory in memtables.", func(s *s) float64 { return float64(s.Store.MemTableBytes) }),
+		gauge("farthing_store_cache_bytes", "Bytes of memory in the block cache.", func(s *s) float64 { return float64(s.Store.CacheBytes) }),
+		gauge("farthing_store_l0_files", "Tables in level 0.", func(s *s) float64 { return float64(s.Store.L0Files) }),
+		gauge("farthing_store_l0_sublevels", "Layers of level 0 that a read passes.", func(s *s) float64 { return float64(s.Store.L0Sublevels) }),
+		gauge("farthing_store_compaction_debt_bytes", "Bytes that compaction is estimated to have before it.", func(s *s) float64 { return float64(s.Store.CompactionDebt) }),
+		counter("farthing_store_wal_bytes_total", "Bytes written to the write-ahead log since the start.", func(s *s) float64 { return float64(s.Store.WALBytes) }),
+		counter("farthing_store_flushed_bytes_total", "Bytes written by flushes since the start.", func(s *s) float64 { return float64(s.Store.FlushBytes) }),
+		counter("farthing_store_compacted_bytes_total", "Bytes rewritten by compactions since the start.", func(s *s) float64 { return float64(s.Store.CompactBytes) }),
+		counter("farthing_store_ingested_bytes_total", "Bytes of ingested tables since the start.", func(s *s) float64 { return float64(s.Store.IngestBytes) }),
+		counter("farthing_store_stalls_total", "Times that writes waited for a flush or a compaction.", func(s *s) float64 { return float64(s.Store.Stalls) }),
+		counter("farthing_store_stall_seconds_total", "Seconds that writes waited for flushes and compactions.", func(s *s) float64 { return s.Store.StallTime.Seconds() }),
+	}
+}
+
+func relayFigures() []figure[publish.Stats] {
+	type s = publish.Stats
+	return []figure[s]{
+		gauge("farthing_relay_confirmed_records", "Last stream_seq that this process knows to stand in Kafka.", func(s *s) float64 { return float64(s.Confirmed) }),
+		gauge("farthing_relay_next_offset", "Offset in the topic after the last confirmed record or fence.", func(s *s) float64 { return float64(s.NextOffset) }),
+		gauge("farthing_relay_producer_epoch", "Producer epoch of the session; -1 before the first.", func(s *s) float64 { return float64(s.Epoch) }),
+		counter("farthing_relay_sent_records_total", "Records confirmed by the answer to their send.", func(s *s) float64 { return float64(s.Sent) }),
+		counter("farthing_relay_found_records_total", "Records that a read-back found in the topic.", func(s *s) float64 { return float64(s.Found) }),
+		counter("farthing_relay_sends_total", "Confirmed sends, of one record batch each.", func(s *s) float64 { return float64(s.Batches) }),
+		counter("farthing_relay_resends_total", "Sends that were repeated because their answer was in doubt.", func(s *s) float64 { return float64(s.Resent) }),
+		counter("farthing_relay_sessions_total", "Producer epochs opened, with one fence record each.", func(s *s) float64 { return float64(s.Sessions) }),
+		counter("farthing_relay_failures_total", "Failures of broker or network that the publisher waited after.", func(s *s) float64 { return float64(s.Failures) }),
+	}
+}
+
+// relayStates are all that publish.Stats may show.
+var relayStates = [...]publish.State{
+	publish.StateIdle, publish.StateStarting, publish.StatePublishing, publish.StateWaiting,
+	publish.StateFailing, publish.StateFenced, publish.StateForked, publish.StateLost,
+}
+
+// Describe implements prometheus.Collector.
+func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{m.build, m.ready, m.watermark, m.outboxAge, m.relayState, m.relayLastError} {
+		to <- d
+	}
+	for _, f := range m.figures {
+		to <- f.desc
+	}
+	for _, f := range m.relayFigures {
+		to <- f.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
+	set := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	set(m.build, 1, version, runtime.Version())
+	set(m.ready, truth(m.slot.Ready()))
+	e, no := m.slot.get()
+	if no != nil {
+		return
+	}
+	stats := e.Stats()
+	collect(m.figures, &stats, to)
+	set(m.watermark, float64(stats.Durable), "durable")
+	set(m.watermark, float64(stats.Evidenced), "evidenced")
+	set(m.watermark, float64(stats.Indexed), "indexed")
+	set(m.watermark, float64(stats.Checkpointed), "checkpointed")
+	set(m.watermark, float64(stats.Sealed), "sealed")
+	set(m.outboxAge, m.age(stats.OldestUnpublishedTime))
+	if relay := m.relay.Load(); relay != nil {
+		m.collectRelay(relay.Stats(), to, set)
+	}
+}
+
+func (m *ledgerMetrics) collectRelay(stats publish.Stats, to chan<- prometheus.Metric, set func(*prometheus.Desc, float64, ...string)) {
+	collect(m.relayFigures, &stats, to)
+	for _, state := range relayStates {
+		set(m.relayState, truth(stats.State == state), string(state))
+	}
+	failed := 0.0
+	if !stats.LastErrorAt.IsZero() {
+		failed = float64(stats.LastErrorAt.UnixMilli()) / 1000
+	}
+	set(m.relayLastError, failed)
+}
+
+// age is the seconds since a time in nanoseconds, 0 for none. The ledger's clock
+// may run ahead of the wall clock, so it is never below 0.
+func (m *ledgerMetrics) age(ns int64) float64 {
+	if ns == 0 {
+		return 0
+	}
+	return max(0, m.now().Sub(time.Unix(0, ns)).Seconds())
+}
+
+func collect[S any](figures []figure[S], stats *S, to chan<- prometheus.Metric) {
+	for _, f := range figures {
+		to <- prometheus.MustNewConstMetric(f.desc, f.kind, f.value(stats))
+	}
+}
+
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"farthing/engine"
+	"farthing/publish"
+)
+
+// outbox is the ledger's outbox as the relay wants it. The engine knows nothing
+// of Kafka and the relay nothing of the ledger, so each has types of its own.
+type outbox struct{ box *engine.Outbox }
+
+var _ publish.Outbox = outbox{}
+
+// Records implements publish.Outbox.
+func (o outbox) Records(from uint64, maxBytes int) ([]publish.Record, error) {
+	sealed, err := o.box.Records(from, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	records := make([]publish.Record, len(sealed))
+	for i, r := range sealed {
+		records[i] = publish.Record{StreamSeq: r.StreamSeq, Type: r.Type, ID: r.ID, Key: r.Key, Value: r.Value}
+	}
+	return records, nil
+}
+
+// Position implements publish.Outbox.
+func (o outbox) Position() (publish.Position, error) {
+	p, err := o.box.Position()
+	return publish.Position{Confirmed: p.Confirmed, NextOffset: p.NextOffset, Attempt: (*publish.Attempt)(p.Attempt)}, err
+}
+
+// Attempt implements publish.Outbox.
+func (o outbox) Attempt(a publish.Attempt) error { return o.box.Attempt(engine.Attempt(a)) }
+
+// Confirm implements publish.Outbox.
+func (o outbox) Confirm(c publish.Confirmation) error { return o.box.Confirm(engine.Confirmation(c)) }
+
+// Changed implements publish.Outbox.
+func (o outbox) Changed() <-chan struct{} { return o.box.Changed() }

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"farthing/apikey"
+	"farthing/engine"
+	"farthing/httpapi"
+	"farthing/journal"
+	"farthing/meter"
+	"farthing/publish"
+)
+
+// serveCmd is `farthing serve`. The defaults of the advanced flags are those of
+// engine.Options, where a zero would mean the same, so it is not offered.
+type serveCmd struct {
+	Data         string        `help:"The data directory: created if absent, served by one process at a time." required:"" placeholder:"DIR"`
+	Listen       string        `help:"Address to listen on, host:port; port 0 takes a free one. Without --api-keys only loopback." default:"127.0.0.1:8080" placeholder:"ADDRESS"`
+	ListenFile   string        `help:"Write the address that was bound, host:port, to this file, outside of the data directory." placeholder:"FILE"`
+	APIKeys      string        `name:"api-keys" help:"File of API keys, made with farthing keys new. Default: no keys, everybody on this machine may do everything." placeholder:"FILE"`
+	SettleEvery  time.Duration `help:"Close the settlement window on UTC multiples of this, from 1s; 0: only on request." default:"1h"`
+	Kafka        []string      `help:"Publish settlement batches to these brokers, host:port separated by commas. Default: they stay in the outbox." placeholder:"BROKER"`
+	KafkaTopic   string        `help:"Topic for --kafka. It must keep its records for ever." default:"farthing.settlements" placeholder:"TOPIC"`
+	CreateTopics bool          `help:"Create the topic if it is missing, with one partition and the broker's replication factor."`
+	LedgerID     string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
+	DedupWindow  time.Duration `help:"How old an event may be and how long its id is remembered, from 1h. A longer one needs more disk." default:"840h" placeholder:"DURATION"`
+
+	MaxRequests     int64 `help:"Requests admitted at once; more are refused with 429. Up to 1,048,576." default:"4096" group:"Advanced" placeholder:"N"`
+	MaxEvents       int64 `help:"Events in admitted requests; more are refused with 429. High bounds let latency grow under overload." default:"2000000" group:"Advanced" placeholder:"N"`
+	MaxBytes        int64 `help:"Bytes of the bodies of admitted requests; more are refused with 429." default:"268435456" group:"Advanced" placeholder:"BYTES"`
+	RunIdentities   int   `help:"Event ids kept in memory before they become a sorted run on disk: about 80 bytes each, up to three times over. Few make many runs, which every event has to ask." default:"1048576" group:"Advanced" placeholder:"N"`
+	CheckpointBytes int64 `help:"Journal growth after which a checkpoint is taken. It bounds the replay at a restart: 256 MiB are some seconds." default:"268435456" group:"Advanced" placeholder:"BYTES"`
+}
+
+// Help is the long help of the command.
+func (serveCmd) Help() string {
+	return `GET /healthz answers 200 while the process lives, GET /readyz only once the
+journal is replayed and writes are taken. SIGTERM or SIGINT ends it cleanly:
+everything begun is answered, everything answered is durable, exit code 0. A
+second signal ends it at once, which loses nothing that was answered either.
+
+    farthing serve --data ./data
+    farthing serve --data ./data --listen :8080 --api-keys keys.yaml --kafka kafka-1:9092,kafka-2:9092
+
+Without --kafka batches stay in the outbox and are read over HTTP; when a broker
+is added later, all of them are published.`
+}
+
+// Run serves until the context ends.
+func (c *serveCmd) Run(ctx *Context) error {
+	keys, err := c.keys()
+	if err != nil {
+		return err
+	}
+	if err := c.validate(); err != nil {
+		return usageError{err}
+	}
+	return newProcess(c, keys, ctx.Log).run(ctx.Ctx)
+}
+
+// keys reads the key file; nil without one.
+func (c *serveCmd) keys() (httpapi.Keys, error) {
+	if c.APIKeys == "" {
+		return nil, nil
+	}
+	set, err := apikey.Load(c.APIKeys)
+	if err != nil {
+		return nil, fmt.Errorf("--api-keys: %w", err)
+	}
+	return keyring{set}, nil
+}
+
+// validate reports everything that can be seen to be wrong before anything is
+// opened.
+func (c *serveCmd) validate() error {
+	var problems []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.SettleEvery == 0 || c.SettleEvery >= time.Second, "--settle-every=%v is shorter than 1s", c.SettleEvery)
+	check(c.DedupWindow >= time.Hour, "--dedup-window=%v is shorter than 1h", c.DedupWindow)
+	check(c.LedgerID == "" || meter.ValidID([]byte(c.LedgerID)), "--ledger-id %q is no id: want 1 to %d of A-Z a-z 0-9 . _ : - / @", c.LedgerID, meter.MaxIDBytes)
+	check(c.MaxRequests > 0 && c.MaxRequests <= 1<<20, "--max-requests=%d is outside of 1 to 1,048,576", c.MaxRequests)
+	check(c.MaxEvents > 0, "--max-events=%d is not positive", c.MaxEvents)
+	check(c.MaxBytes > 0, "--max-bytes=%d is not positive", c.MaxBytes)
+	check(c.RunIdentities > 0 && c.RunIdentities <= 1<<26, "--run-identities=%d is outside of 1 to 67,108,864", c.RunIdentities)
+	check(c.CheckpointBytes > 0, "--checkpoint-bytes=%d is not positive", c.CheckpointBytes)
+	if c.ListenFile != "" {
+		inside, err := within(c.Data, c.ListenFile)
+		check(err == nil, "--listen-file: %w", err)
+		check(!inside, "--listen-file %s is in the data directory, which is the ledger's alone", c.ListenFile)
+	}
+	if len(c.Kafka) > 0 {
+		// The ledger's id is known only once it is open; any id will do here.
+		if err := c.publishOptions("any", 0).EnsureDefaults().Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("--kafka: %w", err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (c *serveCmd) engineOptions(p *process) engine.Options {
+	return engine.Options{
+		Journal:         journal.Options{Dir: c.Data, Logger: p.log},
+		LedgerID:        c.LedgerID,
+		SettleEvery:     c.SettleEvery,
+		DedupWindow:     c.DedupWindow,
+		RequestsMax:     c.MaxRequests,
+		EventsMax:       c.MaxEvents,
+		BytesMax:        c.MaxBytes,
+		RunIdentities:   c.RunIdentities,
+		CheckpointBytes: c.CheckpointBytes,
+		Observer:        p.groups,
+		Logger:          p.log,
+	}
+}
+
+func (c *serveCmd) publishOptions(ledger string, partition uint32) publish.Options {
+	return publish.Options{
+		Brokers: c.Kafka, Topic: c.KafkaTopic, Partition: int32(partition), Ledger: ledger, CreateTopics: c.CreateTopics,
+	}
+}
+
+// keyring makes the key file known to httpapi.
+type keyring struct{ set *apikey.Set }
+
+// Authenticate implements httpapi.Keys.
+func (k keyring) Authenticate(token []byte) (string, httpapi.Scopes, bool) {
+	id, has, ok := k.set.Authenticate(token)
+	var scopes httpapi.Scopes
+	if has.Has(apikey.Ingest) {
+		scopes |= httpapi.ScopeIngest
+	}
+	if has.Has(apikey.Read) {
+		scopes |= httpapi.ScopeRead
+	}
+	if has.Has(apikey.Admin) {
+		scopes |= httpapi.ScopeAdmin
+	}
+	return string(id), scopes, ok
+}
+
+// within says whether a file would stand in dir or below, links followed.
+func within(dir, file string) (bool, error) {
+	parent, err := realPath(filepath.Dir(file))
+	if err != nil {
+		return false, err
+	}
+	if dir, err = realPath(dir); err != nil {
+		return false, err
+	}
+	rel, err := filepath.Rel(dir, parent)
+	if err != nil {
+		return false, err
+	}
+	return rel == "." || rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)), nil
+}
+
+// realPath is the path without links; what does not exist yet stands as it is
+// under its nearest parent that does.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if parent := filepath.Dir(path); errors.Is(err, os.ErrNotExist) && parent != path {
+		if parent, err = realPath(parent); err == nil {
+			return filepath.Join(parent, filepath.Base(path)), nil
+		}
+	}
+	return real, err
+}
+
+// writeListenFile writes an address so that a reader sees all of it or nothing.
+// It is not synced: after a power loss the address means nothing.
+func writeListenFile(path, address string) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.WriteString(address)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"farthing/engine"
+	"farthing/httpapi"
+	"farthing/publish"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// drainMax bounds the wait for requests under way. httpapi gives a body 30 s to
+// arrive, so that only a client that does not take its answer can outlast it.
+const drainMax = 45 * time.Second
+
+// process is one run of `farthing serve`: what it starts, and the order in which
+// it stops it. Its goroutine is the caller's; it owns every field that is not
+// said to be shared.
+type process struct {
+	cmd  *serveCmd
+	keys httpapi.Keys
+	log  *slog.Logger
+
+	slot    *engineSlot   // shared with the HTTP goroutines
+	groups  *groupMetrics // shared with the engine's commit path
+	metrics *ledgerMetrics
+	server  *httpapi.Server
+
+	listener net.Listener
+	served   chan error // gets what Serve returned, once
+
+	stopPublishing context.CancelFunc
+	published      chan struct{} // closed once the relay and the seal log have ended
+}
+
+func newProcess(c *serveCmd, keys httpapi.Keys, log *slog.Logger) *process {
+	p := &process{cmd: c, keys: keys, log: log, slot: &engineSlot{}, groups: newGroupMetrics(), served: make(chan error, 1)}
+	p.metrics = newLedgerMetrics(p.slot, time.Now)
+	p.server = httpapi.New(p.slot, httpapi.Options{Keys: keys, Logger: log, Collectors: []prometheus.Collector{p.groups, p.metrics}})
+	return p
+}
+
+// run serves until ctx ends and returns nil once all that was begun is answered
+// and the ledger is closed. The listener comes first, so that probes see the
+// process alive, and not ready, during a long replay.
+func (p *process) run(ctx context.Context) error {
+	listener, err := httpapi.Listen(ctx, p.cmd.Listen, p.keys)
+	if errors.Is(err, httpapi.ErrNotLoopback) {
+		return usageError{fmt.Errorf("--listen: %w; to open it to others give --api-keys", err)}
+	}
+	if err != nil {
+		return err
+	}
+	p.listener = listener
+	address := listener.Addr().String()
+	if p.cmd.ListenFile != "" {
+		if err := writeListenFile(p.cmd.ListenFile, address); err != nil {
+			return errors.Join(fmt.Errorf("--listen-file: %w", err), listener.Close())
+		}
+	}
+	p.log.Info("starting", "version", version, "address", address, "data", p.cmd.Data, "keys", p.keys != nil)
+	go func() { p.served <- p.server.Serve(listener) }()
+
+	began := time.Now()
+	e, err := engine.Open(p.cmd.engineOptions(p))
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s: %w", p.cmd.Data, err), p.drain())
+	}
+	replay := time.Since(began)
+	if err := p.publish(e); err != nil {
+		return errors.Join(err, p.drain(), e.Close())
+	}
+	p.slot.open(e)
+	p.log.Info("ready", "ledger", e.LedgerID(), "partition", e.Partition(), "address", address,
+		"sequence", e.Stats().Durable, "replay", replay.Round(time.Millisecond))
+	return p.stop(e, p.await(ctx))
+}
+
+// await waits for the signal, or for the listener to fail.
+func (p *process) await(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		p.log.Info("stopping", "cause", context.Cause(ctx))
+		return nil
+	case err := <-p.served:
+		p.served <- nil // drain has nothing to wait for
+		return fmt.Errorf("the listener failed: %w", orStopped(err))
+	}
+}
+
+func orStopped(err error) error {
+	if err == nil {
+		return errors.New("it was closed")
+	}
+	return err
+}
+
+// stop ends what run started, in the order in which one needs the other: HTTP
+// needs the engine to answer, the relay needs its store.
+func (p *process) stop(e *engine.Engine, cause error) error {
+	p.slot.drain()
+	began := time.Now()
+	err := p.drain()
+	if errors.Is(err, context.DeadlineExceeded) {
+		// Everything admitted is answered by the engine; who does not read is cut off.
+		p.log.Warn("some clients did not take their answers", "waited", drainMax)
+		err = nil
+	}
+	p.stopPublishing()
+	<-p.published
+	stats := e.Stats()
+	err = errors.Join(cause, err, e.Close())
+	if err == nil {
+		p.log.Info("stopped", "sequence", stats.Durable, "took", time.Since(began).Round(time.Millisecond))
+	}
+	return err
+}
+
+// drain answers what was begun and closes the listener. Closing it here as well
+// ends a server that had not begun to serve yet, which Drain does not see.
+func (p *process) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainMax)
+	defer cancel()
+	if err := p.server.Drain(ctx); err != nil {
+		return err
+	}
+	if err := p.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return <-p.served
+}
+
+// publish starts the relay, if there are brokers, and the log of sealed windows.
+func (p *process) publish(e *engine.Engine) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.stopPublishing, p.published = cancel, make(chan struct{})
+	box := e.Outbox()
+	ended := make(chan struct{})
+	if len(p.cmd.Kafka) == 0 {
+		close(ended)
+	} else {
+		options := p.cmd.publishOptions(e.LedgerID(), e.Partition())
+		options.Logger = p.log
+		relay, err := publish.New(options, outbox{box})
+		if err != nil {
+			cancel()
+			return err
+		}
+		p.metrics.relay.Store(relay)
+		go func() {
+			defer close(ended)
+			p.relay(ctx, relay)
+		}()
+	}
+	go func() {
+		defer close(p.published)
+		p.logSeals(ctx, e, box)
+		<-ended
+	}()
+	return nil
+}
+
+// relay runs the relay. Its end is no reason to stop serving: the ledger is
+// whole, and its batches wait in the outbox for an operator to decide.
+func (p *process) relay(ctx context.Context, relay *publish.Relay) {
+	if err := relay.Run(ctx); err != nil {
+		p.log.Error("settlements are not published any more; the server goes on and batches stay in the outbox",
+			"error", err, "confirmed", relay.Stats().Confirmed)
+	}
+}
+
+// logSeals logs each sealed window, whoever closed it.
+func (p *process) logSeals(ctx context.Context, e *engine.Engine, box *engine.Outbox) {
+	seen := e.Stats()
+	for {
+		changed := box.Changed()
+		if now := e.Stats(); now.Windows > seen.Windows {
+			p.log.Info("window sealed", "windows", now.Windows, "records", now.SealedStream-seen.SealedStream, "stream", now.SealedStream)
+			seen = now
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"farthing/bench"
+	"farthing/engine"
+	"farthing/journal"
+)
+
+// verifyCmd is `farthing verify`.
+type verifyCmd struct {
+	Data string `help:"The data directory. No server may be running on it." required:"" placeholder:"DIR"`
+}
+
+// Help is the long help of the command.
+func (verifyCmd) Help() string {
+	return `Reads the journal from its first command, checks the hash chain, rates and
+posts everything again and compares what comes out with what is stored: every
+amount and balance, every batch and line. Nothing on disk is changed. The exit
+code is 0 only if all agrees; else the first difference is named.`
+}
+
+// Run verifies and prints what was found to agree.
+func (c *verifyCmd) Run(ctx *Context) error {
+	var progress func(done, total uint64)
+	if ctx.Interactive {
+		progress = percentLine(ctx.Stderr)
+	}
+	began := time.Now()
+	report, err := c.verify(ctx, progress)
+	if progress != nil {
+		_, _ = fmt.Fprint(ctx.Stderr, "\r\x1b[K") // away with the progress line
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Data, err)
+	}
+	return writeVerifyReport(ctx.Stdout, report, time.Since(began))
+}
+
+// verify runs the checker beside a watch on the context. The checker itself
+// cannot be interrupted; since it only reads, it may be left to the end of the
+// process, which comes next.
+func (c *verifyCmd) verify(ctx *Context, progress func(done, total uint64)) (engine.VerifyReport, error) {
+	type outcome struct {
+		report engine.VerifyReport
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		report, err := engine.Verify(engine.VerifyOptions{Journal: journal.Options{Dir: c.Data, Logger: ctx.Log}, Progress: progress})
+		done <- outcome{report, err}
+	}()
+	select {
+	case o := <-done:
+		return o.report, o.err
+	case <-ctx.Ctx.Done():
+		return engine.VerifyReport{}, errors.Join(errors.New("interrupted, nothing is known"), context.Cause(ctx.Ctx))
+	}
+}
+
+// percentLine writes a line over itself, once a percent.
+func percentLine(w io.Writer) func(done, total uint64) {
+	shown := -1
+	return func(done, total uint64) {
+		percent := int(float64(done) / float64(max(total, 1)) * 100)
+		if percent == shown {
+			return
+		}
+		shown = percent
+		_, _ = fmt.Fprintf(w, "\rverifying: %3d %% of %s commands", percent, bench.Thousands(int64(total)))
+	}
+}
+
+func writeVerifyReport(w io.Writer, r engine.VerifyReport, took time.Duration) error {
+	count := func(n uint64) string { return bench.Thousands(int64(n)) }
+	_, err := fmt.Fprintf(w, `ledger       %s
+commands     %s in %s blocks
+events       %s, %s of them unpriced
+accounts     %s
+windows      %s, with %s batches and %s lines
+checkpoints  %s
+id runs      %s
+head         %s
+all agrees: verified in %v
+`, r.Ledger, count(r.Sequences), count(r.Blocks), count(r.Events), count(r.Unpriced), count(r.Accounts),
+		count(r.Windows), count(r.Batches), count(r.Lines), count(r.Checkpoints), count(r.Runs), r.Head, took.Round(time.Millisecond))
+	return err
+}
