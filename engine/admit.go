@@ -187,22 +187,30 @@ func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 	return r.result, nil
 }
 
-// lookup finds the batch's identities in the runs, on the caller's goroutine.
+// lookup finds the batch's identities in the runs, on the caller's goroutine. It goes run
+// by run over all events, not event by event over all runs: the filter probes of one run
+// do not depend on each other, so their cache misses overlap.
 func (e *Engine) lookup(r *Request) {
 	set := e.runs.load()
 	r.runs, r.known, r.again = set.version, r.known[:0], false
-	if len(set.runs) == 0 {
-		return
+	for k := len(set.runs) - 1; k >= 0; k-- {
+		run := set.runs[k]
+		for i := range r.batch.Events {
+			ev := &r.batch.Events[i]
+			if !run.filter.maybe(ev.Identity) {
+				continue
+			}
+			s, ok, err := set.probe(run, ev.Identity, r.batch.IdentityBytes(ev))
+			if err != nil {
+				e.fail(err)
+			}
+			if ok {
+				r.known = append(r.known, known{i, s})
+			}
+		}
 	}
-	for i := range r.batch.Events {
-		ev := &r.batch.Events[i]
-		s, ok, err := set.find(ev.Identity, r.batch.IdentityBytes(ev))
-		if err != nil {
-			e.fail(err)
-		}
-		if ok {
-			r.known = append(r.known, known{i, s})
-		}
+	if len(set.runs) > 1 && len(r.known) > 1 { // an identity is in one run at most
+		slices.SortFunc(r.known, func(a, b known) int { return a.event - b.event })
 	}
 }
 

@@ -20,21 +20,21 @@ import (
 // engine.Options, where a zero would mean the same, so it is not offered.
 type serveCmd struct {
 	Data         string        `help:"The data directory: created if absent, served by one process at a time." required:"" placeholder:"DIR"`
-	Listen       string        `help:"Address to listen on, host:port; port 0 takes a free one. Without --api-keys only loopback." default:"127.0.0.1:8080" placeholder:"ADDRESS"`
+	Listen       string        `help:"Address to listen on, host:port; port 0 takes a free one. Without --api-keys only loopback." default:"127.0.0.1:8080"`
 	ListenFile   string        `help:"Write the address that was bound, host:port, to this file, outside of the data directory." placeholder:"FILE"`
 	APIKeys      string        `name:"api-keys" help:"File of API keys, made with farthing keys new. Default: no keys, everybody on this machine may do everything." placeholder:"FILE"`
 	SettleEvery  time.Duration `help:"Close the settlement window on UTC multiples of this, from 1s; 0: only on request." default:"1h"`
 	Kafka        []string      `help:"Publish settlement batches to these brokers, host:port separated by commas. Default: they stay in the outbox." placeholder:"BROKER"`
-	KafkaTopic   string        `help:"Topic for --kafka. It must keep its records for ever." default:"farthing.settlements" placeholder:"TOPIC"`
+	KafkaTopic   string        `help:"Topic for --kafka. It must keep its records for ever." default:"farthing.settlements"`
 	CreateTopics bool          `help:"Create the topic if it is missing, with one partition and the broker's replication factor."`
 	LedgerID     string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
-	DedupWindow  time.Duration `help:"How old an event may be and how long its id is remembered, from 1h. A longer one needs more disk." default:"840h" placeholder:"DURATION"`
+	DedupWindow  time.Duration `help:"How old an event may be and how long its id is remembered, from 1h. A longer one needs more disk." default:"840h"`
 
-	MaxRequests     int64 `help:"Requests admitted at once; more are refused with 429. Up to 1,048,576." default:"4096" group:"Advanced" placeholder:"N"`
-	MaxEvents       int64 `help:"Events in admitted requests; more are refused with 429. High bounds let latency grow under overload." default:"2000000" group:"Advanced" placeholder:"N"`
-	MaxBytes        int64 `help:"Bytes of the bodies of admitted requests; more are refused with 429." default:"268435456" group:"Advanced" placeholder:"BYTES"`
-	RunIdentities   int   `help:"Event ids kept in memory before they become a sorted run on disk: about 80 bytes each, up to three times over. Few make many runs, which every event has to ask." default:"1048576" group:"Advanced" placeholder:"N"`
-	CheckpointBytes int64 `help:"Journal growth after which a checkpoint is taken. It bounds the replay at a restart: 256 MiB are some seconds." default:"268435456" group:"Advanced" placeholder:"BYTES"`
+	MaxRequests     int64 `help:"Requests admitted at once; more are refused with 429. Up to 1,048,576." default:"4096" group:"Advanced"`
+	MaxEvents       int64 `help:"Events in admitted requests; more are refused with 429. High bounds let latency grow under overload." default:"2000000" group:"Advanced"`
+	MaxBytes        int64 `help:"Bytes of the bodies of admitted requests; more are refused with 429." default:"268435456" group:"Advanced"`
+	RunIdentities   int   `help:"Event ids kept in memory before they become a sorted run on disk: about 80 bytes each, up to three times over. Few make many runs, which every event has to ask." default:"1048576" group:"Advanced"`
+	CheckpointBytes int64 `help:"Journal growth after which a checkpoint is taken. It bounds the replay at a restart: 256 MiB are some seconds." default:"268435456" group:"Advanced"`
 }
 
 // Help is the long help of the command.

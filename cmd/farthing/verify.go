@@ -78,16 +78,16 @@ func percentLine(w io.Writer) func(done, total uint64) {
 
 func writeVerifyReport(w io.Writer, r engine.VerifyReport, took time.Duration) error {
 	count := func(n uint64) string { return bench.Thousands(int64(n)) }
-	_, err := fmt.Fprintf(w, `ledger       %s
-commands     %s in %s blocks
-events       %s, %s of them unpriced
-accounts     %s
-windows      %s, with %s batches and %s lines
-checkpoints  %s
-id runs      %s
-head         %s
-all agrees: verified in %v
-`, r.Ledger, count(r.Sequences), count(r.Blocks), count(r.Events), count(r.Unpriced), count(r.Accounts),
-		count(r.Windows), count(r.Batches), count(r.Lines), count(r.Checkpoints), count(r.Runs), r.Head, took.Round(time.Millisecond))
+	_, err := fmt.Fprintf(w, `all agrees: %s commands verified in %v
+  ledger       %s
+  blocks       %s
+  events       %s, %s of them unpriced
+  accounts     %s
+  windows      %s, with %s batches and %s lines
+  checkpoints  %s
+  id runs      %s
+  head         %s
+`, count(r.Sequences), took.Round(time.Millisecond), r.Ledger, count(r.Blocks), count(r.Events), count(r.Unpriced), count(r.Accounts),
+		count(r.Windows), count(r.Batches), count(r.Lines), count(r.Checkpoints), count(r.Runs), r.Head)
 	return err
 }
