@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"farthing/engine"
@@ -36,7 +37,7 @@ type process struct {
 	served   chan error // gets what Serve returned, once
 
 	stopPublishing context.CancelFunc
-	published      chan struct{} // closed once the relay and the seal log have ended
+	publishing     sync.WaitGroup // the relay and the log of sealed windows
 }
 
 func newProcess(c *serveCmd, keys httpapi.Keys, log *slog.Logger) *process {
@@ -73,12 +74,15 @@ func (p *process) run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("%s: %w", p.cmd.Data, err), p.drain())
 	}
 	replay := time.Since(began)
-	if err := p.publish(e); err != nil {
+	relay, err := p.newRelay(e)
+	if err != nil {
 		return errors.Join(err, p.drain(), e.Close())
 	}
+	stats := e.Stats() // before the first request, which the log of windows must not miss
 	p.slot.open(e)
 	p.log.Info("ready", "ledger", e.LedgerID(), "partition", e.Partition(), "address", address,
-		"sequence", e.Stats().Durable, "replay", replay.Round(time.Millisecond))
+		"sequence", stats.Durable, "replay", replay.Round(time.Millisecond))
+	p.startPublishing(e, relay, stats)
 	return p.stop(e, p.await(ctx))
 }
 
@@ -113,7 +117,7 @@ func (p *process) stop(e *engine.Engine, cause error) error {
 		err = nil
 	}
 	p.stopPublishing()
-	<-p.published
+	p.publishing.Wait()
 	stats := e.Stats()
 	err = errors.Join(cause, err, e.Close())
 	if err == nil {
@@ -136,34 +140,26 @@ func (p *process) drain() error {
 	return <-p.served
 }
 
-// publish starts the relay, if there are brokers, and the log of sealed windows.
-func (p *process) publish(e *engine.Engine) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	p.stopPublishing, p.published = cancel, make(chan struct{})
-	box := e.Outbox()
-	ended := make(chan struct{})
+// newRelay returns the relay, nil without brokers.
+func (p *process) newRelay(e *engine.Engine) (*publish.Relay, error) {
 	if len(p.cmd.Kafka) == 0 {
-		close(ended)
-	} else {
-		options := p.cmd.publishOptions(e.LedgerID(), e.Partition())
-		options.Logger = p.log
-		relay, err := publish.New(options, outbox{box})
-		if err != nil {
-			cancel()
-			return err
-		}
-		p.metrics.relay.Store(relay)
-		go func() {
-			defer close(ended)
-			p.relay(ctx, relay)
-		}()
+		return nil, nil
 	}
-	go func() {
-		defer close(p.published)
-		p.logSeals(ctx, e, box)
-		<-ended
-	}()
-	return nil
+	options := p.cmd.publishOptions(e.LedgerID(), e.Partition())
+	options.Logger = p.log
+	relay, err := publish.New(options, outbox{e.Outbox()})
+	p.metrics.relay.Store(relay)
+	return relay, err
+}
+
+// startPublishing starts the relay, if there is one, and the log of sealed windows.
+func (p *process) startPublishing(e *engine.Engine, relay *publish.Relay, seen engine.Stats) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.stopPublishing = cancel
+	p.publishing.Go(func() { p.logSeals(ctx, e, seen) })
+	if relay != nil {
+		p.publishing.Go(func() { p.relay(ctx, relay) })
+	}
 }
 
 // relay runs the relay. Its end is no reason to stop serving: the ledger is
@@ -175,9 +171,9 @@ func (p *process) relay(ctx context.Context, relay *publish.Relay) {
 	}
 }
 
-// logSeals logs each sealed window, whoever closed it.
-func (p *process) logSeals(ctx context.Context, e *engine.Engine, box *engine.Outbox) {
-	seen := e.Stats()
+// logSeals logs what was sealed after seen, whoever closed the window.
+func (p *process) logSeals(ctx context.Context, e *engine.Engine, seen engine.Stats) {
+	box := e.Outbox()
 	for {
 		changed := box.Changed()
 		if now := e.Stats(); now.Windows > seen.Windows {
