@@ -15,9 +15,9 @@ import (
 
 // Engine is a running ledger. Its methods may be called from any goroutine.
 //
-// Goroutines, in the order a group meets them: sequencer, committer, indexer; beside
-// them the checkpoint writer and the settler. Open starts all five, Close ends them in
-// that order and waits for each.
+// Goroutines, in the order a group meets them: sequencer, committer, indexer, run builder;
+// beside them the checkpoint writer and the settler. Open starts all six, Close ends them
+// in that order and waits for each.
 type Engine struct {
 	o         Options
 	store     *journal.Store
@@ -32,7 +32,7 @@ type Engine struct {
 	ring      *ring
 	marks     watermarks
 	runs      runIndex
-	young     atomic.Pointer[postings]
+	young     youngPostings
 	published atomic.Pointer[tables] // as of the last durable group
 	roots     rootTable
 
@@ -42,6 +42,7 @@ type Engine struct {
 	idle         chan struct{}       // a token: the committer can take a group
 	toCheckpoint chan *checkpointJob // sequencer → checkpoint writer
 	toSettle     chan *settleJob     // sequencer → settler
+	toBuild      chan runJob         // indexer → run builder
 	writerFree   atomic.Bool         // the checkpoint writer can take a job
 	dropBelow    atomic.Uint64       // generations below have become runs
 
@@ -49,7 +50,7 @@ type Engine struct {
 
 	stop           chan struct{} // closed: the sequencer finishes and ends
 	sequencerDone  chan struct{}
-	indexDone      chan struct{}
+	buildDone      chan struct{}
 	checkpointDone chan struct{}
 	settleDone     chan struct{}
 	closing        sync.Once
@@ -121,7 +122,7 @@ func newEngine(o Options, store *journal.Store) *Engine {
 		admission: newAdmission(&o), ring: newRing(int(o.RequestsMax) + internalMax),
 		free: make(chan *group, groupsMax), toCommit: make(chan *group, 1), toIndex: make(chan *group, groupsMax),
 		idle: make(chan struct{}, 1), toCheckpoint: make(chan *checkpointJob, 1), toSettle: make(chan *settleJob, 1),
-		stop: make(chan struct{}), sequencerDone: make(chan struct{}), indexDone: make(chan struct{}),
+		stop: make(chan struct{}), sequencerDone: make(chan struct{}), buildDone: make(chan struct{}), toBuild: make(chan runJob),
 		checkpointDone: make(chan struct{}), settleDone: make(chan struct{}),
 	}
 	e.marks.init()
@@ -174,7 +175,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	if n := len(s.state.windows); n > 0 {
 		e.marks.sealed.advance(s.state.windows[n-1].sealed)
 	}
-	e.young.Store(x.young)
+	e.young.add(x.young)
 	t := s.state.tables
 	e.published.Store(&t)
 	return s, x, nil
@@ -319,6 +320,7 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	}()
 	go e.commitLoop()
 	go x.loop()
+	go e.buildLoop()
 	go e.checkpointLoop()
 	go e.settleLoop()
 }
@@ -347,8 +349,8 @@ func (e *Engine) Close() error {
 func (e *Engine) close() error {
 	e.admission.close()
 	close(e.stop)
-	<-e.sequencerDone // closes toCommit, which ends the committer, which ends the indexer
-	<-e.indexDone
+	<-e.sequencerDone // closes toCommit, which ends the committer, the indexer, the run builder
+	<-e.buildDone
 	close(e.toCheckpoint)
 	<-e.checkpointDone
 	close(e.toSettle)

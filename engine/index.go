@@ -3,6 +3,9 @@ package engine
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"farthing/batch"
 	"farthing/ledger"
@@ -11,15 +14,21 @@ import (
 
 // indexer goes behind durable: it reads every durable group once and keeps the
 // evidence trees of the open window and the statement index; full generations of
-// identities it turns into runs. It belongs to its goroutine; what it publishes (run
-// sets, roots, postings) is immutable or locked.
+// identities it hands to the run builder. It belongs to its goroutine; what it publishes
+// (roots, postings) is immutable or locked.
 type indexer struct {
 	e       *Engine
 	cur     cursor
 	earners *earners
 	trees   evidence
-	young   *postings // of what no run covers; swapped when a run is published
+	young   *postings // of what no generation handed to the builder covers
 	leaf    []byte
+}
+
+// runJob is a full generation with the statement entries of the same sequences.
+type runJob struct {
+	generation *generation
+	postings   *postings
 }
 
 // evidence is the Merkle trees over the priced events of the open window, one a
@@ -120,13 +129,13 @@ func appendLeaf(dst []byte, seq uint64, e *eventRecord, t *tables) []byte {
 
 // loop is the indexer's goroutine; it ends when the committer closes the channel.
 func (x *indexer) loop() {
-	defer close(x.e.indexDone)
+	defer close(x.e.toBuild)
 	for g := range x.e.toIndex {
 		if g.first != 0 {
 			x.group(g)
 		}
 		if g.frozen != nil {
-			x.run(g.frozen)
+			x.handOver(g.frozen)
 		}
 		if g.checkpoint != nil {
 			g.checkpoint.evidence <- x.trees.append(nil)
@@ -214,28 +223,66 @@ func (x *indexer) postCommand(kind byte, r *reader, seq uint64) {
 	}
 }
 
-// run turns a frozen generation and the postings up to its end into a run, publishes it
-// and tells the sequencer that the generation may go.
-func (x *indexer) run(g *generation) {
-	e := x.e
-	info, err := writeRun(e.store, g, x.young)
-	if err != nil {
-		e.fail(fmt.Errorf("identity run %d: %w", g.number, err))
-	}
-	set := e.runs.load().with(info)
+// handOver gives a full generation and the postings up to its end to the run builder. If
+// that is a whole generation behind, the indexer waits here, and so does admission in the end.
+func (x *indexer) handOver(g *generation) {
+	job := runJob{g, x.young}
 	x.young = &postings{}
-	// Readers take the young postings first and the runs after, so publishing in this
-	// order lets them see an entry twice but never miss one.
-	e.runs.current.Store(set)
-	e.young.Store(x.young)
-	e.marks.indexed.advance(g.last)
-	e.dropBelow.Store(set.version)
+	x.e.young.add(x.young)
+	x.e.toBuild <- job
+}
+
+// buildLoop is the run builder's goroutine: it writes runs, publishes them and tells the
+// sequencer which generations may go. It ends when the indexer closes the channel.
+func (e *Engine) buildLoop() {
+	defer close(e.buildDone)
+	for job := range e.toBuild {
+		g := job.generation
+		info, err := writeRun(e.store, g, job.postings)
+		if err != nil {
+			e.fail(fmt.Errorf("identity run %d: %w", g.number, err))
+		}
+		set := e.runs.load().with(info)
+		// Readers take the young postings first and the runs after, and look again if
+		// either changed.
+		e.runs.current.Store(set)
+		e.young.remove(job.postings)
+		e.marks.indexed.advance(g.last)
+		e.dropBelow.Store(set.version)
+	}
+}
+
+// youngPostings is the statement entries that no run covers, oldest first: those being
+// built and those being filled. Writers are the indexer and the run builder.
+type youngPostings struct {
+	mu   sync.Mutex // between the writers
+	list atomic.Pointer[[]*postings]
+}
+
+func (y *youngPostings) load() *[]*postings { return y.list.Load() }
+
+func (y *youngPostings) add(p *postings) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	var list []*postings
+	if old := y.list.Load(); old != nil {
+		list = append(list, *old...)
+	}
+	list = append(list, p)
+	y.list.Store(&list)
+}
+
+func (y *youngPostings) remove(p *postings) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(*y.list.Load()), func(q *postings) bool { return q == p })
+	y.list.Store(&list)
 }
 
 // statement returns up to limit sequences above seq that moved an account, ascending.
 func (e *Engine) statement(a ledger.Ref, seq uint64, limit int) ([]uint64, error) {
 	for {
-		young := e.young.Load()
+		young := e.young.load()
 		set := e.runs.load()
 		var out []uint64
 		var err error
@@ -247,8 +294,10 @@ func (e *Engine) statement(a ledger.Ref, seq uint64, limit int) ([]uint64, error
 				return nil, err
 			}
 		}
-		out = young.after(a, max(seq, set.indexedTo()), limit, out)
-		if e.young.Load() == young && e.runs.load() == set {
+		for _, p := range *young {
+			out = p.after(a, max(seq, set.indexedTo()), limit, out)
+		}
+		if e.young.load() == young && e.runs.load() == set {
 			return out, nil
 		}
 	}
