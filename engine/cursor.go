@@ -57,17 +57,21 @@ func (c *cursor) err() error {
 // earner is who earns an event, found again from the journal's record.
 type earner struct {
 	price *meter.Price
-	index int // of the price in its version
 	payee ledger.Ref
 }
 
 // earners finds the price and the payee of priced events from immutable tables; each
-// reader has its own. It caches by (version, shape, currency).
+// reader has its own. It caches by (version, shape, currency), and by shape what was asked
+// for last, which is nearly always asked for again.
 type earners struct {
-	cache     map[earnerKey]earner
+	cache     map[earnerKey]*earner
 	operators map[money.Currency]ledger.Ref
-	last      earnerKey
-	lastValue earner
+	recent    []recentEarner // by shape
+}
+
+type recentEarner struct {
+	key   earnerKey
+	value *earner
 }
 
 type earnerKey struct {
@@ -76,31 +80,35 @@ type earnerKey struct {
 }
 
 func newEarners() *earners {
-	return &earners{cache: map[earnerKey]earner{}, operators: map[money.Currency]ledger.Ref{}}
+	return &earners{cache: map[earnerKey]*earner{}, operators: map[money.Currency]ledger.Ref{}}
 }
 
 // of returns who earns a priced event.
-func (x *earners) of(e *eventRecord, t *tables) earner {
+func (x *earners) of(e *eventRecord, t *tables) *earner {
 	key := earnerKey{e.version, e.shape, t.people[e.account].Currency}
-	if key == x.last && x.lastValue.price != nil {
-		return x.lastValue
+	for int(e.shape) >= len(x.recent) {
+		x.recent = append(x.recent, recentEarner{})
+	}
+	recent := &x.recent[e.shape]
+	if recent.value != nil && recent.key == key {
+		return recent.value
 	}
 	out, ok := x.cache[key]
 	if !ok {
 		out = x.find(key, t)
 		x.cache[key] = out
 	}
-	x.last, x.lastValue = key, out
+	*recent = recentEarner{key, out}
 	return out
 }
 
-func (x *earners) find(key earnerKey, t *tables) earner {
+func (x *earners) find(key earnerKey, t *tables) *earner {
 	v := t.versions[key.version]
 	i, ok := v.Version.Match(&t.shapes[key.shape].shape, key.currency)
 	if !ok {
 		panic("BUG: a priced event has no price")
 	}
-	out := earner{price: &v.Version.Prices[i], index: i, payee: v.payees[i]}
+	out := &earner{price: &v.Version.Prices[i], payee: v.payees[i]}
 	if out.price.Payee == "" {
 		out.payee = x.operator(key.currency, t)
 	}
@@ -126,7 +134,7 @@ func (x *earners) operator(c money.Currency, t *tables) ledger.Ref {
 }
 
 // feeOf returns the operator's share of a priced event.
-func (x earner) feeOf(amount money.Amount) money.Amount {
+func (x *earner) feeOf(amount money.Amount) money.Amount {
 	if x.price.Fee.IsZero() || x.price.Payee == "" {
 		return money.Amount{}
 	}

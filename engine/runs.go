@@ -18,7 +18,9 @@ import (
 // the row it would be in:
 //
 //	key    hash of the last entry (8, big-endian)
-//	value  per entry: hash (8) | sequence (8) | content hash (8) | uvarint length | source NUL id
+//	value  per entry: content hash (8) | uvarint sequence − the run's first | uvarint length | source NUL id
+//
+// An entry's own hash follows from its identity and is left out.
 
 // runInfo is what is kept of a run in memory.
 type runInfo struct {
@@ -69,11 +71,11 @@ func (s *runSet) probe(r *runInfo, hash uint64, identity []byte) (found seen, ok
 	binary.BigEndian.PutUint64(key[:], hash)
 	err = s.store.TableScan(journal.KindIdentity, r.number, key[:], nil, func(_, value []byte) (bool, error) {
 		for len(value) > 0 {
-			h, at, id, rest, bad := cutIdentity(value)
+			at, id, rest, bad := cutIdentity(value, r.first)
 			if bad {
 				return false, fmt.Errorf("identity run %d: a row does not decode", r.number)
 			}
-			if h == hash && string(id) == string(identity) {
+			if string(id) == string(identity) {
 				found, ok = at, true
 				return false, nil
 			}
@@ -84,19 +86,15 @@ func (s *runSet) probe(r *runInfo, hash uint64, identity []byte) (found seen, ok
 	return found, ok, err
 }
 
-// cutIdentity decodes the first entry of a row.
-func cutIdentity(p []byte) (hash uint64, s seen, id, rest []byte, bad bool) {
-	if len(p) < 25 {
-		return 0, s, nil, nil, true
+// cutIdentity decodes the first entry of a row of a run that begins at first.
+func cutIdentity(p []byte, first uint64) (s seen, id, rest []byte, bad bool) {
+	r := reader{p: p}
+	if content := r.take(8); content != nil {
+		s.content = binary.BigEndian.Uint64(content)
 	}
-	hash = binary.BigEndian.Uint64(p)
-	s = seen{binary.BigEndian.Uint64(p[8:]), binary.BigEndian.Uint64(p[16:])}
-	n, k := binary.Uvarint(p[24:])
-	if k <= 0 || n > uint64(len(p)-24-k) {
-		return 0, s, nil, nil, true
-	}
-	at := 24 + k
-	return hash, s, p[at : at+int(n)], p[at+int(n):], false
+	s.seq = first + r.uvarint()
+	id = r.bytes()
+	return s, id, r.p, r.bad
 }
 
 // identityRowBytes is the size at which a row of identities is closed.
@@ -157,9 +155,8 @@ func writeIdentities(t *journal.TableBuilder, g *generation, f *filter) error {
 			}
 		}
 		s, id := g.entry(slot.ref)
-		row = binary.BigEndian.AppendUint64(row, slot.hash)
-		row = binary.BigEndian.AppendUint64(row, s.seq)
 		row = binary.BigEndian.AppendUint64(row, s.content)
+		row = binary.AppendUvarint(row, s.seq-g.first)
 		row = appendBytes(row, id)
 		binary.BigEndian.PutUint64(key[:], slot.hash)
 		f.add(slot.hash)
@@ -182,7 +179,8 @@ func (g *generation) warm(slots []identitySlot) (sink byte) {
 }
 
 // sorted returns the used slots by hash: a radix sort, since comparing a million hashes
-// costs ten times as much as moving them eight times.
+// costs ten times as much as moving them. Four passes sort by the high 32 bits; two
+// hashes that agree in these are rare, so insertion puts the rest in order.
 func (g *generation) sorted() []identitySlot {
 	a := make([]identitySlot, 0, g.count)
 	for _, s := range g.slots {
@@ -191,7 +189,7 @@ func (g *generation) sorted() []identitySlot {
 		}
 	}
 	b := make([]identitySlot, len(a))
-	for shift := 0; shift < 64; shift += 8 {
+	for shift := 32; shift < 64; shift += 8 {
 		var count [257]int
 		for i := range a {
 			count[a[i].hash>>shift&0xff+1]++
@@ -205,6 +203,11 @@ func (g *generation) sorted() []identitySlot {
 			count[k]++
 		}
 		a, b = b, a
+	}
+	for i := 1; i < len(a); i++ {
+		for k := i; k > 0 && a[k].hash < a[k-1].hash; k-- {
+			a[k], a[k-1] = a[k-1], a[k]
+		}
 	}
 	return a
 }

@@ -26,6 +26,8 @@ type sequencer struct {
 	rec     eventRecord
 	amounts ratingAmounts
 	warmed  uint32
+	// lastSource is the interned source of the last event; 0: none.
+	lastSource uint32
 
 	closing  []*closeWait // window closes that wait for their turn or their seal
 	nextTick int64        // when the timer closes the window; 0: not known yet
@@ -363,7 +365,11 @@ func (s *sequencer) newShape(hash uint64, raw []byte, v *meter.Version) (*rateSl
 
 // source returns the number of a source, interning it first if there is room; 0: spell it out.
 func (s *sequencer) source(name []byte) uint32 {
+	if n := s.lastSource; n != 0 && string(s.state.sources[n]) == string(name) {
+		return n // most requests have one source
+	}
 	if n, ok := s.state.sourceID[string(name)]; ok {
+		s.lastSource = n
 		return n
 	}
 	if len(s.state.sources) >= sourcesMax {

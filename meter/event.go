@@ -250,6 +250,9 @@ func ContentHash(subject, shape []byte, quantities []money.Quantity, seed uint64
 
 func (b *Batch) requireNames() {
 	c := &b.cur
+	if c.id != nil && c.source != nil && c.kind != nil && c.subject != nil {
+		return
+	}
 	for _, f := range [...]struct {
 		name  string
 		value []byte
