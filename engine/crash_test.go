@@ -1,0 +1,324 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"farthing/journal"
+)
+
+// powerCut is a file system that keeps what the disk would hold if power failed right
+// before its nth change from the moment it was armed. The engine on it goes on unharmed:
+// what it comes to afterwards is what the recovered one is compared with.
+type powerCut struct {
+	vfs.FS
+	mem     *vfs.MemFS
+	percent int // of the unsynced data that reached the disk
+	rng     *rand.Rand
+	lock    sync.Locker // held at the cut: who notes promises sees one moment
+	at      func()      // called at the cut, under the lock
+
+	links sync.RWMutex // Link against the cut: MemFS.Link takes its clone lock twice and would deadlock with CrashClone
+	left  atomic.Int64 // changes until the cut; far below zero: not armed
+	done  atomic.Bool
+	disk  *vfs.MemFS // set at the cut
+}
+
+func newPowerCut(mem *vfs.MemFS, percent int, rng *rand.Rand, lock sync.Locker, at func()) *powerCut {
+	p := &powerCut{mem: mem, percent: percent, rng: rng, lock: lock, at: at}
+	p.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(p.onOp))
+	return p
+}
+
+func (p *powerCut) arm(n int64) { p.left.Store(n) }
+
+func (p *powerCut) onOp(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && p.left.Load() > 0 && p.left.Add(-1) == 0 {
+		p.cut()
+	}
+	return nil
+}
+
+func (p *powerCut) cut() {
+	p.links.Lock()
+	defer p.links.Unlock()
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	p.at()
+	p.disk = p.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: p.percent, RNG: p.rng})
+	p.done.Store(true)
+}
+
+// Link is a change like any other.
+func (p *powerCut) Link(oldname, newname string) error {
+	if err := p.onOp(errorfs.Op{Kind: errorfs.OpLink}); err != nil {
+		return err
+	}
+	p.links.RLock()
+	defer p.links.RUnlock()
+	return p.mem.Link(oldname, newname)
+}
+
+// finish cuts now if the nth change never came; the engine is closed.
+func (p *powerCut) finish() *vfs.MemFS {
+	if !p.done.Load() {
+		p.cut()
+	}
+	return p.disk
+}
+
+// promises is what was answered at one moment.
+type promises struct {
+	events, topUps, accounts map[string]bool
+	closes                   map[string]Settlement
+	seq                      uint64
+}
+
+func cloneMap[K comparable, V any](m map[K]V) map[K]V {
+	out := make(map[K]V, len(m))
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}
+
+// promisesLocked copies what was answered so far.
+func (a *activity) promisesLocked() promises {
+	return promises{cloneMap(a.events), cloneMap(a.topUps), cloneMap(a.accounts), cloneMap(a.closes), a.seq}
+}
+
+// crashRig is one ledger that loses power again and again.
+type crashRig struct {
+	t         *testing.T
+	rng       *rand.Rand
+	a         *activity
+	disk      *vfs.MemFS
+	promised  promises
+	customers int
+
+	windows map[uint64]string // window → everything of its batches, as it came out once
+	cuts    map[uint64]uint64 // window → its cut
+	resumed int               // settlements that a start had to finish
+	redone  int               // crashes before the ledger existed
+}
+
+func (r *crashRig) options(fs vfs.FS) Options {
+	return Options{
+		Journal: journal.Options{Dir: "d", FS: fs, MemTableBytes: 64 << 10, HeadSync: time.Hour, Logger: quiet(),
+			Fatal: func(err error) { panic(fmt.Sprintf("fatal: %v", err)) }},
+		LedgerID: "crash", Logger: quiet(), RunIdentities: 40, CheckpointBytes: 3000,
+	}
+}
+
+// work runs an engine on the disk until power is cut, or a little longer, and makes what
+// is left the disk.
+func (r *crashRig) work(cycle int) {
+	fs := newPowerCut(r.disk, []int{0, 50, 100}[cycle%3], r.rng, &r.a.mu, func() { r.promised = r.a.promisesLocked() })
+	early := r.rng.IntN(4) == 0 // power fails while starting
+	if early {
+		fs.arm(1 + r.rng.Int64N(40))
+	}
+	e, err := Open(r.options(fs))
+	if err != nil {
+		r.t.Fatalf("cycle %d: %v", cycle, err)
+	}
+	if !early {
+		fs.arm(1 + r.rng.Int64N(600))
+	}
+	if !fs.done.Load() {
+		r.a.found(e, r.customers)
+		r.a.run(e, r.rng.Uint64(), 4, 30, r.customers, fs.done.Load)
+	}
+	settled(e)
+	r.note(e)
+	if err := e.Close(); err != nil {
+		r.t.Fatalf("cycle %d: %v", cycle, err)
+	}
+	r.disk = fs.finish()
+	// What was answered after the cut was answered by a machine that no longer exists.
+	r.a.events, r.a.topUps, r.a.accounts = cloneMap(r.promised.events), cloneMap(r.promised.topUps), cloneMap(r.promised.accounts)
+	r.a.closes, r.a.seq = cloneMap(r.promised.closes), r.promised.seq
+}
+
+// note remembers the batches of all windows.
+func (r *crashRig) note(e *Engine) {
+	for _, w := range e.published.Load().windows {
+		r.windows[w.number], r.cuts[w.number] = windowBytes(r.t, e, w), w.cut
+	}
+}
+
+// windowBytes is everything that goes out of a window's batches.
+func windowBytes(t testing.TB, e *Engine, w *window) string {
+	t.Helper()
+	out := fmt.Sprintf("window %d, cut %d\n", w.number, w.cut)
+	for i := range w.batches {
+		b := &w.batches[i]
+		got, refused := e.Settlement(hexID(b.id))
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		out += string(got.Manifest) + "\n"
+		if err := scanLines(e.store, b.id, 1, func(_ uint32, record []byte) bool {
+			out += string(record) + "\n"
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// durableHead is the sequence that a disk's ledger reaches; 0: there is no ledger yet.
+func (r *crashRig) durableHead() uint64 {
+	o := r.options(r.disk).Journal
+	there, err := journal.Exists(o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if !there {
+		r.redone++
+		return 0
+	}
+	store, err := journal.OpenReadOnly(o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer store.Close()
+	return store.Head().Seq
+}
+
+// check opens what power left and holds it against promises, model and earlier batches.
+func (r *crashRig) check(cycle int) {
+	t := r.t
+	head := r.durableHead()
+	if head < r.promised.seq {
+		t.Fatalf("cycle %d: the journal ends at %d, answers said %d", cycle, head, r.promised.seq)
+	}
+	e, err := Open(r.options(r.disk))
+	if err != nil {
+		t.Fatalf("cycle %d: %v", cycle, err)
+	}
+	settled(e)
+	r.compareWindows(e, head)
+	m := newModel(t, r.a.w)
+	m.replay(e, e.store.Head().Seq)
+	m.compare(e)
+	for identity := range r.promised.events {
+		if !m.booked[identity] {
+			t.Fatalf("cycle %d: event %q was answered and is lost", cycle, identity)
+		}
+	}
+	for id := range r.promised.topUps {
+		if !m.topUps[id] {
+			t.Fatalf("cycle %d: top-up %s was answered and is lost", cycle, id)
+		}
+	}
+	for id := range r.promised.accounts {
+		if m.accounts[id] == nil {
+			t.Fatalf("cycle %d: account %s was answered and is lost", cycle, id)
+		}
+	}
+	r.retry(e, m)
+	r.note(e)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(VerifyOptions{Journal: r.options(r.disk).Journal}); err != nil {
+		t.Fatalf("cycle %d: %v", cycle, err)
+	}
+}
+
+// compareWindows checks that every window whose cut survived has the batches it had on
+// the machine that lived on, byte for byte.
+func (r *crashRig) compareWindows(e *Engine, head uint64) {
+	for _, w := range e.published.Load().windows {
+		if w.cut <= head && w.sealed > head {
+			r.resumed++
+		}
+		before, known := r.windows[w.number]
+		if w.cut <= head && known && r.cuts[w.number] <= head {
+			if got := windowBytes(r.t, e, w); got != before {
+				r.t.Fatalf("window %d came out as\n%s\nbefore the crash it was\n%s", w.number, got, before)
+			}
+		}
+	}
+	// What lies beyond the recovered head never happened.
+	for number, cut := range r.cuts {
+		if cut > head {
+			delete(r.windows, number)
+			delete(r.cuts, number)
+		}
+	}
+}
+
+// retry repeats everything that is booked: nothing may happen again.
+func (r *crashRig) retry(e *Engine, m *model) {
+	t, before := r.t, e.store.Head().Seq
+	var calls []call
+	flush := func() {
+		if len(calls) > 0 {
+			if got := r.a.post(e, calls); got.Duplicates != len(calls) {
+				t.Fatalf("%d retries, %d duplicates, %d accepted", len(calls), got.Duplicates, got.Accepted)
+			}
+		}
+		calls = calls[:0]
+	}
+	for identity := range m.booked {
+		if calls = append(calls, r.a.w.calls[identity]); len(calls) == 50 {
+			flush()
+		}
+	}
+	flush()
+	for id := range m.topUps {
+		if _, created, refused := e.TopUp(r.a.w.topUps[id]); created || refused != nil {
+			t.Fatalf("top-up %s again: created %v, %v", id, created, refused)
+		}
+	}
+	for id, first := range r.promised.closes {
+		again, created, refused := e.CloseWindow(id, nil)
+		if created || refused != nil || fmt.Sprintf("%+v", again) != fmt.Sprintf("%+v", first) {
+			t.Fatalf("close %s answered %+v, now %+v (created %v, %v)", id, first, again, created, refused)
+		}
+	}
+	if head := e.store.Head().Seq; head != before {
+		t.Fatalf("retries moved the journal from %d to %d", before, head)
+	}
+}
+
+// TestCrashes runs random work by several goroutines over disks that lose power at a
+// random change: while starting, while settling, during checkpoints and runs, while
+// closing. Whatever was answered must be there, nothing else but what was submitted, each
+// once, the books as the model has them, and settlements with the same bytes.
+func TestCrashes(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 3))
+	ledgers, cycles, budget := 8, 9, 30*time.Second
+	if testing.Short() {
+		ledgers, budget = 2, 10*time.Second
+	}
+	resumed, start := 0, time.Now()
+	for n := range ledgers {
+		r := &crashRig{t: t, rng: rng, a: newActivity(t, newWorld()), disk: vfs.NewCrashableMem(), customers: 1 + rng.IntN(6),
+			windows: map[uint64]string{}, cuts: map[uint64]uint64{}}
+		for cycle := range cycles {
+			r.work(cycle + n)
+			if rng.IntN(3) > 0 {
+				r.check(cycle)
+			}
+		}
+		resumed += r.resumed
+		if time.Since(start) > budget {
+			t.Logf("stopped after %d ledgers", n+1)
+			break
+		}
+	}
+	t.Logf("%d settlements were resumed", resumed)
+}

@@ -1,0 +1,408 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/shopspring/decimal"
+
+	"farthing/batch"
+	"farthing/journal"
+	"farthing/ledger"
+	"farthing/money"
+)
+
+// model is the dumb twin of the engine: plain decimals and maps, applied one command
+// after the other in the order of the journal. From the journal it takes only which
+// identities, ids and cuts came in which order; what they are it knows from the test.
+type model struct {
+	t         testing.TB
+	w         *world
+	accounts  map[string]*modelAccount
+	operators map[string]*modelOperator // by currency code
+	booked    map[string]bool           // "source\x00id"
+	topUps    map[string]bool
+	unpriced  int
+	priced    int
+	window    uint64
+	lines     map[string][]modelLine // of the last cut, by currency code
+	batches   []modelBatch           // of sealed windows
+}
+
+// world is what a test submits: the model looks things up here.
+type world struct {
+	specs  map[string]AccountSpec
+	calls  map[string]call
+	topUps map[string]TopUp
+	book   []modelPrice
+}
+
+// modelPrice is one price of the book, from which the document is made too.
+type modelPrice struct {
+	meter, currency, model string
+	components             map[string]string
+	payee, fee             string
+}
+
+type modelAccount struct {
+	spec                      AccountSpec
+	paid, due                 decimal.Decimal // due: owed by a customer, payable to a provider
+	grossDebits, grossCredits decimal.Decimal
+	carried                   decimal.Decimal
+	events                    uint64
+}
+
+type modelOperator struct {
+	revenue, fees, cash, transit decimal.Decimal // credits − debits
+	grossDebits, grossCredits    decimal.Decimal
+	carried                      decimal.Decimal
+}
+
+// modelLine is a line as the contract's equation has it.
+type modelLine struct {
+	account                 string
+	signed, debits, credits decimal.Decimal
+	carriedIn, carriedOut   decimal.Decimal
+	events                  uint64
+}
+
+type modelBatch struct {
+	window   uint64
+	currency string
+	lines    []modelLine
+}
+
+func newModel(t testing.TB, w *world) *model {
+	return &model{t: t, w: w, accounts: map[string]*modelAccount{}, operators: map[string]*modelOperator{},
+		booked: map[string]bool{}, topUps: map[string]bool{}, window: 1}
+}
+
+// document writes the book as the JSON of a price version.
+func (w *world) document() string {
+	var prices []string
+	for _, p := range w.book {
+		match := ""
+		if p.model != "" {
+			match = fmt.Sprintf(`"model":%q`, p.model)
+		}
+		var components []string
+		for name, unit := range p.components {
+			components = append(components, fmt.Sprintf("%q:%q", name, unit))
+		}
+		text := fmt.Sprintf(`{"meter":%q,"currency":%q,"match":{%s},"components":{%s}`, p.meter, p.currency, match, strings.Join(components, ","))
+		if p.payee != "" {
+			text += fmt.Sprintf(`,"payee":%q,"fee":%q`, p.payee, p.fee)
+		}
+		prices = append(prices, text+"}")
+	}
+	return `{"effective_from":"2026-01-01T00:00:00Z","prices":[` + strings.Join(prices, ",") + `]}`
+}
+
+// price finds the most specific price that has every component; nil: unpriced.
+func (w *world) price(c *call, currency string) *modelPrice {
+	var best *modelPrice
+	for i := range w.book {
+		p := &w.book[i]
+		if p.meter != c.kind || p.currency != currency {
+			continue
+		}
+		if p.model != "" && !slices.Contains(c.dims, [2]string{"model", p.model}) {
+			continue
+		}
+		if best == nil || p.model != "" {
+			best = p
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	for _, u := range c.usage {
+		if _, ok := best.components[u[0]]; !ok && decimal.RequireFromString(u[1]).IsPositive() {
+			return nil
+		}
+	}
+	return best
+}
+
+func (p *modelPrice) amount(c *call) decimal.Decimal {
+	if c.usage == nil {
+		return decimal.RequireFromString(p.components["call"])
+	}
+	sum := decimal.Zero
+	for _, u := range c.usage {
+		if q := decimal.RequireFromString(u[1]); q.IsPositive() {
+			sum = sum.Add(q.Mul(decimal.RequireFromString(p.components[u[0]])))
+		}
+	}
+	return sum
+}
+
+func (m *model) account(id string) {
+	spec, ok := m.w.specs[id]
+	if !ok || m.accounts[id] != nil {
+		m.t.Fatalf("account %s: submitted %v", id, ok)
+	}
+	m.accounts[id] = &modelAccount{spec: spec}
+	if m.operators[spec.Currency.Code()] == nil {
+		m.operators[spec.Currency.Code()] = &modelOperator{}
+	}
+}
+
+func (m *model) event(identity string) {
+	c, ok := m.w.calls[identity]
+	if !ok || m.booked[identity] {
+		m.t.Fatalf("event %q: submitted %v, booked before %v", identity, ok, m.booked[identity])
+	}
+	m.booked[identity] = true
+	payer := m.accounts[c.subject]
+	p := m.w.price(&c, payer.spec.Currency.Code())
+	if p == nil {
+		m.unpriced++
+		return
+	}
+	m.priced++
+	amount := p.amount(&c)
+	paid := decimal.Min(payer.paid, amount)
+	payer.paid = payer.paid.Sub(paid)
+	payer.due = payer.due.Add(amount.Sub(paid))
+	payer.grossDebits = payer.grossDebits.Add(amount)
+	payer.events++
+	operator := m.operators[payer.spec.Currency.Code()]
+	if p.payee == "" {
+		operator.revenue = operator.revenue.Add(amount)
+		operator.grossCredits = operator.grossCredits.Add(amount)
+		return
+	}
+	fee := amount.Mul(decimal.RequireFromString(p.fee)).Truncate(18)
+	payee := m.accounts[p.payee]
+	payee.due = payee.due.Add(amount.Sub(fee))
+	payee.grossCredits = payee.grossCredits.Add(amount.Sub(fee))
+	operator.fees = operator.fees.Add(fee)
+	operator.grossCredits = operator.grossCredits.Add(fee)
+}
+
+func (a *modelAccount) repay(amount decimal.Decimal) {
+	repaid := decimal.Min(a.due, amount)
+	a.due = a.due.Sub(repaid)
+	a.paid = a.paid.Add(amount.Sub(repaid))
+}
+
+func (m *model) topUp(id string) {
+	u, ok := m.w.topUps[id]
+	if !ok || m.topUps[id] {
+		m.t.Fatalf("top-up %s: submitted %v, booked before %v", id, ok, m.topUps[id])
+	}
+	m.topUps[id] = true
+	a := m.accounts[u.Account]
+	amount := u.Amount.Decimal()
+	a.repay(amount)
+	a.grossCredits = a.grossCredits.Add(amount)
+	operator := m.operators[a.spec.Currency.Code()]
+	operator.cash = operator.cash.Sub(amount)
+	operator.grossDebits = operator.grossDebits.Add(amount)
+}
+
+// cut nets the open window and starts the next.
+func (m *model) cut() {
+	m.lines = map[string][]modelLine{}
+	for code, o := range m.operators {
+		var lines []modelLine
+		for id, a := range m.accounts {
+			if a.spec.Currency.Code() != code {
+				continue
+			}
+			if l := a.line(id); l.moved() || !l.signed.IsZero() {
+				lines = append(lines, l)
+			}
+			a.grossDebits, a.grossCredits, a.events = decimal.Zero, decimal.Zero, 0
+		}
+		l := modelLine{account: ledger.OperatorID, debits: o.grossDebits, credits: o.grossCredits, carriedIn: o.carried}
+		l.carriedOut = l.carriedIn.Add(l.credits).Sub(l.debits)
+		o.grossDebits, o.grossCredits = decimal.Zero, decimal.Zero
+		if len(lines) > 0 {
+			lines = append(lines, l)
+		}
+		slices.SortFunc(lines, func(a, b modelLine) int { return strings.Compare(a.account, b.account) })
+		m.lines[code] = lines
+	}
+	m.window++
+}
+
+func (l *modelLine) moved() bool {
+	return l.debits.IsPositive() || l.credits.IsPositive() || l.events > 0
+}
+
+func (a *modelAccount) line(id string) modelLine {
+	l := modelLine{account: id, debits: a.grossDebits, credits: a.grossCredits, carriedIn: a.carried, events: a.events}
+	digits := int32(a.spec.Currency.Digits())
+	switch {
+	case a.spec.Kind == "customer":
+		l.signed = a.due.Truncate(digits).Neg()
+	case a.due.IsPositive() && a.due.Cmp(a.spec.MinimumPayout.Decimal()) >= 0:
+		l.signed = a.due.Truncate(digits)
+	}
+	l.carriedOut = l.carriedIn.Add(l.credits).Sub(l.debits).Sub(l.signed)
+	return l
+}
+
+// closing closes lines first..first+n−1 of a currency of the window that was cut.
+func (m *model) closing(code string, first, n int) {
+	o := m.operators[code]
+	for _, l := range m.lines[code][first-1 : first-1+n] {
+		if l.account == ledger.OperatorID {
+			o.carried = l.carriedOut
+			continue
+		}
+		a := m.accounts[l.account]
+		a.carried = l.carriedOut
+		o.transit = o.transit.Add(l.signed)
+		if l.signed.IsNegative() {
+			a.repay(l.signed.Neg())
+		} else {
+			a.due = a.due.Sub(l.signed)
+		}
+	}
+}
+
+func (m *model) seal() {
+	for i := range money.Currencies() {
+		if code := money.CurrencyAt(i).Code(); len(m.lines[code]) > 0 {
+			m.batches = append(m.batches, modelBatch{m.window - 1, code, m.lines[code]})
+		}
+	}
+}
+
+// replay applies the engine's durable journal up to a sequence.
+func (m *model) replay(e *Engine, to uint64) {
+	m.t.Helper()
+	var c cursor
+	err := e.store.Blocks(2, func(b *journal.Block) error {
+		c.reset(b.Body, b.First, b.Time, e.published.Load())
+		for c.next() && c.seq <= to {
+			m.command(&c)
+		}
+		return c.err()
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *model) command(c *cursor) {
+	if c.isEvent() {
+		m.event(string(c.event.source) + "\x00" + string(c.event.id))
+		return
+	}
+	r := reader{p: c.payload}
+	switch c.kind {
+	case kindAccount:
+		m.account(r.participant().ID)
+	case kindTopUp:
+		m.topUp(r.topUp().id)
+	case kindCut:
+		m.cut()
+	case kindClosing:
+		s := r.closing()
+		m.closing(s.currency.Code(), int(s.first), len(s.lines))
+	case kindSeal:
+		m.seal()
+	}
+}
+
+// compare checks everything the engine shows against the model. No settlement and no
+// request may be under way.
+func (m *model) compare(e *Engine) {
+	m.t.Helper()
+	for id, a := range m.accounts {
+		want := a.due
+		if a.spec.Kind == "customer" {
+			want = a.paid.Sub(a.due)
+		}
+		got, refused := e.Account(id)
+		if refused != nil || !got.Posted.Decimal().Equal(want) {
+			m.t.Fatalf("account %s: posted %s, the model has %s (%v)", id, got.Posted, want, refused)
+		}
+	}
+	m.compareBooks(e)
+	m.compareBatches(e)
+}
+
+func (m *model) compareBooks(e *Engine) {
+	m.t.Helper()
+	books, refused := e.TrialBalance()
+	if refused != nil || len(books) != len(m.operators) {
+		m.t.Fatalf("%d currencies, the model has %d (%v)", len(books), len(m.operators), refused)
+	}
+	for _, b := range books {
+		if b.Debits != b.Credits {
+			m.t.Fatalf("%s: debits %s, credits %s", b.Currency, b.Debits, b.Credits)
+		}
+		o := m.operators[b.Currency.Code()]
+		want := map[string]decimal.Decimal{"revenue": o.revenue, "fees": o.fees, "cash": o.cash, "in_transit": o.transit}
+		for _, a := range m.accounts {
+			switch {
+			case a.spec.Currency != b.Currency:
+			case a.spec.Kind == "provider":
+				want["payable"] = want["payable"].Add(a.due)
+			default:
+				want["paid"], want["receivable"] = want["paid"].Add(a.paid), want["receivable"].Sub(a.due)
+			}
+		}
+		for _, c := range b.Classes {
+			if got := c.Credits.MustSub(c.Debits).Decimal(); !got.Equal(want[c.Class]) {
+				m.t.Fatalf("%s %s: %s, the model has %s", b.Currency, c.Class, got, want[c.Class])
+			}
+			delete(want, c.Class)
+		}
+		for class, left := range want {
+			if !left.IsZero() {
+				m.t.Fatalf("%s: class %s is missing, the model has %s", b.Currency, class, left)
+			}
+		}
+	}
+}
+
+func (m *model) compareBatches(e *Engine) {
+	m.t.Helper()
+	n := 0
+	for _, w := range e.published.Load().windows {
+		for _, b := range w.batches {
+			if n == len(m.batches) {
+				m.t.Fatalf("window %d has a batch in %s that the model has not", w.number, b.currency)
+			}
+			m.compareBatch(e, w, &b, &m.batches[n])
+			n++
+		}
+	}
+	if n != len(m.batches) {
+		m.t.Fatalf("%d batches, the model has %d", n, len(m.batches))
+	}
+}
+
+func (m *model) compareBatch(e *Engine, w *window, b *sealedBatch, want *modelBatch) {
+	m.t.Helper()
+	if w.number != want.window || b.currency.Code() != want.currency || int(b.lines) != len(want.lines) {
+		m.t.Fatalf("window %d, %s, %d lines; the model has window %d, %s, %d lines", w.number, b.currency, b.lines, want.window, want.currency, len(want.lines))
+	}
+	err := scanLines(e.store, b.id, 1, func(n uint32, record []byte) bool {
+		_, got, err := batch.ParseLine(record)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if l := want.lines[n-1]; !l.same(&got) {
+			m.t.Fatalf("window %d, %s: line %+v, the model has %+v", w.number, b.currency, got, l)
+		}
+		return true
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (l *modelLine) same(got *batch.Line) bool {
+	return got.Account == l.account && got.Signed().Decimal().Equal(l.signed) && got.GrossDebits.Decimal().Equal(l.debits) &&
+		got.GrossCredits.Decimal().Equal(l.credits) && got.Returned.IsZero() && got.CarriedIn.Decimal().Equal(l.carriedIn) &&
+		got.CarriedOut.Decimal().Equal(l.carriedOut) && got.Events == l.events
+}
