@@ -193,6 +193,7 @@ func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 func (e *Engine) lookup(r *Request) {
 	set := e.runs.load()
 	r.runs, r.known, r.again = set.version, r.known[:0], false
+	p := prober{e: e, set: set, blocks: blockReader{e: e}}
 	for k := len(set.runs) - 1; k >= 0; k-- {
 		run := set.runs[k]
 		for i := range r.batch.Events {
@@ -200,7 +201,7 @@ func (e *Engine) lookup(r *Request) {
 			if !run.filter.maybe(ev.Identity) {
 				continue
 			}
-			s, ok, err := set.probe(run, ev.Identity, r.batch.IdentityBytes(ev))
+			s, ok, err := p.probe(run, ev.Identity, r.batch.IdentityBytes(ev))
 			if err != nil {
 				e.fail(err)
 			}

@@ -41,7 +41,7 @@ func (f *filter) add(hash uint64) {
 // predictor, and they lie in one cache line.
 func (f *filter) maybe(hash uint64) bool {
 	b, h := f.block(hash)
-	all := b[0]>>(h&63) & (b[1] >> (h >> 6 & 63)) & (b[2] >> (h >> 12 & 63)) & (b[3] >> (h >> 18 & 63)) &
+	all := b[0] >> (h & 63) & (b[1] >> (h >> 6 & 63)) & (b[2] >> (h >> 12 & 63)) & (b[3] >> (h >> 18 & 63)) &
 		(b[4] >> (h >> 24 & 63)) & (b[5] >> (h >> 30 & 63)) & (b[6] >> (h >> 36 & 63)) & (b[7] >> (h >> 42 & 63))
 	return all&1 != 0
 }

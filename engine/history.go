@@ -15,14 +15,28 @@ import (
 	"farthing/refusal"
 )
 
-// command decodes the durable command at seq: one block is read.
-func (e *Engine) command(seq uint64, c *cursor) (*journal.Block, error) {
-	b, err := e.store.BlockAt(seq)
-	if err != nil {
-		return nil, err
+// blockReader reads durable commands for one caller. It keeps the block it read last:
+// what is asked for one after the other often lies side by side.
+type blockReader struct {
+	e     *Engine
+	block *journal.Block
+	cur   cursor
+}
+
+// at returns the cursor at a durable sequence; it is valid until the next call.
+func (b *blockReader) at(seq uint64) (*cursor, error) {
+	if b.block == nil || seq < b.block.First || seq > b.block.Last {
+		block, err := b.e.store.BlockAt(seq)
+		if err != nil {
+			return nil, err
+		}
+		b.block = block
+		b.cur.seq = 0
 	}
-	c.reset(b.Body, b.First, b.Time, e.published.Load())
-	return b, c.skipTo(seq)
+	if b.cur.seq == 0 || seq <= b.cur.seq {
+		b.cur.reset(b.block.Body, b.block.First, b.block.Time, b.e.published.Load())
+	}
+	return &b.cur, b.cur.skipTo(seq)
 }
 
 // skipTo goes on to the command with the given sequence.
@@ -55,7 +69,7 @@ func (e *Engine) Transfers(account, cursor string, limit int) (page Page[Transfe
 	if err != nil {
 		e.fail(err)
 	}
-	view := statementView{e: e, account: account, earners: newEarners()}
+	view := statementView{account: account, earners: newEarners(), blocks: blockReader{e: e}}
 	for _, at := range seqs {
 		items, err := view.transfers(at)
 		if err != nil {
@@ -132,25 +146,23 @@ func (e *Engine) statementOf(refs []ledger.Ref, seq uint64, skip, limit int) ([]
 	return all[:min(len(all), limit)], nil
 }
 
-// statementView renders commands as one account's transfers. Consecutive sequences often
-// lie in one block, which is kept.
+// statementView renders commands as one account's transfers.
 type statementView struct {
-	e       *Engine
 	account string
 	next    string
 	earners *earners
-	block   *journal.Block
-	cur     cursor
+	blocks  blockReader
 }
 
 // transfers returns what the command at seq moved on the account.
 func (v *statementView) transfers(seq uint64) ([]Transfer, error) {
-	if err := v.seek(seq); err != nil {
+	c, err := v.blocks.at(seq)
+	if err != nil {
 		return nil, err
 	}
 	var out []Transfer
-	for _, t := range v.legs() {
-		item := Transfer{Sequence: seq, Time: timeOf(v.cur.time), Amount: t.Amount, Reason: t.Reason}
+	for _, t := range v.legs(c) {
+		item := Transfer{Sequence: seq, Time: timeOf(c.time), Amount: t.Amount, Reason: t.Reason}
 		switch {
 		case t.Debit == t.Credit:
 			continue
@@ -161,25 +173,16 @@ func (v *statementView) transfers(seq uint64) ([]Transfer, error) {
 		default:
 			continue
 		}
-		v.name(&item, t)
+		item.name(c, t)
 		out = append(out, item)
 	}
 	return out, nil
 }
 
-func (v *statementView) seek(seq uint64) error {
-	if v.block != nil && seq <= v.block.Last && seq > v.cur.seq {
-		return v.cur.skipTo(seq)
-	}
-	var err error
-	v.block, err = v.e.command(seq, &v.cur)
-	return err
-}
-
 // name says which event, top-up or batch the transfer belongs to.
-func (v *statementView) name(item *Transfer, t EventTransfer) {
-	if v.cur.isEvent() {
-		item.Source, item.Event = string(v.cur.event.source), string(v.cur.event.id)
+func (item *Transfer) name(c *cursor, t EventTransfer) {
+	if c.isEvent() {
+		item.Source, item.Event = string(c.event.source), string(c.event.id)
 		return
 	}
 	item.ID, item.Batch = t.id, t.batch
@@ -187,8 +190,8 @@ func (v *statementView) name(item *Transfer, t EventTransfer) {
 
 // legs returns the transfers of the current command. What repays a customer goes to its
 // receivable first and to its paid credit then; it is shown as one, without that class.
-func (v *statementView) legs() []EventTransfer {
-	c, t := &v.cur, v.cur.t
+func (v *statementView) legs(c *cursor) []EventTransfer {
+	t := c.t
 	if c.isEvent() {
 		return eventLegs(&c.event, t, v.earners)
 	}
@@ -275,13 +278,15 @@ func (e *Engine) Event(source, id string) (Event, *refusal.Refusal) {
 	unknown := refusal.New(refusal.NotFound, "unknown_event", "there is no event %s of source %s", id, source)
 	identity := []byte(source + "\x00" + id)
 	hash := xxh3.HashSeed(identity, e.seed)
+	blocks := blockReader{e: e}
 	var at seen
 	found := false
 	for again := true; again; {
 		again = false
 		set := e.runs.load()
+		p := prober{e: e, set: set, blocks: blocks}
 		var err error
-		if at, found, err = set.find(hash, identity); err != nil {
+		if at, found, err = p.find(hash, identity); err != nil {
 			e.fail(err)
 		}
 		if found {
@@ -300,11 +305,11 @@ func (e *Engine) Event(source, id string) (Event, *refusal.Refusal) {
 	if !found {
 		return Event{}, unknown
 	}
-	var c cursor
-	if _, err := e.command(at.seq, &c); err != nil {
+	c, err := blocks.at(at.seq)
+	if err != nil {
 		e.fail(err)
 	}
-	out, err := e.explain(&c)
+	out, err := e.explain(c)
 	if err != nil {
 		e.fail(err)
 	}
@@ -391,16 +396,17 @@ func (e *Engine) Unpriced(start string, limit int) (page Page[UnpricedEvent], re
 	if refused != nil {
 		return page, refused
 	}
+	blocks := blockReader{e: e}
 	for _, seq := range seqs {
 		if len(page.Items) == limit {
 			page.Next = strconv.FormatUint(seq, 10)
 			break
 		}
-		var c cursor
-		if _, err := e.command(seq, &c); err != nil {
+		c, err := blocks.at(seq)
+		if err != nil {
 			e.fail(err)
 		}
-		full, err := e.explain(&c)
+		full, err := e.explain(c)
 		if err != nil {
 			e.fail(err)
 		}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"unsafe"
 
 	"farthing/meter"
 )
@@ -24,7 +23,7 @@ type seen struct {
 
 // generation is an open-addressing table over an arena of entries:
 //
-//	sequence (8) | content hash (8) | length (2) | source NUL id | padding to 8
+//	hash (8) | sequence (8) | content hash (8) | length (2) | source NUL id | padding to 8
 //
 // The hash only finds candidates; the stored identity says yes.
 type generation struct {
@@ -44,7 +43,7 @@ type identitySlot struct {
 
 const (
 	arenaChunk   = 1 << 20
-	arenaHeader  = 18 // sequence, content, length
+	arenaHeader  = 26 // hash, sequence, content, length
 	slotsAtStart = 1 << 12
 )
 
@@ -132,29 +131,53 @@ func (g *generation) find(hash uint64, identity []byte) (seen, bool) {
 func (g *generation) entry(ref uint32) (seen, []byte) {
 	at := uint64(ref-1) * 8
 	p := g.arena[at/arenaChunk][at%arenaChunk:]
-	n := int(binary.LittleEndian.Uint16(p[16:]))
-	return seen{binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])}, p[arenaHeader : arenaHeader+n]
+	n := int(binary.LittleEndian.Uint16(p[24:]))
+	return seen{binary.LittleEndian.Uint64(p[8:]), binary.LittleEndian.Uint64(p[16:])}, p[arenaHeader : arenaHeader+n]
 }
+
+// entries calls fn with every entry in the order they came, that is the arena front to
+// back: going through the slots would miss the cache at every entry.
+func (g *generation) entries(fn func(hash uint64, s seen)) {
+	for i, chunk := range g.arena {
+		end := arenaChunk
+		if i == len(g.arena)-1 {
+			end = g.used
+		}
+		for at := 0; at+arenaHeader <= end; {
+			p := chunk[at:]
+			n := int(binary.LittleEndian.Uint16(p[24:]))
+			if n == 0 {
+				break // the rest of the chunk was too small for the next entry
+			}
+			fn(binary.LittleEndian.Uint64(p), seen{binary.LittleEndian.Uint64(p[8:]), binary.LittleEndian.Uint64(p[16:])})
+			at += entryBytes(n)
+		}
+	}
+}
+
+// entryBytes is what an entry with an identity of n bytes takes.
+func entryBytes(n int) int { return (arenaHeader + n + 7) &^ 7 }
 
 func (g *generation) add(hash uint64, identity []byte, s seen) {
 	if 4*(g.count+1) > 3*len(g.slots) {
 		g.grow()
 	}
-	g.put(identitySlot{hash, g.store(identity, s)})
+	g.put(identitySlot{hash, g.store(hash, identity, s)})
 	g.count++
 }
 
 // store appends an entry to the arena. Entries do not cross chunks.
-func (g *generation) store(identity []byte, s seen) uint32 {
-	size := (arenaHeader + len(identity) + 7) &^ 7
+func (g *generation) store(hash uint64, identity []byte, s seen) uint32 {
+	size := entryBytes(len(identity))
 	if len(g.arena) == 0 || g.used+size > arenaChunk {
 		g.arena = append(g.arena, make([]byte, arenaChunk))
 		g.used = 0
 	}
 	p := g.arena[len(g.arena)-1][g.used:]
-	binary.LittleEndian.PutUint64(p, s.seq)
-	binary.LittleEndian.PutUint64(p[8:], s.content)
-	binary.LittleEndian.PutUint16(p[16:], uint16(len(identity)))
+	binary.LittleEndian.PutUint64(p, hash)
+	binary.LittleEndian.PutUint64(p[8:], s.seq)
+	binary.LittleEndian.PutUint64(p[16:], s.content)
+	binary.LittleEndian.PutUint16(p[24:], uint16(len(identity)))
 	copy(p[arenaHeader:], identity)
 	ref := uint32(((len(g.arena)-1)*arenaChunk+g.used)/8) + 1
 	g.used += size
@@ -178,9 +201,4 @@ func (g *generation) grow() {
 			g.put(s)
 		}
 	}
-}
-
-// bytes is about the memory the generation takes.
-func (g *generation) bytes() int {
-	return len(g.arena)*arenaChunk + len(g.slots)*int(unsafe.Sizeof(identitySlot{}))
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"encoding/binary"
 	"fmt"
-	"runtime"
 	"sync/atomic"
 
 	"farthing/journal"
@@ -13,14 +12,15 @@ import (
 // hash and one of statement entries sorted by account (postings.go), and the persisted
 // filter of the identities. Runs are numbered like the generations they come from.
 //
-// Identity entries are packed some 4 KiB to a row, because a row costs ten times what an
-// entry costs. A row's key is the hash of its last entry, so that seeking a hash finds
-// the row it would be in:
+// An identity is stored once, in the journal; a run only says under which sequences
+// identities of a hash are. A filter and a hash say maybe, the journal's record says yes.
+//
+// Entries are packed some 4 KiB to a row, because a row costs ten times what an entry
+// costs. A row's key is the hash of its last entry, so that seeking a hash finds the row it
+// would be in:
 //
 //	key    hash of the last entry (8, big-endian)
-//	value  per entry: content hash (8) | uvarint sequence − the run's first | uvarint length | source NUL id
-//
-// An entry's own hash follows from its identity and is left out.
+//	value  per entry: hash (8, big-endian) | uvarint sequence − the run's first
 
 // runInfo is what is kept of a run in memory.
 type runInfo struct {
@@ -50,51 +50,83 @@ type runIndex struct{ current atomic.Pointer[runSet] }
 
 func (x *runIndex) load() *runSet { return x.current.Load() }
 
-// find looks an identity up in all runs, newest first. A filter may say maybe; only the
-// stored identity says yes.
-func (s *runSet) find(hash uint64, identity []byte) (seen, bool, error) {
-	for i := len(s.runs) - 1; i >= 0; i-- {
-		r := s.runs[i]
-		if !r.filter.maybe(hash) {
-			continue
+// candidates appends the sequences of a run's entries with the given hash.
+func (s *runSet) candidates(r *runInfo, hash uint64, out []uint64) ([]uint64, error) {
+	var key [8]byte
+	binary.BigEndian.PutUint64(key[:], hash)
+	err := s.store.TableScan(journal.KindIdentity, r.number, key[:], nil, func(_, row []byte) (bool, error) {
+		for len(row) > 0 {
+			h, seq, rest, bad := cutIdentity(row, r.first)
+			if bad {
+				return false, fmt.Errorf("identity run %d: a row does not decode", r.number)
+			}
+			if h == hash {
+				out = append(out, seq)
+			}
+			row = rest
 		}
-		if hit, ok, err := s.probe(r, hash, identity); err != nil || ok {
-			return hit, ok, err
+		return false, nil
+	})
+	return out, err
+}
+
+// cutIdentity decodes the first entry of a row of a run that begins at first.
+func cutIdentity(p []byte, first uint64) (hash, seq uint64, rest []byte, bad bool) {
+	r := reader{p: p}
+	if h := r.take(8); h != nil {
+		hash = binary.BigEndian.Uint64(h)
+	}
+	seq = first + r.uvarint()
+	return hash, seq, r.p, r.bad
+}
+
+// prober looks identities up in the runs for one caller. It keeps the journal block it
+// read last: a repeated batch finds its events side by side.
+type prober struct {
+	e      *Engine
+	set    *runSet
+	blocks blockReader
+	seqs   []uint64
+}
+
+// probe looks an identity up in one run.
+func (p *prober) probe(r *runInfo, hash uint64, identity []byte) (seen, bool, error) {
+	var err error
+	if p.seqs, err = p.set.candidates(r, hash, p.seqs[:0]); err != nil {
+		return seen{}, false, err
+	}
+	for _, seq := range p.seqs {
+		c, err := p.blocks.at(seq)
+		if err != nil {
+			return seen{}, false, err
+		}
+		if !c.isEvent() {
+			return seen{}, false, fmt.Errorf("identity run %d: sequence %d is no event", r.number, seq)
+		}
+		if sameIdentity(&c.event, identity) {
+			return seen{seq, contentHash(&c.event, c.t, p.e.seed)}, true, nil
 		}
 	}
 	return seen{}, false, nil
 }
 
-// probe reads the row of a run that would hold the identity.
-func (s *runSet) probe(r *runInfo, hash uint64, identity []byte) (found seen, ok bool, err error) {
-	var key [8]byte
-	binary.BigEndian.PutUint64(key[:], hash)
-	err = s.store.TableScan(journal.KindIdentity, r.number, key[:], nil, func(_, value []byte) (bool, error) {
-		for len(value) > 0 {
-			at, id, rest, bad := cutIdentity(value, r.first)
-			if bad {
-				return false, fmt.Errorf("identity run %d: a row does not decode", r.number)
+// find looks an identity up in all runs, newest first.
+func (p *prober) find(hash uint64, identity []byte) (seen, bool, error) {
+	for i := len(p.set.runs) - 1; i >= 0; i-- {
+		if r := p.set.runs[i]; r.filter.maybe(hash) {
+			if hit, ok, err := p.probe(r, hash, identity); err != nil || ok {
+				return hit, ok, err
 			}
-			if string(id) == string(identity) {
-				found, ok = at, true
-				return false, nil
-			}
-			value = rest
 		}
-		return false, nil
-	})
-	return found, ok, err
+	}
+	return seen{}, false, nil
 }
 
-// cutIdentity decodes the first entry of a row of a run that begins at first.
-func cutIdentity(p []byte, first uint64) (s seen, id, rest []byte, bad bool) {
-	r := reader{p: p}
-	if content := r.take(8); content != nil {
-		s.content = binary.BigEndian.Uint64(content)
-	}
-	s.seq = first + r.uvarint()
-	id = r.bytes()
-	return s, id, r.p, r.bad
+// sameIdentity compares a journaled event with source NUL id.
+func sameIdentity(e *eventRecord, identity []byte) bool {
+	n := len(e.source)
+	return len(identity) == n+1+len(e.id) && string(identity[:n]) == string(e.source) && identity[n] == 0 &&
+		string(identity[n+1:]) == string(e.id)
 }
 
 // identityRowBytes is the size at which a row of identities is closed.
@@ -137,58 +169,33 @@ func writeRun(store *journal.Store, g *generation, p *postings) (*runInfo, error
 func writeIdentities(t *journal.TableBuilder, g *generation, f *filter) error {
 	row := make([]byte, 0, identityRowBytes+512)
 	var key [8]byte
-	flush := func() error {
-		err := t.Add(key[:], row)
-		row = row[:0]
-		return err
-	}
 	slots := g.sorted()
-	var warmed byte
 	for i, slot := range slots {
-		if i%warmAhead == 0 {
-			warmed += g.warm(slots[i:min(i+warmAhead, len(slots))])
-		}
 		// Entries of one hash share a row: its key must be unique.
-		if i > 0 && len(row) >= identityRowBytes && binary.BigEndian.Uint64(key[:]) != slot.hash {
-			if err := flush(); err != nil {
+		if i > 0 && len(row) >= identityRowBytes && slots[i-1].hash != slot.hash {
+			if err := t.Add(key[:], row); err != nil {
 				return err
 			}
+			row = row[:0]
 		}
-		s, id := g.entry(slot.ref)
-		row = binary.BigEndian.AppendUint64(row, s.content)
-		row = binary.AppendUvarint(row, s.seq-g.first)
-		row = appendBytes(row, id)
 		binary.BigEndian.PutUint64(key[:], slot.hash)
+		row = append(row, key[:]...)
+		row = binary.AppendUvarint(row, slot.seq-g.first)
 		f.add(slot.hash)
 	}
-	runtime.KeepAlive(warmed)
-	return flush()
+	return t.Add(key[:], row)
 }
 
-// warmAhead is how many entries are touched before they are read one by one.
-const warmAhead = 64
+// runEntry is an identity in a run: its hash and the sequence of its event.
+type runEntry struct{ hash, seq uint64 }
 
-// warm touches the arena entries of some slots: sorted by hash they lie anywhere, and
-// loads that do not depend on each other overlap their cache misses.
-func (g *generation) warm(slots []identitySlot) (sink byte) {
-	for _, s := range slots {
-		at := uint64(s.ref-1) * 8
-		sink += g.arena[at/arenaChunk][at%arenaChunk]
-	}
-	return sink
-}
-
-// sorted returns the used slots by hash: a radix sort, since comparing a million hashes
+// sorted returns the entries by hash: a radix sort, since comparing a million hashes
 // costs ten times as much as moving them. Four passes sort by the high 32 bits; two
 // hashes that agree in these are rare, so insertion puts the rest in order.
-func (g *generation) sorted() []identitySlot {
-	a := make([]identitySlot, 0, g.count)
-	for _, s := range g.slots {
-		if s.ref != 0 {
-			a = append(a, s)
-		}
-	}
-	b := make([]identitySlot, len(a))
+func (g *generation) sorted() []runEntry {
+	a := make([]runEntry, 0, g.count)
+	g.entries(func(hash uint64, s seen) { a = append(a, runEntry{hash, s.seq}) })
+	b := make([]runEntry, len(a))
 	for shift := 32; shift < 64; shift += 8 {
 		var count [257]int
 		for i := range a {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/zeebo/xxh3"
-
 	"farthing/journal"
 	"farthing/money"
 )
@@ -71,11 +69,6 @@ type verifier struct {
 	runs     []*runInfo // not compared yet, by number
 	gathered []runEntry // identities of the run that is being gathered
 	last     checkpointMarker
-}
-
-type runEntry struct {
-	hash uint64
-	seen seen
 }
 
 func (v *verifier) run() (VerifyReport, error) {
@@ -158,7 +151,7 @@ func (v *verifier) identity(hash uint64, id []byte, s seen) error {
 	}
 	v.ids[hash] = s.seq
 	if len(v.runs) > 0 && s.seq <= v.runs[0].last {
-		v.gathered = append(v.gathered, runEntry{hash, s})
+		v.gathered = append(v.gathered, runEntry{hash, s.seq})
 	}
 	return nil
 }
@@ -174,8 +167,7 @@ func (v *verifier) sameIdentity(seq uint64, id []byte) (bool, error) {
 	if err := c.skipTo(seq); err != nil {
 		return false, err
 	}
-	source, rest, _ := bytes.Cut(id, []byte{0})
-	return bytes.Equal(c.event.source, source) && bytes.Equal(c.event.id, rest), nil
+	return sameIdentity(&c.event, id), nil
 }
 
 // after grows the trees and nets every window at its cut.
@@ -312,21 +304,20 @@ func (v *verifier) compareAt(b *journal.Block) error {
 // compareRun compares a run's entries with the identities gathered from the journal.
 func (v *verifier) compareRun(r *runInfo) error {
 	slices.SortFunc(v.gathered, func(a, b runEntry) int {
-		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.seen.seq, b.seen.seq))
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.seq, b.seq))
 	})
 	var stored []runEntry
 	err := v.store.TableScan(journal.KindIdentity, r.number, nil, nil, func(key, row []byte) (bool, error) {
 		var hash uint64
 		for len(row) > 0 {
-			s, id, rest, bad := cutIdentity(row, r.first)
-			h := xxh3.HashSeed(id, v.replay.state.genesis.seed)
+			h, seq, rest, bad := cutIdentity(row, r.first)
 			if bad || h < hash {
 				return false, fmt.Errorf("identity run %d: an entry of row %x is wrong", r.number, key)
 			}
 			if !r.filter.maybe(h) {
-				return false, fmt.Errorf("identity run %d: its filter misses sequence %d", r.number, s.seq)
+				return false, fmt.Errorf("identity run %d: its filter misses sequence %d", r.number, seq)
 			}
-			stored = append(stored, runEntry{h, s})
+			stored = append(stored, runEntry{h, seq})
 			hash, row = h, rest
 		}
 		if binary.BigEndian.Uint64(key) != hash {
@@ -338,7 +329,7 @@ func (v *verifier) compareRun(r *runInfo) error {
 		return err
 	}
 	slices.SortFunc(stored, func(a, b runEntry) int {
-		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.seen.seq, b.seen.seq))
+		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.seq, b.seq))
 	})
 	if !slices.Equal(stored, v.gathered) {
 		return fmt.Errorf("identity run %d of sequences %d to %d holds other identities than the journal", r.number, r.first, r.last)
