@@ -43,7 +43,7 @@ func restore(store *journal.Store) (restored, error) {
 		m = prev
 	}
 	out := restored{marker: newest}
-	l := loader{}
+	l := loader{evidence: newEvidence()} // a checkpoint before the first priced event has no trees to write
 	for i := len(chain) - 1; i >= 0; i-- {
 		if err := l.checkpoint(store, chain[i]); err != nil {
 			return restored{}, fmt.Errorf("checkpoint %d of sequence %d: %w", chain[i].id, chain[i].seq, err)
