@@ -30,11 +30,12 @@ type serveCmd struct {
 	LedgerID     string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
 	DedupWindow  time.Duration `help:"How old an event may be and how long its id is remembered, from 1h. A longer one needs more disk." default:"840h"`
 
-	MaxRequests     int64 `help:"Requests admitted at once; more are refused with 429. Up to 1,048,576." default:"4096" group:"Advanced"`
-	MaxEvents       int64 `help:"Events in admitted requests; more are refused with 429. High bounds let latency grow under overload." default:"2000000" group:"Advanced"`
-	MaxBytes        int64 `help:"Bytes of the bodies of admitted requests; more are refused with 429." default:"268435456" group:"Advanced"`
-	RunIdentities   int   `help:"Event ids kept in memory before they become a sorted run on disk: about 80 bytes each, up to three times over. Few make many runs, which every event has to ask." default:"1048576" group:"Advanced"`
-	CheckpointBytes int64 `help:"Journal growth after which a checkpoint is taken. It bounds the replay at a restart: 256 MiB are some seconds." default:"268435456" group:"Advanced"`
+	DebugListen     string `help:"Serve Go's profiles (/debug/pprof/) on this loopback address." placeholder:"ADDR" group:"Advanced"`
+	MaxRequests     int64  `help:"Requests admitted at once; more are refused with 429. Up to 1,048,576." default:"4096" group:"Advanced"`
+	MaxEvents       int64  `help:"Events in admitted requests; more are refused with 429. High bounds let latency grow under overload." default:"2000000" group:"Advanced"`
+	MaxBytes        int64  `help:"Bytes of the bodies of admitted requests; more are refused with 429." default:"268435456" group:"Advanced"`
+	RunIdentities   int    `help:"Event ids kept in memory before they become a sorted run on disk: about 80 bytes each, up to three times over. Few make many runs, which every event has to ask." default:"1048576" group:"Advanced"`
+	CheckpointBytes int64  `help:"Journal growth after which a checkpoint is taken. It bounds the replay at a restart: 256 MiB are some seconds." default:"268435456" group:"Advanced"`
 }
 
 // Help is the long help of the command.

@@ -65,6 +65,11 @@ func (p *process) run(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("--listen-file: %w", err), listener.Close())
 		}
 	}
+	debug, err := startDebug(ctx, p.cmd.DebugListen)
+	if err != nil {
+		return errors.Join(usageError{err}, listener.Close())
+	}
+	defer func() { _ = debug.stop() }()
 	p.log.Info("starting", "version", version, "address", address, "data", p.cmd.Data, "keys", p.keys != nil)
 	go func() { p.served <- p.server.Serve(listener) }()
 
