@@ -78,6 +78,7 @@ func (p *powerCut) finish() *vfs.MemFS {
 type promises struct {
 	events, topUps, accounts map[string]bool
 	closes                   map[string]Settlement
+	stream                   map[uint64]string
 	seq                      uint64
 }
 
@@ -91,7 +92,7 @@ func cloneMap[K comparable, V any](m map[K]V) map[K]V {
 
 // promisesLocked copies what was answered so far.
 func (a *activity) promisesLocked() promises {
-	return promises{cloneMap(a.events), cloneMap(a.topUps), cloneMap(a.accounts), cloneMap(a.closes), a.seq}
+	return promises{cloneMap(a.events), cloneMap(a.topUps), cloneMap(a.accounts), cloneMap(a.closes), cloneMap(a.stream), a.seq}
 }
 
 // crashRig is one ledger that loses power again and again.
@@ -144,7 +145,7 @@ func (r *crashRig) work(cycle int) {
 	r.disk = fs.finish()
 	// What was answered after the cut was answered by a machine that no longer exists.
 	r.a.events, r.a.topUps, r.a.accounts = cloneMap(r.promised.events), cloneMap(r.promised.topUps), cloneMap(r.promised.accounts)
-	r.a.closes, r.a.seq = cloneMap(r.promised.closes), r.promised.seq
+	r.a.closes, r.a.stream, r.a.seq = cloneMap(r.promised.closes), cloneMap(r.promised.stream), r.promised.seq
 }
 
 // note remembers the batches of all windows.
@@ -225,6 +226,7 @@ func (r *crashRig) check(cycle int) {
 			t.Fatalf("cycle %d: account %s was answered and is lost", cycle, id)
 		}
 	}
+	r.compareStream(e)
 	r.retry(e, m)
 	r.note(e)
 	if err := e.Close(); err != nil {
@@ -254,6 +256,19 @@ func (r *crashRig) compareWindows(e *Engine, head uint64) {
 		if cut > head {
 			delete(r.windows, number)
 			delete(r.cuts, number)
+		}
+	}
+}
+
+// compareStream checks that every record that was handed out is still the same.
+func (r *crashRig) compareStream(e *Engine) {
+	records, err := e.Outbox().Records(1, 1<<30)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for seq, text := range r.promised.stream {
+		if seq > uint64(len(records)) || recordText(&records[seq-1]) != text {
+			r.t.Fatalf("record %d of %d was handed out as\n%s", seq, len(records), text)
 		}
 	}
 }

@@ -38,13 +38,15 @@ type activity struct {
 	// What was answered: it must survive.
 	events, topUps, accounts map[string]bool
 	closes                   map[string]Settlement
-	seq                      uint64 // highest sequence of an answer
+	stream                   map[uint64]string // records that were handed to a publisher
+	seq                      uint64            // highest sequence of an answer
 
 	next int // numbers ids
 }
 
 func newActivity(t testing.TB, w *world) *activity {
-	return &activity{t: t, w: w, events: map[string]bool{}, topUps: map[string]bool{}, accounts: map[string]bool{}, closes: map[string]Settlement{}}
+	return &activity{t: t, w: w, events: map[string]bool{}, topUps: map[string]bool{}, accounts: map[string]bool{},
+		closes: map[string]Settlement{}, stream: map[uint64]string{}}
 }
 
 func (a *activity) answered(seq uint64) { a.seq = max(a.seq, seq) }
@@ -206,6 +208,22 @@ func (a *activity) read(e *Engine, id string) {
 	a.answered(got.Sequence)
 }
 
+// publish takes some records from the outbox: what was handed out may be in Kafka, so no
+// crash may give its number to other bytes.
+func (a *activity) publish(e *Engine, rng *rand.Rand) {
+	records, err := e.Outbox().Records(1+rng.Uint64N(e.Stats().SealedStream+1), 4000)
+	if err != nil {
+		a.t.Error(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, rec := range records {
+		a.stream[rec.StreamSeq] = recordText(&rec)
+	}
+}
+
+func recordText(r *Record) string { return fmt.Sprintf("%s %s %s %s", r.Type, r.ID, r.Key, r.Value) }
+
 // step does one random thing.
 func (a *activity) step(e *Engine, rng *rand.Rand, customers int) {
 	code := worldCurrencies[rng.IntN(len(worldCurrencies))]
@@ -217,8 +235,10 @@ func (a *activity) step(e *Engine, rng *rand.Rand, customers int) {
 		a.topUp(e, TopUp{ID: a.id("t"), Account: subject, Amount: money.FromWords(0, rng.Uint64()>>rng.IntN(40))})
 	case n < 16:
 		a.account(e, AccountSpec{ID: a.id("new"), Currency: currencyOf(code), Kind: "customer", Billing: "prepaid"})
-	case n < 18:
+	case n < 17:
 		a.read(e, subject)
+	case n < 18:
+		a.publish(e, rng)
 	default:
 		a.closeWindow(e, a.id("w"))
 	}
