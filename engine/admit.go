@@ -187,21 +187,21 @@ func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 	return r.result, nil
 }
 
-// lookup finds the batch's identities in the runs, on the caller's goroutine. It goes run
-// by run over all events, not event by event over all runs: the filter probes of one run
-// do not depend on each other, so their cache misses overlap.
+// lookup finds the batch's identities in the runs, on the caller's goroutine. It goes epoch
+// by epoch over all events, not event by event over all epochs: the filter probes of one
+// epoch do not depend on each other, so their cache misses overlap.
 func (e *Engine) lookup(r *Request) {
 	set := e.runs.load()
 	r.runs, r.known, r.again = set.version, r.known[:0], false
 	p := prober{e: e, set: set, blocks: blockReader{e: e}}
-	for k := len(set.runs) - 1; k >= 0; k-- {
-		run := set.runs[k]
+	for k := len(set.epochs) - 1; k >= 0; k-- {
+		current := set.epochs[k]
 		for i := range r.batch.Events {
 			ev := &r.batch.Events[i]
-			if !run.filter.maybe(ev.Identity) {
+			if !current.filter.maybe(ev.Identity) {
 				continue
 			}
-			s, ok, err := p.probe(run, ev.Identity, r.batch.IdentityBytes(ev))
+			s, ok, err := p.inEpoch(current, ev.Identity, r.batch.IdentityBytes(ev))
 			if err != nil {
 				e.fail(err)
 			}
@@ -210,7 +210,7 @@ func (e *Engine) lookup(r *Request) {
 			}
 		}
 	}
-	if len(set.runs) > 1 && len(r.known) > 1 { // an identity is in one run at most
+	if len(set.epochs) > 1 && len(r.known) > 1 { // an identity is in one run at most
 		slices.SortFunc(r.known, func(a, b known) int { return a.event - b.event })
 	}
 }

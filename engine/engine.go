@@ -47,6 +47,7 @@ type Engine struct {
 	dropBelow    atomic.Uint64       // generations below have become runs
 
 	sealedChanged broadcast
+	confirmed     atomic.Uint64 // last stream_seq whose confirmation is durable; the relay's goroutine
 
 	stop           chan struct{} // closed: the sequencer finishes and ends
 	sequencerDone  chan struct{}
@@ -141,7 +142,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	if err := dropOrphans(e.store); err != nil {
 		return nil, nil, err
 	}
-	set, err := loadRuns(e.store)
+	set, err := loadRuns(e.store, e.o.RunIdentities)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,6 +159,11 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 		loaded.marker.seq = 1
 	}
 	e.ledgerID, e.partition, e.seed, e.born = first.ledgerID, first.partition, first.seed, first.time
+	if p, err := e.Outbox().Position(); err != nil {
+		return nil, nil, err
+	} else {
+		e.confirmed.Store(p.Confirmed)
+	}
 	e.roots.roots = map[uint64]map[money.Currency][32]byte{}
 	s := &sequencer{e: e, state: loaded.state, g: &group{}, ids: newIdentities(set.version, set.indexedTo()+1, e.o.RunIdentities)}
 	s.checkpoints = checkpoints{base: loaded.base, nextID: loaded.marker.id + 1, lastSeq: loaded.marker.seq, deltas: loaded.marker.deltas}
@@ -185,17 +191,19 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 // leaves one, and its number will be used again.
 func dropOrphans(store *journal.Store) error {
 	valid := map[journal.Kind]map[uint64]bool{}
-	for _, k := range [...]journal.Kind{journal.KindCheckpoint, journal.KindIdentity, journal.KindIdentityFilter, journal.KindStatement} {
+	runKinds := []journal.Kind{journal.KindIdentity, journal.KindIdentityFilter, journal.KindStatement}
+	for _, k := range append([]journal.Kind{journal.KindCheckpoint, journal.KindEpochFilter}, runKinds...) {
 		valid[k] = map[uint64]bool{}
 	}
 	err := store.Scan(journal.SpaceMarker, nil, nil, func(key, _ []byte) (bool, error) {
 		number := binary.BigEndian.Uint64(key[1:])
-		if key[0] == 'c' {
+		switch key[0] {
+		case 'c':
 			valid[journal.KindCheckpoint][number] = true
-			return true, nil
-		}
-		for k := range valid {
-			if k != journal.KindCheckpoint {
+		case 'e':
+			valid[journal.KindEpochFilter][number] = true
+		case 'r':
+			for _, k := range runKinds {
 				valid[k][number] = true
 			}
 		}
@@ -290,7 +298,7 @@ func (x *indexer) replayed(c *cursor, newer, unindexed bool) {
 			x.trees.add(c.t.people[c.event.account].Currency, x.leaf)
 		}
 		if unindexed {
-			x.postEvent(c.seq, &c.event)
+			x.young.postEvent(c.seq, &c.event, c.t, x.earners)
 		}
 		return
 	}
@@ -301,7 +309,7 @@ func (x *indexer) replayed(c *cursor, newer, unindexed bool) {
 	case c.kind == kindSeal && newer:
 		x.e.roots.take(r.seal().window)
 	case unindexed:
-		x.postCommand(c.kind, &r, c.seq)
+		x.young.postCommand(c.kind, &r, c.seq, c.t, x.earners)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 
 	"farthing/journal"
 )
@@ -12,9 +13,12 @@ import (
 // block of 512, so that a look-up costs one cache miss. With 16 bits an identity about one
 // unknown identity in a thousand gets a maybe; a maybe costs some 5 µs in the store, so 12
 // bits (one in 200) cost more time than they save memory.
+//
+// One goroutine adds while any may look: words are set and read atomically, and who looks
+// before an identity's run is published does not rely on it.
 type filter struct{ blocks []filterBlock }
 
-type filterBlock [8]uint64
+type filterBlock [8]atomic.Uint64
 
 const filterBitsPerKey = 16
 
@@ -32,7 +36,9 @@ func (f *filter) block(hash uint64) (*filterBlock, uint64) {
 func (f *filter) add(hash uint64) {
 	b, h := f.block(hash)
 	for i := range b {
-		b[i] |= 1 << (h >> (6 * i) & 63)
+		if bit := uint64(1) << (h >> (6 * i) & 63); b[i].Load()&bit == 0 {
+			b[i].Or(bit)
+		}
 	}
 }
 
@@ -41,8 +47,8 @@ func (f *filter) add(hash uint64) {
 // predictor, and they lie in one cache line.
 func (f *filter) maybe(hash uint64) bool {
 	b, h := f.block(hash)
-	all := b[0] >> (h & 63) & (b[1] >> (h >> 6 & 63)) & (b[2] >> (h >> 12 & 63)) & (b[3] >> (h >> 18 & 63)) &
-		(b[4] >> (h >> 24 & 63)) & (b[5] >> (h >> 30 & 63)) & (b[6] >> (h >> 36 & 63)) & (b[7] >> (h >> 42 & 63))
+	all := b[0].Load() >> (h & 63) & (b[1].Load() >> (h >> 6 & 63)) & (b[2].Load() >> (h >> 12 & 63)) & (b[3].Load() >> (h >> 18 & 63)) &
+		(b[4].Load() >> (h >> 24 & 63)) & (b[5].Load() >> (h >> 30 & 63)) & (b[6].Load() >> (h >> 36 & 63)) & (b[7].Load() >> (h >> 42 & 63))
 	return all&1 != 0
 }
 
@@ -54,9 +60,9 @@ func (f *filter) write(t *journal.TableBuilder) error {
 	row := make([]byte, 0, filterRowBlocks*64)
 	for i := 0; i < len(f.blocks); i += filterRowBlocks {
 		row = row[:0]
-		for _, b := range f.blocks[i:min(i+filterRowBlocks, len(f.blocks))] {
-			for _, w := range b {
-				row = binary.LittleEndian.AppendUint64(row, w)
+		for k := i; k < min(i+filterRowBlocks, len(f.blocks)); k++ {
+			for w := range f.blocks[k] {
+				row = binary.LittleEndian.AppendUint64(row, f.blocks[k][w].Load())
 			}
 		}
 		if err := t.Add(binary.BigEndian.AppendUint32(nil, uint32(i/filterRowBlocks)), row); err != nil {
@@ -67,19 +73,19 @@ func (f *filter) write(t *journal.TableBuilder) error {
 }
 
 // read loads what write stored; f must have the right size.
-func (f *filter) read(store *journal.Store, number uint64) error {
+func (f *filter) read(store *journal.Store, kind journal.Kind, number uint64) error {
 	n := 0
-	err := store.TableScan(journal.KindIdentityFilter, number, nil, nil, func(_, value []byte) (bool, error) {
+	err := store.TableScan(kind, number, nil, nil, func(_, value []byte) (bool, error) {
 		for ; len(value) >= 64 && n < len(f.blocks); n++ {
 			for w := range f.blocks[n] {
-				f.blocks[n][w] = binary.LittleEndian.Uint64(value[8*w:])
+				f.blocks[n][w].Store(binary.LittleEndian.Uint64(value[8*w:]))
 			}
 			value = value[64:]
 		}
 		return len(value) == 0, nil
 	})
 	if err == nil && n != len(f.blocks) {
-		err = fmt.Errorf("identity run %d: its filter has %d of %d blocks", number, n, len(f.blocks))
+		err = fmt.Errorf("filter %d of kind %#x has %d of %d blocks", number, byte(kind), n, len(f.blocks))
 	}
 	return err
 }

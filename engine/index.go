@@ -175,7 +175,7 @@ func (x *indexer) command() {
 	case kindCut:
 		x.e.roots.put(r.cut().window, x.trees.cut())
 	default:
-		x.postCommand(c.kind, &r, c.seq)
+		x.young.postCommand(c.kind, &r, c.seq, c.t, x.earners)
 	}
 }
 
@@ -187,40 +187,7 @@ func (x *indexer) event(seq uint64, e *eventRecord) {
 	t := x.cur.t
 	x.leaf = appendLeaf(x.leaf[:0], seq, e, t)
 	x.trees.add(t.people[e.account].Currency, x.leaf)
-	x.postEvent(seq, e)
-}
-
-func (x *indexer) postEvent(seq uint64, e *eventRecord) {
-	t := x.cur.t
-	who := x.earners.of(e, t)
-	x.young.addLocked(e.account, seq)
-	x.young.addLocked(who.payee, seq)
-	if !who.price.Fee.IsZero() && who.price.Payee != "" {
-		x.young.addLocked(x.earners.operator(t.people[e.account].Currency, t), seq)
-	}
-}
-
-// postCommand adds the statement entries of a command that moves money and is no event.
-func (x *indexer) postCommand(kind byte, r *reader, seq uint64) {
-	t := x.cur.t
-	switch kind {
-	case kindTopUp:
-		top := r.topUp()
-		x.young.addLocked(top.account, seq)
-		x.young.addLocked(x.earners.operator(t.people[top.account].Currency, t), seq)
-	case kindClosing:
-		c := r.closing()
-		moved := false
-		for i := range c.lines {
-			if !c.lines[i].signed.IsZero() {
-				x.young.addLocked(c.lines[i].account, seq)
-				moved = true
-			}
-		}
-		if moved {
-			x.young.addLocked(x.earners.operator(c.currency, t), seq)
-		}
-	}
+	x.young.postEvent(seq, e, t, x.earners)
 }
 
 // handOver gives a full generation and the postings up to its end to the run builder. If
@@ -238,11 +205,10 @@ func (e *Engine) buildLoop() {
 	defer close(e.buildDone)
 	for job := range e.toBuild {
 		g := job.generation
-		info, err := writeRun(e.store, g, job.postings)
+		set, err := e.runs.load().write(g, job.postings)
 		if err != nil {
 			e.fail(fmt.Errorf("identity run %d: %w", g.number, err))
 		}
-		set := e.runs.load().with(info)
 		// Readers take the young postings first and the runs after, and look again if
 		// either changed.
 		e.runs.current.Store(set)

@@ -56,6 +56,38 @@ func (p *postings) addLocked(a ledger.Ref, seq uint64) {
 	h.last = n
 }
 
+// postEvent lists an event with everybody it moved.
+func (p *postings) postEvent(seq uint64, e *eventRecord, t *tables, x *earners) {
+	who := x.of(e, t)
+	p.addLocked(e.account, seq)
+	p.addLocked(who.payee, seq)
+	if !who.price.Fee.IsZero() && who.price.Payee != "" {
+		p.addLocked(x.operator(t.people[e.account].Currency, t), seq)
+	}
+}
+
+// postCommand lists a command that moves money and is no event.
+func (p *postings) postCommand(kind byte, r *reader, seq uint64, t *tables, x *earners) {
+	switch kind {
+	case kindTopUp:
+		top := r.topUp()
+		p.addLocked(top.account, seq)
+		p.addLocked(x.operator(t.people[top.account].Currency, t), seq)
+	case kindClosing:
+		c := r.closing()
+		moved := false
+		for i := range c.lines {
+			if !c.lines[i].signed.IsZero() {
+				p.addLocked(c.lines[i].account, seq)
+				moved = true
+			}
+		}
+		if moved {
+			p.addLocked(x.operator(c.currency, t), seq)
+		}
+	}
+}
+
 // after appends up to limit sequences of an account above seq.
 func (p *postings) after(a ledger.Ref, seq uint64, limit int, out []uint64) []uint64 {
 	p.mu.RLock()
@@ -83,13 +115,13 @@ func (p *postings) after(a ledger.Ref, seq uint64, limit int, out []uint64) []ui
 // statementRowBytes is the size at which a row of the statement table is closed.
 const statementRowBytes = 4 << 10
 
-// write stores the lists as rows, several accounts to a row. A row's key is its last
+// write gives the lists as rows to a table, several accounts to a row. A row's key is its last
 // (account, sequence), so that seeking an account and a sequence finds the row where the
 // list goes on:
 //
 //	key    account (4, big-endian) | sequence (8, big-endian)
 //	value  per account: uvarint account | uvarint count | uvarint first | uvarint differences
-func (p *postings) write(t *journal.TableBuilder) error {
+func (p *postings) write(add func(key, value []byte) error) error {
 	row := make([]byte, 0, statementRowBytes+64)
 	var key [12]byte
 	for a := range p.heads {
@@ -105,7 +137,7 @@ func (p *postings) write(t *journal.TableBuilder) error {
 			binary.BigEndian.PutUint32(key[:], uint32(a))
 			binary.BigEndian.PutUint64(key[4:], last)
 			if len(row) >= statementRowBytes {
-				if err := t.Add(key[:], row); err != nil {
+				if err := add(key[:], row); err != nil {
 					return err
 				}
 				row = row[:0]
@@ -115,7 +147,7 @@ func (p *postings) write(t *journal.TableBuilder) error {
 	if len(row) == 0 {
 		return nil
 	}
-	return t.Add(key[:], row)
+	return add(key[:], row)
 }
 
 // statementAfter appends up to limit sequences of an account above seq from a run.

@@ -248,11 +248,15 @@ func (o *Outbox) Confirm(c Confirmation) error {
 	v = appendBytes(v, c.Topic)
 	v = binary.AppendVarint(v, int64(c.Partition))
 	v = binary.AppendVarint(v, c.BaseOffset)
-	return o.e.store.Write([]journal.Row{
+	err := o.e.store.Write([]journal.Row{
 		{Space: journal.SpacePublisher, Key: confirmationKey(c.Last), Value: v},
 		{Space: journal.SpacePublisher, Key: positionKey, Value: position},
 		{Space: journal.SpacePublisher, Key: attemptKey, Delete: true},
 	}, true)
+	if err == nil {
+		o.e.confirmed.Store(c.Last) // rows can be read before their fsync: this is what readers go by
+	}
+	return err
 }
 
 // Changed returns a channel that is closed once more may have been sealed.
@@ -260,6 +264,9 @@ func (o *Outbox) Changed() <-chan struct{} { return o.e.sealedChanged.changed() 
 
 // publication says where a batch stands in Kafka; nil while its manifest does not.
 func (e *Engine) publication(b *sealedBatch) (*Publication, error) {
+	if b.lastStream() > e.confirmed.Load() {
+		return nil, nil
+	}
 	first, ok, err := e.offsetOf(b.firstStream)
 	if err != nil || !ok {
 		return nil, err

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"farthing/journal"
@@ -22,6 +23,17 @@ import (
 //	key    hash of the last entry (8, big-endian)
 //	value  per entry: hash (8, big-endian) | uvarint sequence − the run's first
 
+// An epoch is epochRuns runs that share one more filter: asking each run's filter costs a
+// cache miss a run and event, which at a million events a second and run soon is more
+// than all the rest. The filter of a full epoch is persisted with its last run, that of
+// the current one is built anew from its runs at start.
+type epoch struct {
+	first  int // index of its first run
+	filter filter
+}
+
+const epochRuns = 16
+
 // runInfo is what is kept of a run in memory.
 type runInfo struct {
 	number      uint64
@@ -34,7 +46,9 @@ type runInfo struct {
 type runSet struct {
 	version uint64
 	runs    []*runInfo
+	epochs  []*epoch
 	store   *journal.Store
+	perRun  int // identities of a full run: the size of an epoch's filter
 }
 
 // indexedTo is the last sequence that the runs cover.
@@ -49,6 +63,18 @@ func (s *runSet) indexedTo() uint64 {
 type runIndex struct{ current atomic.Pointer[runSet] }
 
 func (x *runIndex) load() *runSet { return x.current.Load() }
+
+// maybe calls fn with the runs that may hold the hash, newest first.
+func (s *runSet) maybe(e *epoch, hash uint64, fn func(*runInfo) error) error {
+	for i := min(e.first+epochRuns, len(s.runs)) - 1; i >= e.first; i-- {
+		if s.runs[i].filter.maybe(hash) {
+			if err := fn(s.runs[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // candidates appends the sequences of a run's entries with the given hash.
 func (s *runSet) candidates(r *runInfo, hash uint64, out []uint64) ([]uint64, error) {
@@ -110,16 +136,27 @@ func (p *prober) probe(r *runInfo, hash uint64, identity []byte) (seen, bool, er
 	return seen{}, false, nil
 }
 
-// find looks an identity up in all runs, newest first.
-func (p *prober) find(hash uint64, identity []byte) (seen, bool, error) {
-	for i := len(p.set.runs) - 1; i >= 0; i-- {
-		if r := p.set.runs[i]; r.filter.maybe(hash) {
-			if hit, ok, err := p.probe(r, hash, identity); err != nil || ok {
-				return hit, ok, err
-			}
+// find looks an identity up in all runs.
+func (p *prober) find(hash uint64, identity []byte) (found seen, ok bool, err error) {
+	for i := len(p.set.epochs) - 1; i >= 0 && !ok && err == nil; i-- {
+		if e := p.set.epochs[i]; e.filter.maybe(hash) {
+			found, ok, err = p.inEpoch(e, hash, identity)
 		}
 	}
-	return seen{}, false, nil
+	return found, ok, err
+}
+
+// inEpoch looks an identity up in the runs of an epoch.
+func (p *prober) inEpoch(e *epoch, hash uint64, identity []byte) (found seen, ok bool, err error) {
+	err = p.set.maybe(e, hash, func(r *runInfo) error {
+		if ok {
+			return nil
+		}
+		var err error
+		found, ok, err = p.probe(r, hash, identity)
+		return err
+	})
+	return found, ok, err
 }
 
 // sameIdentity compares a journaled event with source NUL id.
@@ -132,41 +169,58 @@ func sameIdentity(e *eventRecord, identity []byte) bool {
 // identityRowBytes is the size at which a row of identities is closed.
 const identityRowBytes = 4 << 10
 
-// writeRun makes the run of a frozen generation and its postings, ingests it and returns
-// what is kept in memory.
-func writeRun(store *journal.Store, g *generation, p *postings) (*runInfo, error) {
+// write makes the run of a frozen generation and its postings, ingests it and returns
+// the set with it. The epoch's filter learns the run's identities before the set is out.
+func (s *runSet) write(g *generation, p *postings) (*runSet, error) {
 	info := &runInfo{number: g.number, first: g.first, last: g.last, count: g.count, filter: newFilter(g.count)}
-	ids, err := store.NewTable(journal.KindIdentity, g.number)
-	if err != nil {
-		return nil, err
+	next := s.with(info)
+	current := next.epochs[len(next.epochs)-1]
+	b := runBuilder{store: s.store, number: g.number}
+	b.table(journal.KindIdentity, g.number, func(t *journal.TableBuilder) error {
+		return writeIdentities(t, g, &info.filter, &current.filter)
+	})
+	b.table(journal.KindIdentityFilter, g.number, info.filter.write)
+	b.table(journal.KindStatement, g.number, func(t *journal.TableBuilder) error { return p.write(t.Add) })
+	markers := []journal.Row{info.marker()}
+	if len(next.runs) == current.first+epochRuns {
+		n := uint64(len(next.epochs) - 1)
+		b.table(journal.KindEpochFilter, n, current.filter.write)
+		markers = append(markers, epochMarker(n, len(current.filter.blocks)))
 	}
-	if err := writeIdentities(ids, g, &info.filter); err != nil {
-		return nil, err
+	if b.err != nil {
+		return nil, b.err
 	}
-	filters, err := store.NewTable(journal.KindIdentityFilter, g.number)
-	if err != nil {
-		return nil, err
-	}
-	if err := info.filter.write(filters); err != nil {
-		return nil, err
-	}
-	statements, err := store.NewTable(journal.KindStatement, g.number)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.write(statements); err != nil {
-		return nil, err
-	}
-	tables := []*journal.TableBuilder{ids, filters}
-	if statements.Count() > 0 {
-		tables = append(tables, statements)
-	} else if err := statements.Abort(); err != nil {
-		return nil, err
-	}
-	return info, store.Ingest(tables, []journal.Row{info.marker()})
+	return next, s.store.Ingest(b.tables, markers)
 }
 
-func writeIdentities(t *journal.TableBuilder, g *generation, f *filter) error {
+// runBuilder collects the tables of a run.
+type runBuilder struct {
+	store  *journal.Store
+	number uint64
+	tables []*journal.TableBuilder
+	err    error
+}
+
+// table builds one table unless an earlier one failed.
+func (b *runBuilder) table(kind journal.Kind, id uint64, fill func(*journal.TableBuilder) error) {
+	if b.err != nil {
+		return
+	}
+	t, err := b.store.NewTable(kind, id)
+	if err == nil {
+		err = fill(t)
+	}
+	b.tables, b.err = append(b.tables, t), err
+}
+
+// epochMarker makes the filter of a full epoch valid.
+func epochMarker(n uint64, blocks int) journal.Row {
+	return journal.Row{Space: journal.SpaceMarker, Key: epochKey(n), Value: binary.AppendUvarint(nil, uint64(blocks))}
+}
+
+func epochKey(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'e'}, n) }
+
+func writeIdentities(t *journal.TableBuilder, g *generation, own, epoch *filter) error {
 	row := make([]byte, 0, identityRowBytes+512)
 	var key [8]byte
 	slots := g.sorted()
@@ -181,7 +235,8 @@ func writeIdentities(t *journal.TableBuilder, g *generation, f *filter) error {
 		binary.BigEndian.PutUint64(key[:], slot.hash)
 		row = append(row, key[:]...)
 		row = binary.AppendUvarint(row, slot.seq-g.first)
-		f.add(slot.hash)
+		own.add(slot.hash)
+		epoch.add(slot.hash)
 	}
 	return t.Add(key[:], row)
 }
@@ -230,8 +285,8 @@ func (r *runInfo) marker() journal.Row {
 func runKey(number uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'r'}, number) }
 
 // loadRuns reads the markers and filters of all runs.
-func loadRuns(store *journal.Store) (*runSet, error) {
-	set := &runSet{store: store}
+func loadRuns(store *journal.Store, perRun int) (*runSet, error) {
+	set := &runSet{store: store, perRun: perRun}
 	err := store.Scan(journal.SpaceMarker, []byte{'r'}, []byte{'r' + 1}, func(key, value []byte) (bool, error) {
 		r := reader{p: value}
 		info := &runInfo{number: binary.BigEndian.Uint64(key[1:]), first: r.uvarint(), last: r.uvarint(), count: int(r.uvarint())}
@@ -239,18 +294,67 @@ func loadRuns(store *journal.Store) (*runSet, error) {
 			return false, fmt.Errorf("run %d: its marker does not decode or follow", info.number)
 		}
 		info.filter = newFilter(info.count)
-		if err := info.filter.read(store, info.number); err != nil {
+		if err := info.filter.read(store, journal.KindIdentityFilter, info.number); err != nil {
 			return false, err
 		}
-		set.runs = append(set.runs, info)
-		set.version++
+		set = set.with(info)
 		return true, nil
 	})
-	return set, err
+	if err != nil {
+		return nil, err
+	}
+	for n, e := range set.epochs {
+		if err := set.loadEpoch(uint64(n), e); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
 }
 
-// with returns the set with one more run.
+// loadEpoch reads the filter of a full epoch, or builds that of the current one.
+func (s *runSet) loadEpoch(n uint64, e *epoch) error {
+	value, full, err := s.store.Get(journal.SpaceMarker, epochKey(n))
+	if err != nil {
+		return err
+	}
+	if full {
+		r := reader{p: value}
+		blocks := r.uvarint()
+		if r.end() != nil || blocks == 0 || blocks > 1<<32 {
+			return fmt.Errorf("epoch %d: its marker does not decode", n)
+		}
+		e.filter.blocks = make([]filterBlock, blocks)
+		return e.filter.read(s.store, journal.KindEpochFilter, n)
+	}
+	for _, r := range s.runs[e.first:min(e.first+epochRuns, len(s.runs))] {
+		if err := s.learn(r, &e.filter); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// learn adds all identities of a run to a filter.
+func (s *runSet) learn(r *runInfo, f *filter) error {
+	return s.store.TableScan(journal.KindIdentity, r.number, nil, nil, func(_, row []byte) (bool, error) {
+		for len(row) > 0 {
+			hash, _, rest, bad := cutIdentity(row, r.first)
+			if bad {
+				return false, fmt.Errorf("identity run %d: a row does not decode", r.number)
+			}
+			f.add(hash)
+			row = rest
+		}
+		return true, nil
+	})
+}
+
+// with returns the set with one more run, in a new epoch if the last one is full.
 func (s *runSet) with(r *runInfo) *runSet {
-	runs := append(append([]*runInfo(nil), s.runs...), r)
-	return &runSet{version: s.version + 1, runs: runs, store: s.store}
+	next := &runSet{version: s.version + 1, runs: append(slices.Clip(s.runs), r), epochs: s.epochs, store: s.store, perRun: s.perRun}
+	if len(s.runs)%epochRuns == 0 {
+		e := &epoch{first: len(s.runs), filter: newFilter(max(s.perRun, r.count) * epochRuns)}
+		next.epochs = append(slices.Clip(s.epochs), e)
+	}
+	return next
 }

@@ -32,9 +32,7 @@ func (e *Engine) Stats() Stats {
 		Checkpointed: e.marks.checkpointed.load(), Sealed: e.marks.sealed.load(),
 		Windows: len(t.windows), SealedStream: lastStreamOf(t.windows), Accounts: len(t.people), Shapes: len(t.shapes),
 		Sources: len(t.sources) - 1, PriceVersions: len(t.versions), Runs: len(e.runs.load().runs), Store: e.store.Metrics()}
-	if p, err := e.Outbox().Position(); err == nil {
-		s.PublishedStream = p.Confirmed
-	}
+	s.PublishedStream = e.confirmed.Load()
 	s.OldestUnpublishedTime = oldestUnpublished(t.windows, s.PublishedStream)
 	return s
 }

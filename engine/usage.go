@@ -33,14 +33,18 @@ func dayOf(ns int64) int32 { return int32(ns / nanosPerDay) }
 // usageTable finds and adds up usage rows. It belongs to the sequencer.
 type usageTable struct {
 	rows  cow.Table[usageRow]
-	index []uint32 // open addressing on (account, shape, day): row + 1
+	index []usageSlot // open addressing on (account, shape, day)
 	count int
 	// hints are per account: the row used last, which is nearly always the one
 	// needed next, and the head of the account's chain of rows. Both + 1.
 	hints []usageHint
 }
 
-type usageHint struct{ last, head uint32 }
+type usageHint struct {
+	last, head uint32
+	shape      uint32 // of the last row, so that a miss does not touch it
+	day        int32
+}
 
 // add counts one event.
 func (u *usageTable) add(account ledger.Ref, shape uint32, day int32, e *eventRecord, amounts *[meter.MaxComponents]money.Amount) {
@@ -64,18 +68,21 @@ func (u *usageTable) row(account ledger.Ref, shape uint32, day int32, components
 		u.hints = append(u.hints, usageHint{})
 	}
 	hint := &u.hints[account]
-	if hint.last != 0 {
-		if r := u.rows.At(hint.last - 1); r.shape == shape && r.day == day {
-			return hint.last - 1
-		}
+	if hint.last != 0 && hint.shape == shape && hint.day == day {
+		return hint.last - 1
 	}
 	i, ok := u.find(account, shape, day)
 	if !ok {
 		i = u.insert(account, shape, day, components)
+		hint = &u.hints[account]
 	}
-	hint.last = i + 1
+	hint.last, hint.shape, hint.day = i+1, shape, day
 	return i
 }
+
+// usageSlot is a row + 1 (0: empty) and a part of its key's hash, so that other rows of a
+// probe are not touched.
+type usageSlot struct{ row, tag uint32 }
 
 func usageHash(account ledger.Ref, shape uint32, day int32) uint64 {
 	h := (uint64(account)<<32 | uint64(shape)) * 0x9e3779b97f4a7c15
@@ -89,8 +96,12 @@ func (u *usageTable) find(account ledger.Ref, shape uint32, day int32) (uint32, 
 		return 0, false
 	}
 	mask := uint64(len(u.index) - 1)
-	for i := usageHash(account, shape, day) & mask; u.index[i] != 0; i = (i + 1) & mask {
-		n := u.index[i] - 1
+	h := usageHash(account, shape, day)
+	for i := h & mask; u.index[i].row != 0; i = (i + 1) & mask {
+		if u.index[i].tag != uint32(h>>32) {
+			continue
+		}
+		n := u.index[i].row - 1
 		if r := u.rows.At(n); r.account == account && r.shape == shape && r.day == day {
 			return n, true
 		}
@@ -127,10 +138,10 @@ func (u *usageTable) enter(n uint32) {
 
 func (u *usageTable) grow() {
 	old := u.index
-	u.index = make([]uint32, max(1024, 2*len(old)))
-	for _, n := range old {
-		if n != 0 {
-			u.put(n - 1)
+	u.index = make([]usageSlot, max(1024, 2*len(old)))
+	for _, slot := range old {
+		if slot.row != 0 {
+			u.put(slot.row - 1)
 		}
 	}
 }
@@ -138,11 +149,12 @@ func (u *usageTable) grow() {
 func (u *usageTable) put(n uint32) {
 	r := u.rows.At(n)
 	mask := uint64(len(u.index) - 1)
-	i := usageHash(r.account, r.shape, r.day) & mask
-	for u.index[i] != 0 {
+	h := usageHash(r.account, r.shape, r.day)
+	i := h & mask
+	for u.index[i].row != 0 {
 		i = (i + 1) & mask
 	}
-	u.index[i] = n + 1
+	u.index[i] = usageSlot{n + 1, uint32(h >> 32)}
 }
 
 // restored rebuilds index and chains after the rows were loaded.

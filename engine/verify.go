@@ -67,6 +67,7 @@ type verifier struct {
 	closings map[money.Currency]int
 
 	runs     []*runInfo // not compared yet, by number
+	posts    postings   // statement entries of the same sequences
 	gathered []runEntry // identities of the run that is being gathered
 	last     checkpointMarker
 }
@@ -91,6 +92,12 @@ func (v *verifier) run() (VerifyReport, error) {
 	if len(v.runs) > 0 {
 		return v.report, fmt.Errorf("identity run %d covers sequence %d, the journal ends at %d", v.runs[0].number, v.runs[0].last, head.Seq)
 	}
+	if v.last.id != 0 && v.report.Checkpoints == 0 {
+		return v.report, fmt.Errorf("checkpoint %d is of sequence %d, at which no group ends", v.last.id, v.last.seq)
+	}
+	if err := v.publisher(); err != nil {
+		return v.report, err
+	}
 	st := v.replay.state
 	v.report.Accounts = uint64(len(st.people) - len(st.ledger.Currencies()))
 	v.report.Windows, v.report.Unpriced = uint64(len(st.windows)), uint64(len(st.unpriced))
@@ -99,11 +106,11 @@ func (v *verifier) run() (VerifyReport, error) {
 
 // loadDerived reads what the journal is compared with.
 func (v *verifier) loadDerived() error {
-	set, err := loadRuns(v.store)
+	set, err := loadRuns(v.store, 1)
 	if err != nil {
 		return err
 	}
-	v.runs = set.runs
+	v.runs, v.epochs = set.runs, set.epochs
 	markers, err := checkpointMarkers(v.store)
 	if err != nil {
 		return err
@@ -170,8 +177,31 @@ func (v *verifier) sameIdentity(seq uint64, id []byte) (bool, error) {
 	return sameIdentity(&c.event, id), nil
 }
 
-// after grows the trees and nets every window at its cut.
+// publisher checks that the confirmed records follow each other without a gap and were sealed.
+func (v *verifier) publisher() error {
+	o := Outbox{&Engine{store: v.store}}
+	p, err := o.Position()
+	if err != nil {
+		return err
+	}
+	last := uint64(0)
+	err = v.store.Scan(journal.SpacePublisher, []byte{'c'}, []byte{'c' + 1}, func(key, value []byte) (bool, error) {
+		r := reader{p: value}
+		if first := r.uvarint(); r.bad || len(key) != 9 || first != last+1 {
+			return false, fmt.Errorf("published records do not go on after stream_seq %d", last)
+		}
+		last = binary.BigEndian.Uint64(key[1:])
+		return true, nil
+	})
+	if err == nil && (last != p.Confirmed || last >= v.replay.state.nextStream) {
+		err = fmt.Errorf("records up to %d are confirmed as published, the position says %d, sealed are %d", last, p.Confirmed, v.replay.state.nextStream-1)
+	}
+	return err
+}
+
+// after grows the trees, gathers statement entries and nets every window at its cut.
 func (v *verifier) after(c *cursor) error {
+	v.post(c)
 	switch {
 	case c.isEvent():
 		if c.event.reason == priced {
@@ -189,6 +219,18 @@ func (v *verifier) after(c *cursor) error {
 		v.closings = map[money.Currency]int{}
 	}
 	return nil
+}
+
+// post gathers the statement entries of the run under way.
+func (v *verifier) post(c *cursor) {
+	if len(v.runs) == 0 || c.seq > v.runs[0].last {
+		return
+	}
+	if !c.isEvent() {
+		v.posts.postCommand(c.kind, &reader{p: c.payload}, c.seq, c.t, v.earners)
+	} else if c.event.reason == priced {
+		v.posts.postEvent(c.seq, &c.event, c.t, v.earners)
+	}
 }
 
 // closing compares a slice of closing transfers with the netted lines.
@@ -278,7 +320,10 @@ func (v *verifier) compareAt(b *journal.Block) error {
 		if err := v.compareRun(v.runs[0]); err != nil {
 			return err
 		}
-		v.runs, v.gathered = v.runs[1:], v.gathered[:0]
+		if err := v.compareStatement(v.runs[0]); err != nil {
+			return err
+		}
+		v.runs, v.gathered, v.posts = v.runs[1:], v.gathered[:0], postings{}
 		v.report.Runs++
 	}
 	if v.last.seq != b.Last || v.last.id == 0 {
@@ -314,7 +359,7 @@ func (v *verifier) compareRun(r *runInfo) error {
 			if bad || h < hash {
 				return false, fmt.Errorf("identity run %d: an entry of row %x is wrong", r.number, key)
 			}
-			if !r.filter.maybe(h) {
+			if !r.filter.maybe(h) || !v.epochs[r.number/epochRuns].filter.maybe(h) {
 				return false, fmt.Errorf("identity run %d: its filter misses sequence %d", r.number, seq)
 			}
 			stored = append(stored, runEntry{h, seq})
@@ -335,6 +380,31 @@ func (v *verifier) compareRun(r *runInfo) error {
 		return fmt.Errorf("identity run %d of sequences %d to %d holds other identities than the journal", r.number, r.first, r.last)
 	}
 	return nil
+}
+
+// compareStatement compares a run's statement rows with those the journal gives.
+func (v *verifier) compareStatement(r *runInfo) error {
+	type row struct{ key, value []byte }
+	var want []row
+	err := v.posts.write(func(key, value []byte) error {
+		want = append(want, row{bytes.Clone(key), bytes.Clone(value)})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	n := 0
+	err = v.store.TableScan(journal.KindStatement, r.number, nil, nil, func(key, value []byte) (bool, error) {
+		if n >= len(want) || !bytes.Equal(key, want[n].key) || !bytes.Equal(value, want[n].value) {
+			return false, fmt.Errorf("statement run %d: row %x differs from the one that follows from the journal", r.number, key)
+		}
+		n++
+		return true, nil
+	})
+	if err == nil && n != len(want) {
+		err = fmt.Errorf("statement run %d: %d of %d rows are stored", r.number, n, len(want))
+	}
+	return err
 }
 
 // diff names the first thing in which a stored state differs from the derived one.
