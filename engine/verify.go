@@ -66,6 +66,7 @@ type verifier struct {
 	batches  []netBatch // of the pending cut, derived
 	closings map[money.Currency]int
 
+	epochs   []*epoch
 	runs     []*runInfo // not compared yet, by number
 	posts    postings   // statement entries of the same sequences
 	gathered []runEntry // identities of the run that is being gathered
