@@ -65,29 +65,36 @@ func (e *Engine) Transfers(account, cursor string, limit int) (page Page[Transfe
 	}
 	limit = min(limit, listMax)
 	e.marks.evidenced.wait(e.store.Head().Seq)
-	seqs, err := e.statementOf(refs, seq, skip, limit+1)
-	if err != nil {
-		e.fail(err)
-	}
 	view := statementView{account: account, earners: newEarners(), blocks: blockReader{e: e}}
-	for _, at := range seqs {
-		items, err := view.transfers(at)
+	for {
+		seqs, err := e.statementOf(refs, seq, skip, limit+1)
 		if err != nil {
 			e.fail(err)
 		}
-		for i, item := range items {
-			if at == seq && i < skip {
-				continue
+		for _, at := range seqs {
+			items, err := view.transfers(at)
+			if err != nil {
+				e.fail(err)
 			}
-			if len(page.Items) == limit {
-				page.Next = view.next
-				return page, nil
+			for i, item := range items {
+				if at == seq && i < skip {
+					continue
+				}
+				if len(page.Items) == limit {
+					page.Next = view.next
+					return page, nil
+				}
+				page.Items = append(page.Items, item)
+				view.next = fmt.Sprintf("%d.%d", at, i+1)
 			}
-			page.Items = append(page.Items, item)
-			view.next = fmt.Sprintf("%d.%d", at, i+1)
 		}
+		if len(seqs) <= limit {
+			return page, nil // that was all
+		}
+		// The first was shown before, or some moved nothing (a fee of 0): only the next
+		// sequences tell whether there is another page.
+		seq, skip = seqs[len(seqs)-1], 0
 	}
-	return page, nil
 }
 
 // transferCursor reads "sequence.position".
