@@ -29,6 +29,11 @@ type model struct {
 	window    uint64
 	lines     map[string][]modelLine // of the last cut, by currency code
 	batches   []modelBatch           // of sealed windows
+
+	first, cutAt uint64              // sequences of the window that was cut
+	leaves       map[string][][]byte // of the open window, by currency code
+	roots        map[string][32]byte // of the window that was cut
+	previous     map[string][32]byte // hash of the last manifest, by currency code
 }
 
 // world is what a test submits: the model looks things up here.
@@ -69,14 +74,16 @@ type modelLine struct {
 }
 
 type modelBatch struct {
-	window   uint64
-	currency string
-	lines    []modelLine
+	window      uint64
+	currency    string
+	lines       []modelLine
+	first, last uint64
+	root        [32]byte
 }
 
 func newModel(t testing.TB, w *world) *model {
 	return &model{t: t, w: w, accounts: map[string]*modelAccount{}, operators: map[string]*modelOperator{},
-		booked: map[string]bool{}, topUps: map[string]bool{}, window: 1}
+		booked: map[string]bool{}, topUps: map[string]bool{}, window: 1, cutAt: 0, leaves: map[string][][]byte{}, previous: map[string][32]byte{}}
 }
 
 // document writes the book as the JSON of a price version.
@@ -150,7 +157,7 @@ func (m *model) account(id string) {
 	}
 }
 
-func (m *model) event(identity string) {
+func (m *model) event(identity string, seq uint64, groupTime int64) {
 	c, ok := m.w.calls[identity]
 	if !ok || m.booked[identity] {
 		m.t.Fatalf("event %q: submitted %v, booked before %v", identity, ok, m.booked[identity])
@@ -164,6 +171,8 @@ func (m *model) event(identity string) {
 	}
 	m.priced++
 	amount := p.amount(&c)
+	code := payer.spec.Currency.Code()
+	m.leaves[code] = append(m.leaves[code], m.leaf(&c, code, amount, seq, groupTime))
 	paid := decimal.Min(payer.paid, amount)
 	payer.paid = payer.paid.Sub(paid)
 	payer.due = payer.due.Add(amount.Sub(paid))
@@ -205,8 +214,13 @@ func (m *model) topUp(id string) {
 }
 
 // cut nets the open window and starts the next.
-func (m *model) cut() {
-	m.lines = map[string][]modelLine{}
+func (m *model) cut(seq uint64) {
+	m.first, m.cutAt = m.cutAt+1, seq
+	m.lines, m.roots = map[string][]modelLine{}, map[string][32]byte{}
+	for code := range m.operators {
+		m.roots[code] = treeHash(m.leaves[code])
+	}
+	clear(m.leaves)
 	for code, o := range m.operators {
 		var lines []modelLine
 		for id, a := range m.accounts {
@@ -269,7 +283,7 @@ func (m *model) closing(code string, first, n int) {
 func (m *model) seal() {
 	for i := range money.Currencies() {
 		if code := money.CurrencyAt(i).Code(); len(m.lines[code]) > 0 {
-			m.batches = append(m.batches, modelBatch{m.window - 1, code, m.lines[code]})
+			m.batches = append(m.batches, modelBatch{m.window - 1, code, m.lines[code], m.first, m.cutAt, m.roots[code]})
 		}
 	}
 }
@@ -292,7 +306,7 @@ func (m *model) replay(e *Engine, to uint64) {
 
 func (m *model) command(c *cursor) {
 	if c.isEvent() {
-		m.event(string(c.event.source) + "\x00" + string(c.event.id))
+		m.event(string(c.event.source)+"\x00"+string(c.event.id), c.seq, c.time)
 		return
 	}
 	r := reader{p: c.payload}
@@ -302,7 +316,7 @@ func (m *model) command(c *cursor) {
 	case kindTopUp:
 		m.topUp(r.topUp().id)
 	case kindCut:
-		m.cut()
+		m.cut(c.seq)
 	case kindClosing:
 		s := r.closing()
 		m.closing(s.currency.Code(), int(s.first), len(s.lines))
@@ -366,6 +380,7 @@ func (m *model) compareBooks(e *Engine) {
 
 func (m *model) compareBatches(e *Engine) {
 	m.t.Helper()
+	clear(m.previous)
 	n := 0
 	for _, w := range e.published.Load().windows {
 		for _, b := range w.batches {
@@ -386,6 +401,7 @@ func (m *model) compareBatch(e *Engine, w *window, b *sealedBatch, want *modelBa
 	if w.number != want.window || b.currency.Code() != want.currency || int(b.lines) != len(want.lines) {
 		m.t.Fatalf("window %d, %s, %d lines; the model has window %d, %s, %d lines", w.number, b.currency, b.lines, want.window, want.currency, len(want.lines))
 	}
+	m.compareManifest(e, b, want)
 	err := scanLines(e.store, b.id, 1, func(n uint32, record []byte) bool {
 		_, got, err := batch.ParseLine(record)
 		if err != nil {
