@@ -25,7 +25,7 @@ type sequencer struct {
 	// Scratch of the event under way.
 	rec     eventRecord
 	amounts ratingAmounts
-	warmed  uint32
+	ahead   lookahead
 	// lastSource is the interned source of the last event; 0: none.
 	lastSource uint32
 
@@ -177,7 +177,7 @@ func (s *sequencer) command(kind byte, payload []byte) {
 // ingest executes the events of a request, each for itself.
 func (s *sequencer) ingest(r *Request) {
 	known := r.known
-	s.warmed += s.ids.warm(r.batch.Events, r.runs)
+	s.prepare(r)
 	for i := range r.batch.Events {
 		e := &r.batch.Events[i]
 		var old seen
@@ -191,7 +191,7 @@ func (s *sequencer) ingest(r *Request) {
 			s.repeated(r, e, old)
 			continue
 		}
-		if refused := s.event(r, e); refused != nil {
+		if refused := s.event(r, e, s.ahead.payers[i]); refused != nil {
 			r.reject(e, refused)
 		}
 	}
@@ -215,7 +215,7 @@ func (r *Request) reject(e *meter.Event, why *refusal.Refusal) {
 
 // event books a new event. The order of checks is part of the contract: identity was
 // first; then age, account, quantities against the price, size.
-func (s *sequencer) event(r *Request, e *meter.Event) *refusal.Refusal {
+func (s *sequencer) event(r *Request, e *meter.Event, payer ledger.Ref) *refusal.Refusal {
 	rec := &s.rec
 	rec.time, rec.hadTime = e.Time, e.Time != meter.NoTime
 	if !rec.hadTime {
@@ -223,7 +223,7 @@ func (s *sequencer) event(r *Request, e *meter.Event) *refusal.Refusal {
 	} else if refused := s.age(e.Time); refused != nil {
 		return refused
 	}
-	payer, refused := s.payer(r, e)
+	payer, refused := s.payer(r, e, payer)
 	if refused != nil {
 		return refused
 	}
@@ -262,14 +262,13 @@ func (s *sequencer) age(at int64) *refusal.Refusal {
 	return nil
 }
 
-func (s *sequencer) payer(r *Request, e *meter.Event) (ledger.Ref, *refusal.Refusal) {
-	subject := r.batch.Bytes(e.Subject)
-	ref, ok := s.state.accounts.find(e.SubjectHash, subject, s.state.people)
-	if !ok {
-		return 0, refusal.New(refusal.NotFound, "unknown_account", "there is no account %s", subject)
+// payer checks the participant that was found for the event's subject.
+func (s *sequencer) payer(r *Request, e *meter.Event, ref ledger.Ref) (ledger.Ref, *refusal.Refusal) {
+	if ref == nobodyRef {
+		return 0, refusal.New(refusal.NotFound, "unknown_account", "there is no account %s", r.batch.Bytes(e.Subject))
 	}
 	if s.state.people[ref].Kind != ledger.Customer {
-		return 0, refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", subject)
+		return 0, refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", r.batch.Bytes(e.Subject))
 	}
 	return ref, nil
 }
