@@ -150,3 +150,17 @@ func TestEmptyRequests(t *testing.T) {
 		}
 	}
 }
+
+// TestAStopIsNotLost asks to stop after the sequencer looked and before it waits: that
+// must wake it. A stop that it has seen must not, or waiting would be spinning.
+func TestAStopIsNotLost(t *testing.T) {
+	s := &sequencer{e: &Engine{stop: make(chan struct{})}}
+	close(s.e.stop)
+	if s.stopSignal() == nil {
+		t.Error("the stop is lost: nothing else would wake the sequencer")
+	}
+	s.stopSeen = true
+	if s.stopSignal() != nil {
+		t.Error("waiting would spin")
+	}
+}

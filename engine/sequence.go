@@ -33,6 +33,7 @@ type sequencer struct {
 	nextTick int64        // when the timer closes the window; 0: not known yet
 	tick     <-chan time.Time
 	ticker   *time.Ticker
+	stopSeen bool // run saw that stopping was asked
 	checkpoints
 }
 
@@ -44,7 +45,8 @@ func (s *sequencer) run() {
 	for {
 		s.drain()
 		s.background()
-		if s.g.empty() && s.e.stopping() && s.e.ring.empty() && s.finished() {
+		s.stopSeen = s.e.stopping()
+		if s.g.empty() && s.stopSeen && s.e.ring.empty() && s.finished() {
 			return
 		}
 		if idle && (!s.g.empty() || s.wantCheckpoint) {
@@ -124,10 +126,11 @@ func (s *sequencer) wait(idle bool) bool {
 	return false
 }
 
-// stopSignal is the stop channel until it was seen: a closed channel would turn waiting
-// into spinning.
+// stopSignal is the stop channel until run has seen it: a closed channel would turn waiting
+// into spinning. What counts is what run saw before it decided to wait; asking anew here
+// would lose a stop that came in between, and nothing else would wake the sequencer.
 func (s *sequencer) stopSignal() <-chan struct{} {
-	if s.e.stopping() {
+	if s.stopSeen {
 		return nil
 	}
 	return s.e.stop
@@ -288,10 +291,7 @@ func (s *sequencer) price(r *Request, e *meter.Event) (*rateSlot, *refusal.Refus
 		rec.reason, rec.raw = noVersion, raw
 		return nil, nil
 	}
-	slot, refused := s.shape(e.ShapeHash, raw, version)
-	if refused != nil {
-		return nil, refused
-	}
+	slot, fresh := s.shape(e.ShapeHash, raw, version)
 	if rec.reason != priced {
 		rec.raw = raw
 		return slot, nil
@@ -303,12 +303,16 @@ func (s *sequencer) price(r *Request, e *meter.Event) (*rateSlot, *refusal.Refus
 		return nil, overflow()
 	}
 	rec.version = version.Index
+	if fresh != nil {
+		return slot, s.intern(fresh, e.ShapeHash, raw)
+	}
 	return slot, nil
 }
 
 // shape finds the price slot for shape bytes and sets the record's shape, extras and
-// reason. The usual case is one look-up; new shapes take the slow way.
-func (s *sequencer) shape(hash uint64, raw []byte, v *meter.Version) (*rateSlot, *refusal.Refusal) {
+// reason. The usual case is one look-up; a shape that is not interned is returned as
+// well, to be interned once nothing can refuse the event any more.
+func (s *sequencer) shape(hash uint64, raw []byte, v *meter.Version) (*rateSlot, *meter.Shape) {
 	rec, st := &s.rec, s.state
 	currency := st.people[rec.account].Currency
 	n, ok := st.rates.lookup(hash, raw, &st.tables)
@@ -322,31 +326,29 @@ func (s *sequencer) shape(hash uint64, raw []byte, v *meter.Version) (*rateSlot,
 		rec.shape, rec.reason = n, slot.reason
 		return slot, nil
 	}
-	return s.newShape(hash, raw, v)
-}
-
-// newShape rates a shape that is not interned as it is, and interns what counts of it if
-// it has a price: what has none could be anything a client makes up.
-func (s *sequencer) newShape(hash uint64, raw []byte, v *meter.Version) (*rateSlot, *refusal.Refusal) {
-	rec, st := &s.rec, s.state
 	shape, err := meter.ParseShape(raw)
 	if err != nil {
 		panic("BUG: a batch holds a shape that does not parse")
 	}
-	slot := st.resolve(&shape, v, st.people[rec.account].Currency)
-	if slot.reason != priced {
-		rec.reason = slot.reason
-		return &slot, nil
-	}
-	kept, extras := st.splitShape(&shape)
+	slot := st.resolve(&shape, v, currency)
+	rec.reason = slot.reason
+	return &slot, &shape
+}
+
+// intern gives what counts of a priced shape a number and remembers how the whole splits.
+// Shapes without a price are never interned: they could be anything a client makes up.
+func (s *sequencer) intern(shape *meter.Shape, hash uint64, raw []byte) *refusal.Refusal {
+	rec, st := &s.rec, s.state
+	kept, extras := st.splitShape(shape)
 	bytes := kept.Append(nil)
 	n, ok := st.rates.lookup(st.hashOf(bytes), bytes, &st.tables)
 	if !ok {
 		if len(st.shapes) >= shapesMax {
-			return nil, refusal.New(refusal.Invalid, "too_many_shapes",
+			return refusal.New(refusal.Invalid, "too_many_shapes",
 				"this ledger has seen %d combinations of meter, components and dimensions and takes no more", shapesMax)
 		}
 		s.command(kindShape, bytes)
+		var err error
 		if n, err = st.applyShape(string(bytes)); err != nil {
 			panic("BUG: a shape does not parse after splitting")
 		}
@@ -355,11 +357,11 @@ func (s *sequencer) newShape(hash uint64, raw []byte, v *meter.Version) (*rateSl
 		if len(st.rates.wide) >= wideMax {
 			clear(st.rates.wide)
 		}
-		st.rates.wide[hash] = &wideShape{raw: string(raw), shape: n, extras: appendExtras(nil, extras)}
-		rec.extras = st.rates.wide[hash].extras
+		w := &wideShape{raw: string(raw), shape: n, extras: appendExtras(nil, extras)}
+		st.rates.wide[hash], rec.extras = w, w.extras
 	}
 	rec.shape = n
-	return st.slot(n, v, st.people[rec.account].Currency), nil
+	return nil
 }
 
 // source returns the number of a source, interning it first if there is room; 0: spell it out.
