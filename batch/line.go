@@ -131,7 +131,7 @@ const (
 
 // check proves what must hold for a line alone.
 func (l *Line) check(digits int) error {
-	bad := ""
+	var bad string
 	cut, _ := l.Amount.Cut(digits)
 	switch {
 	case l.Line == 0:

@@ -74,7 +74,7 @@ func (p *Position) moved() bool {
 
 // check reports what is wrong with the form of the position.
 func (p *Position) check() error {
-	bad := ""
+	var bad string
 	switch {
 	case !validID(p.Account):
 		bad = "not an id"

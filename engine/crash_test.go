@@ -137,7 +137,7 @@ func (r *crashRig) work(cycle int) {
 		r.a.found(e, r.customers)
 		r.a.run(e, r.rng.Uint64(), 4, 30, r.customers, fs.done.Load)
 	}
-	settled(e)
+	settled(r.t, e)
 	r.note(e)
 	if err := e.Close(); err != nil {
 		r.t.Fatalf("cycle %d: %v", cycle, err)
@@ -166,7 +166,7 @@ func windowBytes(t testing.TB, e *Engine, w *window) string {
 			t.Fatal(refused)
 		}
 		out += string(got.Manifest) + "\n"
-		if err := scanLines(e.store, b.id, 1, func(_ uint32, record []byte) bool {
+		if err := scanLines(e.store, b.id, b.lines, 1, func(_ uint32, record []byte) bool {
 			out += string(record) + "\n"
 			return true
 		}); err != nil {
@@ -206,7 +206,7 @@ func (r *crashRig) check(cycle int) {
 	if err != nil {
 		t.Fatalf("cycle %d: %v", cycle, err)
 	}
-	settled(e)
+	settled(t, e)
 	r.compareWindows(e, head)
 	m := newModel(t, r.a.w)
 	m.replay(e, e.store.Head().Seq)

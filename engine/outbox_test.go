@@ -118,33 +118,8 @@ func TestOutboxPages(t *testing.T) {
 // inside a batch, offsets with a gap, a restart in between.
 func TestOutboxPosition(t *testing.T) {
 	r, records := sealedRig(t)
-	position := func(want string) {
-		t.Helper()
-		p, err := r.e.Outbox().Position()
-		text := fmt.Sprintf("confirmed %d, next offset %d", p.Confirmed, p.NextOffset)
-		if p.Attempt != nil {
-			text += fmt.Sprintf(", attempt %+v", *p.Attempt)
-		}
-		if err != nil || text != want {
-			t.Fatalf("%s (%v), want %s", text, err, want)
-		}
-	}
-	published := func(want ...string) {
-		t.Helper()
-		page, refused := r.e.Settlements("", 100)
-		if refused != nil {
-			t.Fatal(refused)
-		}
-		for i, b := range page.Items {
-			text := "no"
-			if p := b.Published; p != nil {
-				text = fmt.Sprintf("%s/%d %d to %d", p.Topic, p.Partition, p.FirstOffset, p.LastOffset)
-			}
-			if text != want[i] {
-				t.Fatalf("batch %d is published as %s, want %s", i, text, want[i])
-			}
-		}
-	}
+	position := func(want string) { t.Helper(); wantPosition(t, r, want) }
+	published := func(want ...string) { t.Helper(); wantPublished(t, r, want) }
 	confirm := func(first, last uint64, base, next int64) {
 		t.Helper()
 		err := r.e.Outbox().Confirm(Confirmation{First: first, Last: last, Topic: "t", Partition: 3, BaseOffset: base, NextOffset: next})
@@ -166,7 +141,7 @@ func TestOutboxPosition(t *testing.T) {
 	r.reopen()
 	position(fmt.Sprintf("confirmed 0, next offset 0, attempt %+v", a))
 	confirm(1, 2, 100, 102)
-	position("confirmed 2, next offset 102")
+	position("confirmed 2 at t/3 101, next offset 102")
 	published("no", "no", "no", "no") // its manifest does not stand there yet
 	confirm(3, batches[1], 250, 300)
 	first := fmt.Sprintf("t/3 100 to %d", 250+batches[0]-3)
@@ -178,7 +153,8 @@ func TestOutboxPosition(t *testing.T) {
 	r.reopen()
 	published(first, second, "no", "no")
 	confirm(batches[1]+1, batches[3], 1000, 2000)
-	position(fmt.Sprintf("confirmed %d, next offset 2000", batches[3]))
+	third := fmt.Sprintf("confirmed %d at t/3 %d, next offset 2000", batches[3], 1000+batches[3]-batches[1]-1)
+	position(third)
 	if s := r.e.Stats(); s.OldestUnpublishedTime != 0 {
 		t.Fatalf("%+v", s)
 	}
@@ -186,7 +162,39 @@ func TestOutboxPosition(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "sealed") {
 		t.Fatalf("what is not sealed was confirmed: %v", err)
 	}
-	position(fmt.Sprintf("confirmed %d, next offset 2000", batches[3]))
+	r.reopen()
+	position(third)
+}
+
+// wantPosition compares where the relay would begin.
+func wantPosition(t *testing.T, r *rig, want string) {
+	t.Helper()
+	p, err := r.e.Outbox().Position()
+	text := fmt.Sprintf("confirmed %d, next offset %d", p.Confirmed, p.NextOffset)
+	if p.Attempt != nil {
+		text += fmt.Sprintf(", attempt %+v", *p.Attempt)
+	}
+	if err != nil || text != want {
+		t.Fatalf("%s (%v), want %s", text, err, want)
+	}
+}
+
+// wantPublished compares what is shown of each batch's place on Kafka.
+func wantPublished(t *testing.T, r *rig, want []string) {
+	t.Helper()
+	page, refused := r.e.Settlements("", 100)
+	if refused != nil || len(page.Items) != len(want) {
+		t.Fatalf("%d batches, want %d: %v", len(page.Items), len(want), refused)
+	}
+	for i, b := range page.Items {
+		text := "no"
+		if p := b.Published; p != nil {
+			text = fmt.Sprintf("%s/%d %d to %d", p.Topic, p.Partition, p.FirstOffset, p.LastOffset)
+		}
+		if text != want[i] {
+			t.Fatalf("batch %d is published as %s, want %s", i, text, want[i])
+		}
+	}
 }
 
 // lastOfBatches is the stream_seq of every manifest.

@@ -65,7 +65,7 @@ func TestOverlappingIdentities(t *testing.T) {
 	if accepted.Load() != identities || duplicates.Load() != identities*(goroutines-1) {
 		t.Fatalf("%d accepted, %d duplicates", accepted.Load(), duplicates.Load())
 	}
-	settled(r.e)
+	settled(t, r.e)
 	m := newModel(t, a.w)
 	m.replay(r.e, r.e.store.Head().Seq)
 	m.compare(r.e)

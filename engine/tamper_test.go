@@ -120,9 +120,9 @@ func tampering(t *testing.T) func(name, words string, change func(*testing.T, *j
 	}
 }
 
-// TestVerifyNamesWhatWasTamperedWith is the table of changes to stored rows and tables
-// and of the words that tell about them.
-func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
+// TestVerifyNamesChangedBatches is the table of changes to stored manifests and lines and
+// of the words that tell about them.
+func TestVerifyNamesChangedBatches(t *testing.T) {
 	f := tampering(t)
 	f("manifest", "the stored manifest differs", func(t *testing.T, s *journal.Store) {
 		k, v := firstRow(t, s, journal.SpaceManifest, nil)
@@ -153,6 +153,11 @@ func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 		r := reader{p: v}
 		write(t, s, journal.Row{Space: journal.SpaceLines, Key: k, Value: appendBytes(append([]byte(nil), v...), r.bytes())})
 	})
+}
+
+// TestVerifyNamesChangedCheckpoints does the same with checkpoints.
+func TestVerifyNamesChangedCheckpoints(t *testing.T) {
+	f := tampering(t)
 	f("checkpoint's balance", "account ", func(t *testing.T, s *journal.Store) {
 		rebuild(t, s, journal.KindCheckpoint, newestCheckpoint(t, s).id, func(n int, k, v []byte) ([]byte, []byte) {
 			if v[0] == chunkRows {
@@ -183,6 +188,11 @@ func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 		job := checkpointJob{id: m.id, prev: m.prev, deltas: m.deltas, seq: m.seq}
 		write(t, s, job.marker(journal.Head{Hash: m.hash}))
 	})
+}
+
+// TestVerifyNamesChangedRuns does the same with identity runs and their filters.
+func TestVerifyNamesChangedRuns(t *testing.T) {
+	f := tampering(t)
 	f("identity's sequence", "identity run 0", func(t *testing.T, s *journal.Store) {
 		rebuild(t, s, journal.KindIdentity, 0, func(n int, k, v []byte) ([]byte, []byte) {
 			v[8]++ // the first entry's distance from the run's first sequence

@@ -6,9 +6,9 @@ import (
 )
 
 // looked returns once the sequencer has looked at the clock and nothing is being settled.
-func looked(e *Engine) int {
-	e.do(func(*sequencer) bool { return false })
-	settled(e)
+func looked(t *testing.T, e *Engine) int {
+	t.Helper()
+	settled(t, e) // rides the ring
 	return len(e.published.Load().windows)
 }
 
@@ -26,14 +26,14 @@ func TestTimerClosesWindows(t *testing.T) {
 		r.base = time.Date(2026, 11, 1, base.Hour(), base.Minute(), 0, 0, time.UTC)
 		r.reopen()
 		if r.e.Stats().Windows == want {
-			if n := looked(r.e); n != want {
+			if n := looked(t, r.e); n != want {
 				t.Fatalf("%s: %d windows, want %d", clock, n, want)
 			}
 			return
 		}
 		for {
 			changed := r.e.Outbox().Changed()
-			if n := looked(r.e); n > want {
+			if n := looked(t, r.e); n > want {
 				t.Fatalf("%s: %d windows, want %d", clock, n, want)
 			} else if n == want {
 				return
@@ -51,7 +51,7 @@ func TestTimerClosesWindows(t *testing.T) {
 	if w.id != "" || len(w.batches) != 1 || time.Unix(0, w.time).UTC().Hour() != 17 {
 		t.Fatalf("%+v", w)
 	}
-	if n := looked(r.e); n != 1 {
+	if n := looked(t, r.e); n != 1 {
 		t.Fatalf("%d windows", n)
 	}
 	at("18:30", 1) // nothing moved: a top-up or an event would

@@ -262,14 +262,18 @@ func (a *activity) run(e *Engine, seed uint64, goroutines, steps, customers int,
 }
 
 // settled returns once no window is between cut and seal.
-func settled(e *Engine) {
+func settled(t testing.TB, e *Engine) {
+	t.Helper()
 	for {
 		changed := e.sealedChanged.changed()
 		pending := false
-		e.do(func(s *sequencer) bool {
+		refused := e.do(func(s *sequencer) bool {
 			pending = s.state.pending != nil || len(s.closing) > 0
 			return false
 		})
+		if refused != nil {
+			t.Fatal(refused)
+		}
 		if !pending {
 			return
 		}
@@ -285,7 +289,7 @@ func TestEngineAgainstModel(t *testing.T) {
 	a.found(r.e, 5)
 	for round := range 3 {
 		a.run(r.e, uint64(round), 4, 25, 5, nil)
-		settled(r.e)
+		settled(t, r.e)
 		m := newModel(t, a.w)
 		m.replay(r.e, r.e.store.Head().Seq)
 		m.compare(r.e)

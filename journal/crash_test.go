@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -149,10 +150,10 @@ func checkPromises(s *Store, p *promises) (rows, tables uint64, err error) {
 		return 0, 0, fmt.Errorf("history ends at %d, %d was committed", got, want)
 	}
 	if rows, err = countUp(s, SpacePublisher); err != nil || rows < p.rows.Load() {
-		return 0, 0, fmt.Errorf("%d rows, %d were written: %v", rows, p.rows.Load(), err)
+		return 0, 0, errors.Join(err, fmt.Errorf("%d rows, %d were written", rows, p.rows.Load()))
 	}
 	if tables, err = countUp(s, SpaceEvidence); err != nil || tables < p.tables.Load() {
-		return 0, 0, fmt.Errorf("%d markers, %d were written: %v", tables, p.tables.Load(), err)
+		return 0, 0, errors.Join(err, fmt.Errorf("%d markers, %d were written", tables, p.tables.Load()))
 	}
 	for id := range tables {
 		for _, kind := range []Kind{KindCheckpoint, KindIdentity} {
@@ -162,7 +163,7 @@ func checkPromises(s *Store, p *promises) (rows, tables uint64, err error) {
 				return bytes.Equal(v, counterKey(id)), nil
 			})
 			if err != nil || n != tableRows(id) {
-				return 0, 0, fmt.Errorf("table %d of kind %#x has %d rows: %v", id, byte(kind), n, err)
+				return 0, 0, errors.Join(err, fmt.Errorf("table %d of kind %#x has %d rows", id, byte(kind), n))
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -22,7 +21,7 @@ func testOptions(tb testing.TB, fs vfs.FS) Options {
 		FS:            fs,
 		MemTableBytes: 64 << 10,
 		HeadSync:      time.Hour, // tests fsync the head when they mean to
-		Logger:        slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger:        slog.New(slog.DiscardHandler),
 		Fatal:         func(err error) { panic(fmt.Sprintf("fatal: %v", err)) },
 	}
 }

@@ -113,7 +113,7 @@ func TestBlocksFromTheMiddle(t *testing.T) {
 	f(s.Head().Seq+1, 0)
 	f(^uint64(0), 0)
 	stop := errors.New("stop")
-	if err := s.Blocks(1, func(*Block) error { return stop }); err != stop {
+	if err := s.Blocks(1, func(*Block) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("error of fn: %v", err)
 	}
 	for _, seq := range []uint64{0, s.Head().Seq + 1} {

@@ -114,7 +114,7 @@ func checkParse(t *testing.T, in string) {
 		t.Fatalf("%q: plain %v, number %v", in, plain, got)
 	}
 	byBytes, bytesErr := ParseNumberBytes([]byte(in))
-	if byBytes != got || bytesErr != err {
+	if byBytes != got || !errors.Is(bytesErr, err) {
 		t.Fatalf("%q: bytes give %v, %v", in, byBytes, bytesErr)
 	}
 	if errors.Is(err, ErrSyntax) {

@@ -171,13 +171,13 @@ func realPath(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	real, err := filepath.EvalSymlinks(path)
+	resolved, err := filepath.EvalSymlinks(path)
 	if parent := filepath.Dir(path); errors.Is(err, os.ErrNotExist) && parent != path {
 		if parent, err = realPath(parent); err == nil {
 			return filepath.Join(parent, filepath.Base(path)), nil
 		}
 	}
-	return real, err
+	return resolved, err
 }
 
 // writeListenFile writes an address so that a reader sees all of it or nothing.

@@ -90,6 +90,9 @@ func (s *serving) get(path, key string) (int, string) {
 	return send(s.t, http.MethodGet, s.url+path, key, "")
 }
 
+// testClient gives up long before the tests do. Its requests close their connections.
+var testClient = &http.Client{Timeout: time.Minute}
+
 func send(t *testing.T, method, url, key, body string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -101,7 +104,7 @@ func send(t *testing.T, method, url, key, body string) (int, string) {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := testClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
