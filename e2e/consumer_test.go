@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"farthing/bench/client"
 
 	"github.com/gowebpki/jcs"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -27,18 +29,19 @@ const (
 // settlements is what a consumer of the topic has applied, by the contract's
 // rules and nothing else.
 type settlements struct {
-	last    map[int32]int64 // stream_seq last applied, by partition
+	applied map[int32][]*kgo.Record // by partition; stream_seq n is at n-1
 	lines   map[string][]json.RawMessage
 	sealed  map[string]json.RawMessage // manifests by batch id
 	ids     map[string]bool            // every ce_id seen
 	repeats int                        // dropped: not greater than the last applied
-	ignored int                        // without stream_seq, or of an unknown kind
+	ignored int                        // without stream_seq
+	unknown int                        // of a kind that this consumer does not know
 	faults  []error
 }
 
 func newSettlements() *settlements {
 	return &settlements{
-		last: map[int32]int64{}, lines: map[string][]json.RawMessage{}, sealed: map[string]json.RawMessage{}, ids: map[string]bool{},
+		applied: map[int32][]*kgo.Record{}, lines: map[string][]json.RawMessage{}, sealed: map[string]json.RawMessage{}, ids: map[string]bool{},
 	}
 }
 
@@ -58,32 +61,37 @@ func (s *settlements) apply(r *kgo.Record) bool {
 		return true
 	}
 	seq, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
+	if err != nil || seq < 1 {
 		s.fault(r, "stream_seq %q", text)
 		return false
 	}
-	last, begun := s.last[r.Partition]
-	switch {
-	case begun && seq <= last:
-		s.repeats++
+	switch last := int64(len(s.applied[r.Partition])); {
+	case seq <= last:
+		s.repeat(r, s.applied[r.Partition][seq-1])
 		return true
-	case begun && seq != last+1:
+	case seq != last+1:
 		s.fault(r, "a gap from stream_seq %d to %d", last, seq)
 		return false
-	case !begun && seq > 1:
-		s.fault(r, "the stream begins at stream_seq %d", seq)
-		return false
 	}
-	s.last[r.Partition] = seq
+	s.applied[r.Partition] = append(s.applied[r.Partition], r)
 	s.take(r, headers)
 	return true
+}
+
+// repeat drops a record that was applied before, after comparing every byte:
+// a number has one content for ever.
+func (s *settlements) repeat(r, first *kgo.Record) {
+	s.repeats++
+	if !bytes.Equal(r.Key, first.Key) || !bytes.Equal(r.Value, first.Value) || !reflect.DeepEqual(r.Headers, first.Headers) {
+		s.fault(r, "not the same as the record at offset %d with its stream_seq: %s, %s", first.Offset, r.Value, first.Value)
+	}
 }
 
 // take applies a record of the next stream_seq.
 func (s *settlements) take(r *kgo.Record, headers map[string]string) {
 	kind, id := headers["ce_type"], string(r.Key)
 	if kind != lineType && kind != batchType {
-		s.ignored++
+		s.unknown++
 		return
 	}
 	if headers["ce_specversion"] != "1.0" || !strings.HasPrefix(headers["content-type"], "application/json") || headers["ce_source"] == "" {
@@ -106,55 +114,112 @@ func (s *settlements) take(r *kgo.Record, headers map[string]string) {
 	s.sealed[id] = json.RawMessage(r.Value)
 }
 
-// consume reads the topic from its start until the manifests of want batches
-// have been applied.
-func consume(ctx context.Context, t *testing.T, broker string, want int) *settlements {
+// consumer reads the topic from its start with a client that shares nothing
+// with the publisher.
+type consumer struct {
+	reader *kgo.Client
+	next   map[int32]int64 // offset after the last record read, by partition
+	got    *settlements
+}
+
+// newConsumer lives as long as the test.
+func newConsumer(t *testing.T, broker string) *consumer {
 	t.Helper()
-	reader, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	reader, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
+	t.Cleanup(reader.Close)
+	return &consumer{reader: reader, next: map[int32]int64{}, got: newSettlements()}
+}
+
+// untilSealed reads until the manifests of want batches have been applied.
+func (c *consumer) untilSealed(ctx context.Context, t *testing.T, want int) {
+	t.Helper()
+	c.read(ctx, t, func() bool { return len(c.got.sealed) >= want })
+}
+
+// toEnd reads everything that stands in the topic now.
+func (c *consumer) toEnd(ctx context.Context, t *testing.T) {
+	t.Helper()
+	ends, err := kadm.NewClient(c.reader).ListEndOffsets(ctx, topic)
+	if err := errors.Join(err, ends.Error()); err != nil {
+		t.Fatal(err)
+	}
+	c.read(ctx, t, func() bool {
+		done := true
+		ends.Each(func(end kadm.ListedOffset) { done = done && c.next[end.Partition] >= end.Offset })
+		return done
+	})
+}
+
+func (c *consumer) read(ctx context.Context, t *testing.T, done func() bool) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	s := newSettlements()
-	for len(s.sealed) < want {
-		fetches := reader.PollFetches(ctx)
+	for !done() {
+		fetches := c.reader.PollFetches(ctx)
 		if ctx.Err() != nil {
-			t.Fatalf("after %v: %d of %d manifests on Kafka", readTimeout, len(s.sealed), want)
+			t.Fatalf("after %v: %d manifests on Kafka, read up to %v", readTimeout, len(c.got.sealed), c.next)
 		}
 		for _, e := range fetches.Errors() {
 			t.Fatalf("read %s/%d: %v", e.Topic, e.Partition, e.Err)
 		}
 		for _, r := range fetches.Records() {
-			if !s.apply(r) {
-				t.Fatal(s.faults)
+			c.next[r.Partition] = r.Offset + 1
+			if !c.got.apply(r) {
+				t.Fatal(c.got.faults)
 			}
 		}
 	}
-	return s
 }
 
-// checkKafka reads every batch from Kafka with a client that shares nothing
-// with the publisher and compares it with what HTTP shows.
-func checkKafka(ctx context.Context, t *testing.T, c *client.Client, broker string) {
+// checkKafka reads every batch from Kafka and compares it with what HTTP shows.
+// It returns the numbers of batches and of lines.
+func checkKafka(ctx context.Context, t *testing.T, c *client.Client, k *consumer) (batches, lines int) {
 	t.Helper()
 	manifests, err := c.Settlements(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := consume(ctx, t, broker, len(manifests))
+	k.untilSealed(ctx, t, len(manifests))
+	for _, m := range manifests {
+		lines += compareBatch(ctx, t, c, k.got, m.BatchID)
+	}
+	return len(manifests), lines
+}
+
+// checkOnce reads what is left of the topic, once the publisher has stopped,
+// and checks that each line and each manifest stands there once. A consumer
+// would drop a second copy under the same stream_seq, and the contract allows
+// one when the broker has forgotten the producer. A broker forgets after days:
+// within a test the publisher has no excuse.
+func (k *consumer) checkOnce(ctx context.Context, t *testing.T, batches, lines int) {
+	t.Helper()
+	k.toEnd(ctx, t)
+	s := k.got
 	for _, fault := range s.faults {
 		t.Error(fault)
 	}
-	lines := 0
-	for _, m := range manifests {
-		lines += compareBatch(ctx, t, c, s, m.BatchID)
+	if s.repeats != 0 || s.unknown != 0 {
+		t.Errorf("%d records stand twice and %d are of an unknown kind, want none", s.repeats, s.unknown)
 	}
-	if len(s.sealed) != len(manifests) || len(s.lines) > len(manifests) {
-		t.Errorf("%d manifests and lines of %d batches on Kafka, want %d", len(s.sealed), len(s.lines), len(manifests))
+	read, records := 0, 0
+	for id, lines := range s.lines {
+		read += len(lines)
+		if s.sealed[id] == nil {
+			t.Errorf("batch %s: lines without a manifest", id)
+		}
 	}
-	t.Logf("Kafka: %d batches, %d lines; dropped as repeats %d, ignored %d", len(manifests), lines, s.repeats, s.ignored)
+	for _, applied := range s.applied {
+		records += len(applied)
+	}
+	if len(s.sealed) != batches || read != lines || records != batches+lines || len(s.applied) != 1 {
+		t.Errorf("%d manifests and %d lines on Kafka in %d records of %d partitions, want %d and %d in one partition",
+			len(s.sealed), read, records, len(s.applied), batches, lines)
+	}
+	t.Logf("Kafka: %d batches and %d lines, each once; %d records without stream_seq", batches, lines, s.ignored)
 }
 
 // compareBatch compares one batch and returns its number of lines.

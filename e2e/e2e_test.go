@@ -62,11 +62,13 @@ func TestRealInput(t *testing.T) {
 	checkEvents(ctx, t, c, want, s, batches)
 	checkTrial(ctx, t, c)
 	f.checkNothingLeft(ctx)
-	checkKafka(ctx, t, c, broker)
+	kafka := newConsumer(t, broker)
+	published, lines := checkKafka(ctx, t, c, kafka)
 
 	if err := server.Terminate(); err != nil {
 		t.Errorf("SIGTERM must end with exit 0: %v", err)
 	}
+	kafka.checkOnce(ctx, t, published, lines)
 	said, err := child.Verify(ctx, binary, data)
 	if err != nil {
 		t.Error(err)

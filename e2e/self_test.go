@@ -197,7 +197,7 @@ func record(seq, kind, id, value string) *kgo.Record {
 	return r
 }
 
-// The consumer reads a topic from its start to the last manifest.
+// The consumer reads a topic from its start to the last manifest, and then to its end.
 func TestConsume(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, topic))
 	if err != nil {
@@ -210,12 +210,16 @@ func TestConsume(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer writer.Close()
-	written := []*kgo.Record{record("", "fence", "f", ""), record("1", lineType, "i1", `{"line":1}`), record("1", lineType, "i1", `{"line":1}`), record("2", batchType, "i2", `{}`)}
+	line, seal := func() *kgo.Record { return record("1", lineType, "i1", `{"line":1}`) }, func() *kgo.Record { return record("2", batchType, "i2", `{}`) }
+	written := []*kgo.Record{record("", "fence", "f", ""), line(), line(), seal(), record("", "fence", "f", ""), line(), seal()}
 	if err := writer.ProduceSync(t.Context(), written...).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	s := consume(t.Context(), t, broker, 1)
-	if len(s.lines["b1"]) != 1 || s.repeats != 1 || s.ignored != 1 || len(s.faults) != 0 {
+	c := newConsumer(t, broker)
+	c.untilSealed(t.Context(), t, 1)
+	c.toEnd(t.Context(), t)
+	s := c.got
+	if len(s.lines["b1"]) != 1 || len(s.sealed) != 1 || s.repeats != 3 || s.ignored != 2 || len(s.faults) != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -266,11 +270,15 @@ func TestConsumerRules(t *testing.T) {
 	seal := record("3", batchType, "i3", `{"batch_id":"b1"}`)
 	s := f("in order, with repeats and strangers", true, 0,
 		record("", "", "", "fence"), line1, line1, line2, record("", lineType, "x", "{}"), line1, seal, record("4", "unknown.v9", "i4", "?"))
-	if len(s.lines["b1"]) != 2 || s.sealed["b1"] == nil || s.repeats != 2 || s.ignored != 3 {
+	if len(s.lines["b1"]) != 2 || s.sealed["b1"] == nil || s.repeats != 2 || s.ignored != 2 || s.unknown != 1 {
 		t.Errorf("%+v", s)
 	}
 	f("a gap", false, 1, line1, seal)
 	f("a late start", false, 1, line2)
+	f("a repeat with another value", true, 1, line1, record("1", lineType, "i1", `{"line":7}`))
+	f("a repeat with another id", true, 1, line1, record("1", lineType, "i7", `{"line":0}`))
+	f("a repeat as another kind", true, 1, line1, record("1", batchType, "i1", `{"line":0}`))
+	f("a number before the first", false, 1, record("0", lineType, "i0", `{"line":0}`))
 	f("a word for a number", false, 1, record("one", lineType, "i", "{}"))
 	f("not canonical", true, 1, record("1", lineType, "i1", `{"line": 0}`))
 	f("an id twice", true, 1, line1, record("2", lineType, "i1", "{}"))
