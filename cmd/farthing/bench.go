@@ -22,14 +22,14 @@ type benchCmd struct {
 	Workload    string        `help:"What to send: single (one event a request), batch-1000 or all." enum:"single,batch-1000,all" default:"all" placeholder:"NAME"`
 	Duration    time.Duration `help:"Time measured per workload." default:"10s"`
 	WarmUp      time.Duration `help:"Time driven before measuring." default:"2s"`
-	Connections int           `help:"Connections; 0 takes the workload's (8 for batches, 256 one by one)." default:"0"`
+	Connections int           `help:"Connections; 0 takes the workload's (16 for batches, 256 one by one)." default:"0"`
 	Accounts    int           `help:"Payers the events are spread over." default:"1000"`
 	Models      int           `help:"Priced models the events are spread over, up to 12." default:"8"`
 	Seed        uint64        `help:"Seed of payers, models and quantities." default:"1"`
 	URL         string        `name:"url" help:"Measure this server instead of starting one. Its price book is replaced: never a ledger in use." placeholder:"URL"`
 	Key         string        `help:"API key for --url." placeholder:"KEY"`
-	// Data is not read from FARTHING_DATA, which names a real ledger.
-	Data      string   `help:"Directory in which the fresh data directory is made and removed: the disk to measure." type:"existingdir" env:"FARTHING_BENCH_DATA" placeholder:"DIR"`
+	// BenchData is not called data: that is the key and the variable of serve, which names a real ledger.
+	BenchData string   `help:"Directory in which the fresh data directory is made and removed: the disk to measure." type:"existingdir" placeholder:"DIR"`
 	ServeFlag []string `help:"Further flag for the server that is started, as --serve-flag=--settle-every=1h." sep:"none" placeholder:"FLAG"`
 	JSON      string   `name:"json" help:"Also write the report to this file as JSON." placeholder:"FILE"`
 }
@@ -60,7 +60,7 @@ func (c *benchCmd) Run(ctx *Context) error {
 // measureChild runs the workloads on a server of our own and verifies what it
 // leaves.
 func (c *benchCmd) measureChild(ctx *Context, workloads []bench.Workload, report *bench.Report) (err error) {
-	dir, err := os.MkdirTemp(c.Data, "farthing-bench-")
+	dir, err := os.MkdirTemp(c.BenchData, "farthing-bench-")
 	if err != nil {
 		return err
 	}
