@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +41,75 @@ func directionProblems(dir string, importPaths []string) (problems []string) {
 		ours, ok := strings.CutPrefix(importPath, module+"/")
 		if ok && !covers(row, ours) && !inAny(imports[row], ours) {
 			problems = append(problems, fmt.Sprintf("%s must not import %s; it may import %v", row, ours, imports[row]))
+		}
+	}
+	return problems
+}
+
+// TestNoImportIsAllowedInVain keeps the table as narrow as the tree is.
+func TestNoImportIsAllowedInVain(t *testing.T) {
+	used := map[string]bool{}
+	for _, s := range load(t).sources {
+		row, ok := rowOf(s.dir)
+		if s.test || !ok {
+			continue
+		}
+		for _, importPath := range s.imports() {
+			if ours, ok := strings.CutPrefix(importPath, module+"/"); ok {
+				target, _ := rowOf(ours)
+				used[row+" "+target] = true
+			}
+		}
+	}
+	for row, targets := range imports {
+		for _, target := range targets {
+			if !used[row+" "+target] {
+				t.Errorf("%s may import %s and does not: take it out of the table and out of ARCHITECTURE.md", row, target)
+			}
+		}
+	}
+}
+
+func TestCodemapNamesTheSameImports(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range codemapProblems(codemap(string(text))) {
+		t.Error(problem)
+	}
+}
+
+// codemap reads the rows of the table whose second column is "Imports of ours".
+func codemap(text string) map[string][]string {
+	rows := map[string][]string{}
+	_, table, _ := strings.Cut(text, "\n| Package | Imports of ours |")
+	for i, line := range strings.Split(table, "\n") {
+		cells := strings.Split(line, "|")
+		if i < 2 {
+			continue // the rest of the head, and the rule below it
+		}
+		if len(cells) < 3 {
+			break
+		}
+		names := strings.Fields(cells[2])
+		if cell := strings.TrimSpace(cells[2]); cell == "–" || cell == "tests only" {
+			names = nil
+		}
+		rows[strings.Trim(cells[1], " `")] = names
+	}
+	return rows
+}
+
+func codemapProblems(rows map[string][]string) (problems []string) {
+	for name, names := range rows {
+		if want, ok := imports[name]; !ok || !slices.Equal(names, want) {
+			problems = append(problems, fmt.Sprintf("ARCHITECTURE.md lets %s import %v, the rule is %v", name, names, want))
+		}
+	}
+	for name := range imports {
+		if _, ok := rows[name]; !ok {
+			problems = append(problems, fmt.Sprintf("ARCHITECTURE.md does not name %s", name))
 		}
 	}
 	return problems

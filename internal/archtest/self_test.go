@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"go/parser"
 	"go/token"
+	"maps"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -40,6 +42,19 @@ func TestDirectionRule(t *testing.T) {
 	wantProblems(t, directionProblems("ledger", []string{"farthing/moneybag"}), "must not import moneybag")
 	wantProblems(t, directionProblems("newcomer", nil), "no row")
 	wantProblems(t, directionProblems("cmd/farthing", []string{"farthing/httpapi", "farthing/engine"}))
+}
+
+func TestCodemapRule(t *testing.T) {
+	rows := maps.Clone(imports)
+	wantProblems(t, codemapProblems(rows))
+	rows["batch"] = []string{"ledger", "money"}
+	wantProblems(t, codemapProblems(rows), "lets batch import [ledger money], the rule is [money]")
+	delete(rows, "batch")
+	wantProblems(t, codemapProblems(rows), "does not name batch")
+	read := codemap("x\n| Package | Imports of ours | z |\n|---|---|---|\n| `a` | b c | d |\n| `e` | – | |\n| `f` | tests only | |\n\n| `g` | h |\n")
+	if want := map[string][]string{"a": {"b", "c"}, "e": nil, "f": nil}; !reflect.DeepEqual(read, want) {
+		t.Errorf("read %v, want %v", read, want)
+	}
 }
 
 func TestLibraryRule(t *testing.T) {
