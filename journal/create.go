@@ -100,7 +100,8 @@ func publishLedger(o *Options) error {
 	return syncDir(o.FS, o.Dir)
 }
 
-// makeDir makes a directory and what is missing above it, durably.
+// makeDir makes a directory and what is missing above it, durably. The directory is for its owner alone: files in it get
+// the modes that Pebble and the umask give them. One that exists keeps its mode.
 func makeDir(fs vfs.FS, path string) error {
 	parents := []string{}
 	for at := path; ; at = fs.PathDir(at) {
@@ -113,7 +114,12 @@ func makeDir(fs vfs.FS, path string) error {
 		}
 		parents = append(parents, fs.PathDir(at))
 	}
-	if err := fs.MkdirAll(path, 0o755); err != nil {
+	if len(parents) > 1 {
+		if err := fs.MkdirAll(fs.PathDir(path), 0o755); err != nil {
+			return fmt.Errorf("journal: make %s: %w", fs.PathDir(path), err)
+		}
+	}
+	if err := fs.MkdirAll(path, 0o700); err != nil {
 		return fmt.Errorf("journal: make %s: %w", path, err)
 	}
 	for i := len(parents) - 1; i >= 0; i-- {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -287,6 +289,34 @@ func TestLock(t *testing.T) {
 		mustCommit(t, s, 1, 1)
 		mustClose(t, s)
 		mustClose(t, mustOpen(t, o))
+	}
+}
+
+// TestDirectoryIsPrivate: the ledger is nobody else's to read, what was there before keeps its mode.
+func TestDirectoryIsPrivate(t *testing.T) {
+	mode := func(path string) os.FileMode {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Mode().Perm()
+	}
+	root := t.TempDir()
+	there := filepath.Join(root, "there")
+	if err := os.Mkdir(there, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	before := mode(there)
+	for dir, want := range map[string]os.FileMode{filepath.Join(root, "x", "y"): 0o700, filepath.Join(root, "z"): 0o700, there: before} {
+		o := testOptions(t, vfs.Default)
+		o.Dir = dir
+		mustClose(t, mustCreate(t, o))
+		if got := mode(dir); got != want {
+			t.Errorf("%s has mode %v, want %v", dir, got, want)
+		}
+		if got := mode(filepath.Join(dir, liveName)); got != 0o700 {
+			t.Errorf("%s in it has mode %v", liveName, got)
+		}
 	}
 }
 
