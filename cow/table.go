@@ -92,17 +92,19 @@ func (t *Table[R]) Begin(since uint32) uint32 {
 // Active reports whether a snapshot is running.
 func (t *Table[R]) Active() bool { return t.active }
 
-// Step emits the rows saved so far and visits up to n further rows; it returns
-// true when the snapshot is complete. The row given to emit is valid only during
+// Step emits saved rows and visits further ones, n in all; it returns true when the
+// snapshot is complete. The row given to emit is valid only during
 // the call.
 func (t *Table[R]) Step(n int, emit func(index uint32, row *R)) bool {
 	if !t.active {
 		return true
 	}
-	for i := range t.saved {
-		emit(t.saved[i].index, &t.saved[i].row)
+	for n > 0 && len(t.saved) > 0 {
+		last := &t.saved[len(t.saved)-1]
+		emit(last.index, &last.row)
+		t.saved = t.saved[:len(t.saved)-1]
+		n--
 	}
-	t.saved = t.saved[:0]
 	for ; n > 0 && t.cursor < t.limit; n-- {
 		i := t.cursor
 		p := t.pages[i>>pageBits]
@@ -111,7 +113,7 @@ func (t *Table[R]) Step(n int, emit func(index uint32, row *R)) bool {
 		}
 		t.cursor++
 	}
-	if t.cursor == t.limit {
+	if t.cursor == t.limit && len(t.saved) == 0 {
 		t.active, t.saved = false, nil
 	}
 	return !t.active

@@ -43,12 +43,19 @@ type known struct {
 // Batch is where the caller puts the events.
 func (r *Request) Batch() *meter.Batch { return &r.batch }
 
+// EventsMax is how many events the budget was taken for. A body cannot hold more: each
+// takes at least minEventBytes.
+func (r *Request) EventsMax() int { return int(r.eventsMax) }
+
 // Buffer is memory for the request's body, kept with the request.
 func (r *Request) Buffer() *[]byte { return &r.buffer }
 
 // bufferKeep is the largest buffer kept for reuse: larger ones are rare and would pin
 // 8 MiB per request.
-const bufferKeep = 1 << 20
+const (
+	bufferKeep = 1 << 20
+	eventsKeep = 4096
+)
 
 // admission is the budget of what may be on its way at once. Everything a request
 // could need is taken before its body is read, or nothing: what was admitted is
@@ -105,6 +112,24 @@ func (a *admission) take(bodyBytes int) *Request {
 	return r
 }
 
+// grow takes what a larger body needs beyond what r has, or nothing.
+func (a *admission) grow(r *Request, bodyBytes int) bool {
+	events, bytes := eventsIn(bodyBytes)-r.eventsMax, int64(bodyBytes)-r.bytesMax
+	if bytes <= 0 {
+		return true
+	}
+	if !takeUpTo(&a.events, events, a.max.events) {
+		return false
+	}
+	if !takeUpTo(&a.bytes, bytes, a.max.bytes) {
+		a.events.Add(-events)
+		return false
+	}
+	r.eventsMax += events
+	r.bytesMax += bytes
+	return true
+}
+
 // enter counts the caller in unless the engine is closing.
 func (a *admission) enter() bool {
 	a.mu.RLock()
@@ -138,6 +163,10 @@ func (a *admission) give(r *Request) {
 	if cap(r.buffer) > bufferKeep {
 		r.buffer = nil
 	}
+	r.batch.Trim(eventsKeep)
+	if cap(r.result.Rejected) > eventsKeep {
+		r.result.Rejected = nil
+	}
 	r.known, r.op, r.again, r.refused = r.known[:0], nil, false, nil
 	r.result = IngestResult{Rejected: r.result.Rejected[:0]}
 	a.pool.Put(r)
@@ -162,6 +191,10 @@ func (e *Engine) Acquire(bodyBytes int) *Request {
 	return r
 }
 
+// Grow takes the budget for a body that turns out larger than it was acquired for; false:
+// no room now, and nothing was taken.
+func (e *Engine) Grow(r *Request, bodyBytes int) bool { return e.admission.grow(r, bodyBytes) }
+
 // Release gives the budget back. The answer must have been written.
 func (e *Engine) Release(r *Request) { e.admission.give(r) }
 
@@ -170,7 +203,9 @@ func (e *Engine) Release(r *Request) { e.admission.give(r) }
 func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 	if len(r.batch.Events) > 0 {
 		for {
-			e.lookup(r)
+			if err := e.lookup(r); err != nil {
+				return IngestResult{}, e.damaged(err) // without the runs nobody knows what is new
+			}
 			e.submit(r)
 			if !r.again {
 				break
@@ -190,29 +225,31 @@ func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 // lookup finds the batch's identities in the runs, on the caller's goroutine. It goes epoch
 // by epoch over all events, not event by event over all epochs: the filter probes of one
 // epoch do not depend on each other, so their cache misses overlap.
-func (e *Engine) lookup(r *Request) {
+func (e *Engine) lookup(r *Request) error {
 	set := e.runs.load()
 	r.runs, r.known, r.again = set.version, r.known[:0], false
-	p := prober{e: e, set: set, blocks: blockReader{e: e}}
-	for k := len(set.epochs) - 1; k >= 0; k-- {
-		current := set.epochs[k]
+	if len(set.epochs) == 0 {
+		return nil
+	}
+	p := prober{e: e, set: set, blocks: &blockReader{e: e}}
+	for _, current := range set.epochs {
 		for i := range r.batch.Events {
-			ev := &r.batch.Events[i]
-			if !current.filter.maybe(ev.Identity) {
-				continue
-			}
-			s, ok, err := p.inEpoch(current, ev.Identity, r.batch.IdentityBytes(ev))
-			if err != nil {
-				e.fail(err)
-			}
-			if ok {
-				r.known = append(r.known, known{i, s})
+			if hash := r.batch.Events[i].Identity; current.filter.maybe(hash) {
+				if err := p.collect(current, i, hash); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	if len(set.epochs) > 1 && len(r.known) > 1 { // an identity is in one run at most
-		slices.SortFunc(r.known, func(a, b known) int { return a.event - b.event })
+	if len(p.candidates) == 0 {
+		return nil
 	}
+	identity := func(i int) []byte { return r.batch.IdentityBytes(&r.batch.Events[i]) }
+	if err := p.resolve(identity, func(i int, s seen) { r.known = append(r.known, known{i, s}) }); err != nil {
+		return err
+	}
+	slices.SortFunc(r.known, func(a, b known) int { return a.event - b.event })
+	return nil
 }
 
 // submit hands the request to the sequencer and waits for its answer.
@@ -229,7 +266,7 @@ func (e *Engine) do(op func(*sequencer) bool) *refusal.Refusal {
 	r := e.admission.take(0)
 	if r == nil {
 		if e.admission.closed.Load() {
-			return refusal.New(refusal.NotReady, "draining", "the server is stopping; retry elsewhere or later")
+			return draining()
 		}
 		return refusal.New(refusal.Overloaded, "overloaded", "too many requests are on their way; retry after a moment")
 	}

@@ -94,13 +94,17 @@ func (r *reader) topUp() *topUp {
 type cutCommand struct {
 	window uint64
 	id     string // of the request; empty when the timer closed it
+	want   uint64 // the window the request named; 0: none
 }
 
 func (c *cutCommand) append(dst []byte) []byte {
-	return appendBytes(binary.AppendUvarint(dst, c.window), c.id)
+	dst = appendBytes(binary.AppendUvarint(dst, c.window), c.id)
+	return binary.AppendUvarint(dst, c.want)
 }
 
-func (r *reader) cut() cutCommand { return cutCommand{window: r.uvarint(), id: r.str()} }
+func (r *reader) cut() cutCommand {
+	return cutCommand{window: r.uvarint(), id: r.str(), want: r.uvarint()}
+}
 
 // closingSlice is a journaled slice of a batch's lines: what each pays or is paid.
 type closingSlice struct {
@@ -151,6 +155,7 @@ type window struct {
 	cut     uint64 // sequence it closes at
 	time    int64  // of the cut
 	id      string // of the request that closed it, or empty
+	want    uint64 // the window that request named; 0: none
 	sealed  uint64 // sequence of the seal
 	batches []sealedBatch
 }
@@ -218,7 +223,7 @@ func (r *reader) batches() []sealedBatch {
 
 // append writes a sealed window for a checkpoint.
 func (w *window) append(dst []byte) []byte {
-	for _, n := range [...]uint64{w.number, w.first, w.cut, uint64(w.time), w.sealed} {
+	for _, n := range [...]uint64{w.number, w.first, w.cut, uint64(w.time), w.sealed, w.want} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	dst = appendBytes(dst, w.id)
@@ -227,7 +232,8 @@ func (w *window) append(dst []byte) []byte {
 }
 
 func (r *reader) window() *window {
-	w := &window{number: r.uvarint(), first: r.uvarint(), cut: r.uvarint(), time: int64(r.uvarint()), sealed: r.uvarint(), id: r.str()}
+	w := &window{number: r.uvarint(), first: r.uvarint(), cut: r.uvarint(), time: int64(r.uvarint()), sealed: r.uvarint(), want: r.uvarint(),
+		id: r.str()}
 	w.batches = r.seal().batches
 	return w
 }

@@ -18,9 +18,6 @@ func (e *Engine) CreateAccount(spec AccountSpec) (account Account, created bool,
 		st := s.state
 		ref, there := st.findAccount([]byte(p.ID))
 		switch {
-		case p.ID == ledger.OperatorID:
-			refused = refusal.New(refusal.IDConflict, "reserved_id", "the account %s always exists", p.ID)
-			return false
 		case there && !sameParticipant(st.people[ref], p):
 			refused = refusal.New(refusal.IDConflict, "id_conflict", "account %s exists with other content", p.ID)
 			return false
@@ -41,48 +38,57 @@ func firstOf(a, b *refusal.Refusal) *refusal.Refusal {
 	return b
 }
 
-// participantOf checks a spec and fills its defaults.
+// participantOf turns a spec into a participant, its defaults filled.
 func participantOf(spec *AccountSpec) (*ledger.Participant, *refusal.Refusal) {
 	p := &ledger.Participant{ID: spec.ID, Currency: spec.Currency, MinimumPayout: spec.MinimumPayout, Metadata: string(spec.Metadata)}
-	invalid := func(reason, format string, args ...any) (*ledger.Participant, *refusal.Refusal) {
-		return nil, refusal.New(refusal.Invalid, reason, format, args...)
-	}
-	if !meter.ValidID([]byte(spec.ID)) {
-		return invalid("invalid_id", "id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
-	}
 	if spec.Parent != "" {
-		return invalid("parent_unsupported", "account trees are not part of this version: leave parent out")
-	}
-	if p.MinimumPayout.Sign() < 0 {
-		return invalid("invalid_amount", "minimum_payout must not be negative")
+		return nil, refusal.New(refusal.Invalid, "parent_unsupported", "account trees are not part of this version: leave parent out")
 	}
 	switch spec.Kind {
 	case "provider":
 		p.Kind = ledger.Provider
 		if spec.Billing != "" || spec.OverdraftLimit != nil || spec.Unlimited {
-			return invalid("not_a_customer", "a provider has neither billing nor overdraft_limit")
+			return nil, refusal.New(refusal.Invalid, "not_a_customer", "a provider has neither billing nor overdraft_limit")
 		}
-		return p, nil
 	case "customer":
 		p.Kind = ledger.Customer
-	default:
-		return invalid("invalid_kind", "kind must be customer or provider")
 	}
 	switch spec.Billing {
 	case "prepaid":
 		p.Billing, p.Unlimited = ledger.Prepaid, spec.Unlimited
 	case "postpaid":
 		p.Billing, p.Unlimited = ledger.Postpaid, spec.OverdraftLimit == nil
-	default:
-		return invalid("invalid_billing", "billing must be prepaid or postpaid")
 	}
 	if spec.OverdraftLimit != nil {
 		p.OverdraftLimit = *spec.OverdraftLimit
 	}
-	if p.OverdraftLimit.Sign() < 0 {
-		return invalid("invalid_amount", "overdraft_limit must not be negative")
+	return p, checkParticipant(p)
+}
+
+// checkParticipant says whether a participant may exist at all.
+func checkParticipant(p *ledger.Participant) *refusal.Refusal {
+	invalid := func(reason, format string, args ...any) *refusal.Refusal {
+		return refusal.New(refusal.Invalid, reason, format, args...)
 	}
-	return p, nil
+	switch {
+	case !meter.ValidID([]byte(p.ID)):
+		return invalid("invalid_id", "id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
+	case p.ID == ledger.OperatorID:
+		return refusal.New(refusal.IDConflict, "reserved_id", "the account %s always exists", p.ID)
+	case p.Currency.IsZero():
+		return invalid("unknown_currency", "currency must be an ISO 4217 code")
+	case p.Kind != ledger.Customer && p.Kind != ledger.Provider:
+		return invalid("invalid_kind", "kind must be customer or provider")
+	case p.Kind == ledger.Customer && p.Billing != ledger.Prepaid && p.Billing != ledger.Postpaid:
+		return invalid("invalid_billing", "billing must be prepaid or postpaid")
+	case p.Kind == ledger.Provider && (p.Billing != ledger.NoBilling || p.Unlimited || !p.OverdraftLimit.IsZero()):
+		return invalid("not_a_customer", "a provider has neither billing nor overdraft_limit")
+	case p.MinimumPayout.Sign() < 0 || p.MinimumPayout.Cmp(amountMax) > 0:
+		return invalid("invalid_amount", "minimum_payout must be 0 to %s", amountMax)
+	case p.OverdraftLimit.Sign() < 0 || p.OverdraftLimit.Cmp(amountMax) > 0:
+		return invalid("invalid_amount", "overdraft_limit must be 0 to %s", amountMax)
+	}
+	return nil
 }
 
 func sameParticipant(a, b *ledger.Participant) bool {
@@ -126,9 +132,9 @@ func (s *sequencer) operator() Account {
 	return out
 }
 
-// topUpMax bounds one top-up, in currency units: far above any payment, far below what
-// would use up the ledger's room.
-var topUpMax = mustAmount("1000000000000")
+// amountMax bounds one top-up and every limit, in currency units: far above any payment,
+// far below what would use up the ledger's room (2^120 of 10^-18, package ledger).
+var amountMax = mustAmount("1000000000000")
 
 func mustAmount(text string) money.Amount {
 	a, err := money.Parse(text)
@@ -141,12 +147,6 @@ func mustAmount(text string) money.Amount {
 // TopUp books an outside payment of a customer. Its id is used for ever; the same id
 // with the same content gives the same answer.
 func (e *Engine) TopUp(t TopUp) (answer TopUpAnswer, created bool, refused *refusal.Refusal) {
-	if !meter.ValidID([]byte(t.ID)) {
-		return answer, false, refusal.New(refusal.Invalid, "invalid_id", "id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
-	}
-	if t.Amount.Sign() <= 0 || t.Amount.Cmp(topUpMax) > 0 {
-		return answer, false, refusal.New(refusal.Invalid, "invalid_amount", "amount must be above 0 and at most %s", topUpMax)
-	}
 	unavailable := e.do(func(s *sequencer) bool {
 		st := s.state
 		ref, there := st.findAccount([]byte(t.Account))
@@ -158,10 +158,14 @@ func (e *Engine) TopUp(t TopUp) (answer TopUpAnswer, created bool, refused *refu
 			}
 			return false
 		}
-		if refused = checkTopUp(st, ref, there, &t); refused != nil {
+		if !there {
+			refused = unknownAccount(t.Account)
 			return false
 		}
 		u := &topUp{id: t.ID, account: ref, amount: t.Amount, reference: t.Reference}
+		if refused = st.checkTopUp(u); refused != nil {
+			return false
+		}
 		s.command(kindTopUp, u.append(nil))
 		st.applyTopUp(u)
 		answer, created = topUpAnswer(u, st.people), true
@@ -170,13 +174,16 @@ func (e *Engine) TopUp(t TopUp) (answer TopUpAnswer, created bool, refused *refu
 	return answer, created, firstOf(unavailable, refused)
 }
 
-func checkTopUp(st *state, ref ledger.Ref, there bool, t *TopUp) *refusal.Refusal {
+// checkTopUp says whether a top-up of an existing account may be booked.
+func (s *state) checkTopUp(u *topUp) *refusal.Refusal {
 	switch {
-	case !there:
-		return refusal.New(refusal.NotFound, "unknown_account", "there is no account %s", t.Account)
-	case st.people[ref].Kind != ledger.Customer:
-		return refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", t.Account)
-	case !st.ledger.Fits(st.people[ref].Currency, t.Amount):
+	case !meter.ValidID([]byte(u.id)):
+		return refusal.New(refusal.Invalid, "invalid_id", "id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
+	case u.amount.Sign() <= 0 || u.amount.Cmp(amountMax) > 0:
+		return refusal.New(refusal.Invalid, "invalid_amount", "amount must be above 0 and at most %s", amountMax)
+	case s.people[u.account].Kind != ledger.Customer:
+		return refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", s.people[u.account].ID)
+	case !s.ledger.Fits(s.people[u.account].Currency, u.amount):
 		return overflow()
 	}
 	return nil
@@ -190,9 +197,6 @@ func topUpAnswer(u *topUp, people []*ledger.Participant) TopUpAnswer {
 // PutPrices takes a price version into the book. The version's payees must exist as
 // providers of the price's currency.
 func (e *Engine) PutPrices(v *meter.Version) (answer PriceVersion, created bool, refused *refusal.Refusal) {
-	if !meter.ValidID([]byte(v.ID)) {
-		return answer, false, refusal.New(refusal.Invalid, "invalid_id", "a version's id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
-	}
 	if len(v.Canonical) > maxVersionBytes {
 		return answer, false, refusal.New(refusal.TooLarge, "too_large", "a price version takes at most %d bytes", maxVersionBytes)
 	}
@@ -206,7 +210,7 @@ func (e *Engine) PutPrices(v *meter.Version) (answer PriceVersion, created bool,
 			}
 			return false
 		}
-		if refused = s.checkVersion(v); refused != nil {
+		if refused = st.checkVersion(v); refused != nil {
 			return false
 		}
 		s.command(kindPrices, appendBytes(appendBytes(nil, v.ID), v.Canonical))
@@ -219,9 +223,12 @@ func (e *Engine) PutPrices(v *meter.Version) (answer PriceVersion, created bool,
 // maxVersionBytes keeps a version's command within a journal block.
 const maxVersionBytes = 12 << 20
 
-func (s *sequencer) checkVersion(v *meter.Version) *refusal.Refusal {
-	st := s.state
-	if old := st.rates.book.InForce(v.EffectiveFrom); old != nil && old.EffectiveFrom == v.EffectiveFrom {
+// checkVersion says whether a version with a new id may be taken into the book.
+func (s *state) checkVersion(v *meter.Version) *refusal.Refusal {
+	if !meter.ValidID([]byte(v.ID)) {
+		return refusal.New(refusal.Invalid, "invalid_id", "a version's id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
+	}
+	if old := s.rates.book.InForce(v.EffectiveFrom); old != nil && old.EffectiveFrom == v.EffectiveFrom {
 		return refusal.New(refusal.PriceConflict, "price_conflict", "version %s is effective at the same moment", old.ID)
 	}
 	for i := range v.Prices {
@@ -229,8 +236,8 @@ func (s *sequencer) checkVersion(v *meter.Version) *refusal.Refusal {
 		if p.Payee == "" {
 			continue
 		}
-		ref, ok := st.findAccount([]byte(p.Payee))
-		if !ok || st.people[ref].Kind != ledger.Provider || st.people[ref].Currency != p.Currency {
+		ref, ok := s.findAccount([]byte(p.Payee))
+		if !ok || s.people[ref].Kind != ledger.Provider || s.people[ref].Currency != p.Currency {
 			return refusal.New(refusal.Invalid, "invalid_payee", "prices[%d]: payee %s is no provider account in %s", i, p.Payee, p.Currency.Code())
 		}
 	}

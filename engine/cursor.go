@@ -61,11 +61,12 @@ type earner struct {
 }
 
 // earners finds the price and the payee of priced events from immutable tables; each
-// reader has its own. It caches by (version, shape, currency), and by shape what was asked
-// for last, which is nearly always asked for again.
+// reader has its own. It caches by (version, shape, currency), and, for a reader that goes
+// over everything, by shape what was asked for last, which is nearly always asked for again.
 type earners struct {
 	cache     map[earnerKey]*earner
 	operators map[money.Currency]ledger.Ref
+	byShape   bool
 	recent    []recentEarner // by shape
 }
 
@@ -83,22 +84,35 @@ func newEarners() *earners {
 	return &earners{cache: map[earnerKey]*earner{}, operators: map[money.Currency]ledger.Ref{}}
 }
 
+// newScanEarners is for a reader that goes over everything.
+func newScanEarners() *earners {
+	x := newEarners()
+	x.byShape = true
+	return x
+}
+
 // of returns who earns a priced event.
 func (x *earners) of(e *eventRecord, t *tables) *earner {
 	key := earnerKey{e.version, e.shape, t.people[e.account].Currency}
+	if !x.byShape {
+		return x.cached(key, t)
+	}
 	for int(e.shape) >= len(x.recent) {
 		x.recent = append(x.recent, recentEarner{})
 	}
 	recent := &x.recent[e.shape]
-	if recent.value != nil && recent.key == key {
-		return recent.value
+	if recent.value == nil || recent.key != key {
+		*recent = recentEarner{key, x.cached(key, t)}
 	}
+	return recent.value
+}
+
+func (x *earners) cached(key earnerKey, t *tables) *earner {
 	out, ok := x.cache[key]
 	if !ok {
 		out = x.find(key, t)
 		x.cache[key] = out
 	}
-	*recent = recentEarner{key, out}
 	return out
 }
 

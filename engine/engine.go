@@ -44,6 +44,7 @@ type Engine struct {
 	toSettle     chan *settleJob     // sequencer → settler
 	toBuild      chan runJob         // indexer → run builder
 	writerFree   atomic.Bool         // the checkpoint writer can take a job
+	writerIdle   chan struct{}       // a token: it became free
 	dropBelow    atomic.Uint64       // generations below have become runs
 
 	sealedChanged broadcast
@@ -122,7 +123,7 @@ func newEngine(o Options, store *journal.Store) *Engine {
 		o: o, store: store, startWall: o.Clock().UnixNano(), startMono: time.Now(),
 		admission: newAdmission(&o), ring: newRing(int(o.RequestsMax) + internalMax),
 		free: make(chan *group, groupsMax), toCommit: make(chan *group, 1), toIndex: make(chan *group, groupsMax),
-		idle: make(chan struct{}, 1), toCheckpoint: make(chan *checkpointJob, 1), toSettle: make(chan *settleJob, 1),
+		idle: make(chan struct{}, 1), writerIdle: make(chan struct{}, 1), toCheckpoint: make(chan *checkpointJob, 1), toSettle: make(chan *settleJob, 1),
 		stop: make(chan struct{}), sequencerDone: make(chan struct{}), buildDone: make(chan struct{}), toBuild: make(chan runJob),
 		checkpointDone: make(chan struct{}), settleDone: make(chan struct{}),
 	}
@@ -156,6 +157,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	}
 	if loaded.state == nil {
 		loaded.state = newState(first.genesis)
+		loaded.state.time = first.time
 		loaded.marker.seq = 1
 	}
 	e.ledgerID, e.partition, e.seed, e.born = first.ledgerID, first.partition, first.seed, first.time
@@ -167,7 +169,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	e.roots.roots = map[uint64]map[money.Currency][32]byte{}
 	s := &sequencer{e: e, state: loaded.state, g: &group{}, ids: newIdentities(set.version, set.indexedTo()+1, e.o.RunIdentities)}
 	s.checkpoints = checkpoints{base: loaded.base, nextID: loaded.marker.id + 1, lastSeq: loaded.marker.seq, deltas: loaded.marker.deltas}
-	x := &indexer{e: e, earners: newEarners(), trees: loaded.evidence, young: &postings{}}
+	x := &indexer{e: e, earners: newScanEarners(), trees: loaded.evidence, young: &postings{}}
 	e.runs.current.Store(set)
 	e.dropBelow.Store(set.version)
 	if err := e.replay(s, x, min(loaded.marker.seq, set.indexedTo())+1); err != nil {
@@ -242,8 +244,8 @@ func readGenesis(store *journal.Store) (genesisAt, error) {
 	}
 	r := reader{p: b.Body}
 	kind, payload := r.byte(), r.bytes()
-	if r.bad || kind != kindGenesis {
-		return genesisAt{}, fmt.Errorf("the journal does not begin with a genesis command")
+	if r.end() != nil || kind != kindGenesis || b.Last != 1 {
+		return genesisAt{}, fmt.Errorf("the journal does not begin with a genesis command alone")
 	}
 	g, err := parseGenesis(payload)
 	return genesisAt{g, b.Time}, err
@@ -366,7 +368,7 @@ func (e *Engine) close() error {
 	return e.store.Close()
 }
 
-// fail stops the process: the store is in doubt and no answer could be true any more.
+// fail stops the process, from any of the engine's own goroutines: the store is in doubt and no answer could be true any more.
 func (e *Engine) fail(err error) {
 	e.o.Journal.Fatal(err)
 	select {}

@@ -140,11 +140,23 @@ func (r *reader) event(e *eventRecord, kind byte, groupTime int64, t *tables) {
 	case kind&flagPaid != 0:
 		e.split.Paid = e.amount
 	case kind&flagMixed != 0:
-		e.split.Paid = r.amount()
-		e.split.Receivable = e.amount.MustSub(e.split.Paid)
+		r.mixed(e)
 	default:
 		e.split.Receivable = e.amount
 	}
+	if e.amount.Sign() < 0 || int(e.version) >= len(t.versions) {
+		r.fail()
+	}
+}
+
+// mixed reads how an amount was split between paid credit and debt.
+func (r *reader) mixed(e *eventRecord) {
+	e.split.Paid = r.amount()
+	owed, ok := e.amount.Sub(e.split.Paid)
+	if !ok || e.split.Paid.Sign() <= 0 || owed.Sign() <= 0 {
+		r.fail()
+	}
+	e.split.Receivable = owed
 }
 
 func (r *reader) unpricedEvent(e *eventRecord) {

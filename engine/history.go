@@ -33,7 +33,10 @@ func (b *blockReader) at(seq uint64) (*cursor, error) {
 		b.block = block
 		b.cur.seq = 0
 	}
-	if b.cur.seq == 0 || seq <= b.cur.seq {
+	if b.cur.seq == seq {
+		return &b.cur, nil
+	}
+	if b.cur.seq == 0 || seq < b.cur.seq {
 		b.cur.reset(b.block.Body, b.block.First, b.block.Time, b.e.published.Load())
 	}
 	return &b.cur, b.cur.skipTo(seq)
@@ -63,6 +66,11 @@ func (e *Engine) Transfers(account, cursor string, limit int) (page Page[Transfe
 	if refused != nil {
 		return page, refused
 	}
+	done, refused := e.read()
+	if refused != nil {
+		return page, refused
+	}
+	defer done()
 	limit = min(limit, listMax)
 	e.marks.evidenced.wait(e.store.Head().Seq)
 	view := statementView{account: account, earners: newEarners(), blocks: blockReader{e: e}}
@@ -282,45 +290,55 @@ func eventLegs(e *eventRecord, t *tables, x *earners) []EventTransfer {
 // Event explains one usage event: what was reported, what it was rated with, what it
 // moved and where it was settled.
 func (e *Engine) Event(source, id string) (Event, *refusal.Refusal) {
-	unknown := refusal.New(refusal.NotFound, "unknown_event", "there is no event %s of source %s", id, source)
+	done, refused := e.read()
+	if refused != nil {
+		return Event{}, refused
+	}
+	defer done()
 	identity := []byte(source + "\x00" + id)
-	hash := xxh3.HashSeed(identity, e.seed)
 	blocks := blockReader{e: e}
-	var at seen
-	found := false
-	for again := true; again; {
-		again = false
+	at, found, refused := e.locate(identity, &blocks)
+	if refused != nil {
+		return Event{}, refused
+	}
+	if !found {
+		return Event{}, refusal.New(refusal.NotFound, "unknown_event", "there is no event %s of source %s", id, source)
+	}
+	c, err := blocks.at(at.seq)
+	if err != nil {
+		return Event{}, e.damaged(err)
+	}
+	out, err := e.explain(c)
+	if err != nil {
+		return Event{}, e.damaged(err)
+	}
+	return out, nil
+}
+
+// locate finds a durable identity: in the runs, else among the young.
+func (e *Engine) locate(identity []byte, blocks *blockReader) (at seen, found bool, refused *refusal.Refusal) {
+	hash := xxh3.HashSeed(identity, e.seed)
+	for {
 		set := e.runs.load()
 		p := prober{e: e, set: set, blocks: blocks}
-		var err error
-		if at, found, err = p.find(hash, identity); err != nil {
-			e.fail(err)
+		at, found, err := p.find(hash, identity)
+		if err != nil {
+			return at, false, e.damaged(err)
 		}
 		if found {
-			break
+			return at, true, nil
 		}
+		moved := false
 		refused := e.do(func(s *sequencer) bool {
-			if again = set.version < s.ids.oldest(); !again {
+			if moved = set.version < s.ids.oldest(); !moved {
 				at, found = s.ids.find(hash, identity, set.version)
 			}
 			return false
 		})
-		if refused != nil {
-			return Event{}, refused
+		if refused != nil || !moved {
+			return at, found, refused
 		}
 	}
-	if !found {
-		return Event{}, unknown
-	}
-	c, err := blocks.at(at.seq)
-	if err != nil {
-		e.fail(err)
-	}
-	out, err := e.explain(c)
-	if err != nil {
-		e.fail(err)
-	}
-	return out, nil
 }
 
 // explain turns the current command, an event, into its full account.
@@ -394,6 +412,11 @@ func (e *Engine) Unpriced(start string, limit int) (page Page[UnpricedEvent], re
 	}
 	limit = min(limit, listMax)
 	var seqs []uint64
+	done, refused := e.read()
+	if refused != nil {
+		return page, refused
+	}
+	defer done()
 	refused = e.do(func(s *sequencer) bool {
 		all := s.state.unpriced
 		i := sort.Search(len(all), func(i int) bool { return all[i] >= from })
@@ -411,11 +434,11 @@ func (e *Engine) Unpriced(start string, limit int) (page Page[UnpricedEvent], re
 		}
 		c, err := blocks.at(seq)
 		if err != nil {
-			e.fail(err)
+			return Page[UnpricedEvent]{}, e.damaged(err)
 		}
 		full, err := e.explain(c)
 		if err != nil {
-			e.fail(err)
+			return Page[UnpricedEvent]{}, e.damaged(err)
 		}
 		page.Items = append(page.Items, UnpricedEvent{Source: full.Source, ID: full.ID, Type: full.Type, Subject: full.Subject, Time: full.Time,
 			Sequence: full.Sequence, Reason: full.Reason, Dimensions: full.Dimensions, Usage: full.Usage})

@@ -402,7 +402,7 @@ func (m *model) compareBatch(e *Engine, w *window, b *sealedBatch, want *modelBa
 		m.t.Fatalf("window %d, %s, %d lines; the model has window %d, %s, %d lines", w.number, b.currency, b.lines, want.window, want.currency, len(want.lines))
 	}
 	m.compareManifest(e, b, want)
-	err := scanLines(e.store, b.id, 1, func(n uint32, record []byte) bool {
+	err := scanLines(e.store, b.id, b.lines, 1, func(n uint32, record []byte) bool {
 		_, got, err := batch.ParseLine(record)
 		if err != nil {
 			m.t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"farthing/journal"
+	"farthing/meter"
 )
 
 // Options says how an engine runs. The zero value of a field means its default.
@@ -84,6 +85,7 @@ func (o *Options) ensureDefaults() {
 	if o.Journal.Logger == nil {
 		o.Journal.Logger = o.Logger
 	}
+	o.Journal.EnsureDefaults() // Fatal is the engine's way to stop as well
 }
 
 // Validate reports everything that is wrong with the options, after defaults.
@@ -95,6 +97,7 @@ func (o *Options) Validate() error {
 		}
 	}
 	check(o.Journal.Dir != "", "no data directory")
+	check(o.LedgerID == "" || meter.ValidID([]byte(o.LedgerID)), "ledger id %q is no id", o.LedgerID)
 	check(o.RequestsMax > 0 && o.RequestsMax <= 1<<20, "RequestsMax %d is outside of 1 to 1,048,576", o.RequestsMax)
 	check(o.EventsMax > 0 && o.BytesMax > 0, "EventsMax and BytesMax must be positive")
 	check(o.GroupBytes >= journal.BlockBytes, "GroupBytes %d is below a block's %d", o.GroupBytes, journal.BlockBytes)

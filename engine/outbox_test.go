@@ -171,6 +171,9 @@ func wantPosition(t *testing.T, r *rig, want string) {
 	t.Helper()
 	p, err := r.e.Outbox().Position()
 	text := fmt.Sprintf("confirmed %d, next offset %d", p.Confirmed, p.NextOffset)
+	if p.Confirmed > 0 {
+		text = fmt.Sprintf("confirmed %d at %s/%d %d, next offset %d", p.Confirmed, p.Topic, p.Partition, p.Offset, p.NextOffset)
+	}
 	if p.Attempt != nil {
 		text += fmt.Sprintf(", attempt %+v", *p.Attempt)
 	}

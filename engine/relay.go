@@ -20,7 +20,10 @@ type Record struct {
 // Position is the durable progress of publication.
 type Position struct {
 	Confirmed  uint64 // last stream_seq known to stand in the topic; 0: none
-	NextOffset int64  // where a read-back has to begin
+	Topic      string // where record Confirmed stands: topic, partition, offset; zero for none
+	Partition  int32
+	Offset     int64
+	NextOffset int64 // the topic has reached this offset: after Confirmed, or after what followed it
 	Attempt    *Attempt
 }
 
@@ -68,6 +71,11 @@ const (
 
 // Records returns sealed records from a stream_seq on.
 func (o *Outbox) Records(from uint64, maxBytes int) ([]Record, error) {
+	done, refused := o.e.read()
+	if refused != nil {
+		return nil, refused
+	}
+	defer done()
 	windows := o.e.published.Load().windows
 	// Windows without batches have no place in the stream; the search looks at the
 	// stream after each window, which only grows.
@@ -114,7 +122,7 @@ func (o *Outbox) batchRecords(b *sealedBatch, from uint64, room int, out []Recor
 	first := uint32(from-b.firstStream) + 1
 	size := 0
 	if first <= b.lines {
-		err := scanLines(o.e.store, b.id, first, func(n uint32, record []byte) bool {
+		err := scanLines(o.e.store, b.id, b.lines, first, func(n uint32, record []byte) bool {
 			out = append(out, Record{StreamSeq: b.firstStream + uint64(n) - 1, Type: TypeLine,
 				ID: fmt.Sprintf("%s/%d", id, n), Key: []byte(id), Value: append([]byte(nil), record...)})
 			size += len(id) + len(record)
@@ -142,24 +150,31 @@ func missing(what string, err error) error {
 	return fmt.Errorf("%s is missing", what)
 }
 
-// scanLines calls fn with the line records of a batch from a number on, until fn says no.
-func scanLines(store *journal.Store, id [32]byte, first uint32, fn func(n uint32, record []byte) bool) error {
-	row := (first-1)/stagedLines*stagedLines + 1
-	last := lineKey(id, ^uint32(0))
-	return store.Scan(journal.SpaceLines, lineKey(id, row), last, func(key, value []byte) (bool, error) {
-		n := binary.BigEndian.Uint32(key[32:])
-		r := reader{p: value}
-		for ; len(r.p) > 0; n++ {
+// scanLines calls fn with the line records of a batch of so many lines from a number on,
+// until fn says no. A line that is missing is an error.
+func scanLines(store *journal.Store, id [32]byte, lines, first uint32, fn func(n uint32, record []byte) bool) error {
+	next := (first-1)/stagedLines*stagedLines + 1
+	stopped := false
+	err := store.Scan(journal.SpaceLines, lineKey(id, next), lineKey(id, ^uint32(0)), func(key, value []byte) (bool, error) {
+		if n := binary.BigEndian.Uint32(key[32:]); n != next {
+			return false, fmt.Errorf("batch %s: line %d is missing", hexID(id), next)
+		}
+		for r := (reader{p: value}); len(r.p) > 0; next++ {
 			record := r.bytes()
-			if r.bad {
-				return false, fmt.Errorf("batch %s: line %d does not decode", hexID(id), n)
+			if r.bad || next > lines {
+				return false, fmt.Errorf("batch %s: line %d does not decode", hexID(id), next)
 			}
-			if n >= first && !fn(n, record) {
+			if next >= first && !fn(next, record) {
+				stopped = true
 				return false, nil
 			}
 		}
 		return true, nil
 	})
+	if err == nil && !stopped && next != lines+1 {
+		err = fmt.Errorf("batch %s: line %d is missing", hexID(id), next)
+	}
+	return err
 }
 
 // lineOf finds the line of an account in a batch by bisection over the staged rows, which
@@ -169,7 +184,7 @@ func lineOf(store *journal.Store, b *sealedBatch, account string) (batch.Line, b
 	rows := int(b.lines+stagedLines-1) / stagedLines
 	var failed error
 	firstLine := func(row int) (line batch.Line) {
-		err := scanLines(store, b.id, uint32(row*stagedLines)+1, func(_ uint32, record []byte) bool {
+		err := scanLines(store, b.id, b.lines, uint32(row*stagedLines)+1, func(_ uint32, record []byte) bool {
 			_, line, failed = batch.ParseLine(record)
 			return false
 		})
@@ -183,7 +198,7 @@ func lineOf(store *journal.Store, b *sealedBatch, account string) (batch.Line, b
 		return found, false, failed
 	}
 	ok := false
-	err := scanLines(store, b.id, uint32(row*stagedLines)+1, func(_ uint32, record []byte) bool {
+	err := scanLines(store, b.id, b.lines, uint32(row*stagedLines)+1, func(_ uint32, record []byte) bool {
 		_, line, err := batch.ParseLine(record)
 		if err != nil {
 			failed = err
@@ -213,6 +228,9 @@ func (o *Outbox) Position() (Position, error) {
 		if err := r.end(); err != nil {
 			return p, fmt.Errorf("publisher position: %w", err)
 		}
+		if err := o.place(&p); err != nil {
+			return p, err
+		}
 	}
 	value, ok, err = o.e.store.Get(journal.SpacePublisher, attemptKey)
 	if err != nil || !ok {
@@ -225,6 +243,16 @@ func (o *Outbox) Position() (Position, error) {
 	}
 	p.Attempt = a
 	return p, nil
+}
+
+// place fills in where the last confirmed record stands; its confirmation was written together with the position.
+func (o *Outbox) place(p *Position) error {
+	at, ok, err := o.e.offsetOf(p.Confirmed)
+	if err != nil || !ok {
+		return missing(fmt.Sprintf("confirmation of record %d", p.Confirmed), err)
+	}
+	p.Topic, p.Partition, p.Offset = at.Topic, at.Partition, at.FirstOffset
+	return nil
 }
 
 // Attempt makes the triple of a send durable.

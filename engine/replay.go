@@ -73,17 +73,11 @@ func (p *replayer) apply() error {
 		_, err = s.applyShape(string(c.payload))
 		return err
 	case kindAccount:
-		if person := r.participant(); !r.bad {
-			s.applyAccount(person)
-		}
+		return p.applyAccount(&r)
 	case kindPrices:
 		return p.applyPrices(&r)
 	case kindTopUp:
-		if u := r.topUp(); !r.bad && int(u.account) < len(s.people) {
-			s.applyTopUp(u)
-		} else {
-			r.fail()
-		}
+		return p.applyTopUp(&r)
 	case kindCut:
 		cut := r.cut()
 		if s.pending != nil || cut.window != s.ledger.Window() {
@@ -131,14 +125,53 @@ func (s *state) completeSnapshot() {
 	}
 }
 
+// The checks below are the sequencer's own: a journal that says what no sequencer would
+// have written is refused by name, not believed.
+
+func (p *replayer) applyAccount(r *reader) error {
+	person := r.participant()
+	if err := r.end(); err != nil {
+		return err
+	}
+	if refused := checkParticipant(person); refused != nil {
+		return fmt.Errorf("account %q: %w", person.ID, refused)
+	}
+	if _, there := p.state.findAccount([]byte(person.ID)); there {
+		return fmt.Errorf("account %s is created twice", person.ID)
+	}
+	p.state.applyAccount(person)
+	return nil
+}
+
+func (p *replayer) applyTopUp(r *reader) error {
+	u := r.topUp()
+	if err := r.end(); err != nil {
+		return err
+	}
+	if int(u.account) >= len(p.state.people) || p.state.topUps[u.id] != nil {
+		return fmt.Errorf("top-up %q is of no account or booked twice", u.id)
+	}
+	if refused := p.state.checkTopUp(u); refused != nil {
+		return fmt.Errorf("top-up %q: %w", u.id, refused)
+	}
+	p.state.applyTopUp(u)
+	return nil
+}
+
 func (p *replayer) applyPrices(r *reader) error {
 	id, body := r.str(), r.bytes()
 	if err := r.end(); err != nil {
 		return err
 	}
 	v, refused := meter.ParseVersion(id, body)
+	if refused == nil {
+		refused = p.state.checkVersion(v)
+	}
 	if refused != nil {
-		return fmt.Errorf("price version %s: %w", id, refused)
+		return fmt.Errorf("price version %q: %w", id, refused)
+	}
+	if p.state.byVersion[id] != nil {
+		return fmt.Errorf("price version %s is put twice", id)
 	}
 	p.state.applyPrices(v)
 	return nil
@@ -147,6 +180,9 @@ func (p *replayer) applyPrices(r *reader) error {
 // applyEvent rates the event anew and compares with what the journal says came of it.
 func (p *replayer) applyEvent(e *eventRecord) error {
 	s := p.state
+	if s.people[e.account].Kind != ledger.Customer {
+		return fmt.Errorf("event %s is charged to account %s, which is no customer", e.id, s.people[e.account].ID)
+	}
 	if e.reason != priced {
 		s.applyEvent(e, nil, nil)
 		return nil
@@ -165,6 +201,9 @@ func (p *replayer) applyEvent(e *eventRecord) error {
 	}
 	if e.amount != amount {
 		return fmt.Errorf("event %s: the journal says %s, its price makes %s", e.id, amount, e.amount)
+	}
+	if !s.ledger.Fits(s.people[e.account].Currency, e.amount) {
+		return fmt.Errorf("event %s: %w", e.id, overflow())
 	}
 	s.applyEvent(e, slot, &p.amounts)
 	if e.split != split {

@@ -71,7 +71,6 @@ type loader struct {
 	rows     ledger.Ledger // only Rows is used
 	usage    usageTable
 	evidence evidence
-	tables   int // rows seen, for errors
 }
 
 func (l *loader) checkpoint(store *journal.Store, m checkpointMarker) error {
@@ -134,9 +133,12 @@ func (l *loader) entry(kind byte, r *reader) {
 		l.row(r)
 	case chunkUsage:
 		i := r.uvarint()
-		if row := r.usageRow(); !r.bad {
-			l.usage.rows.Restore(uint32(i), row)
+		row := r.usageRow()
+		if r.bad || i >= 1<<31 || int(row.account) >= len(l.people) || int(row.shape) >= len(l.shapes) {
+			r.fail()
+			return
 		}
+		l.usage.rows.Restore(uint32(i), row)
 	default:
 		r.fail()
 	}
@@ -145,7 +147,7 @@ func (l *loader) entry(kind byte, r *reader) {
 func (l *loader) row(r *reader) {
 	i := r.uvarint()
 	row, rest, err := ledger.DecodeRow(r.p)
-	if r.bad || err != nil || i > 1<<31 {
+	if r.bad || err != nil || i >= uint64(len(l.people)) {
 		r.fail()
 		return
 	}
@@ -178,6 +180,7 @@ func (l *loader) finish() (*state, error) {
 	s.seq, s.time, s.windowFirst = r.uvarint(), int64(r.uvarint()), r.uvarint()
 	openWindow := r.uvarint()
 	s.nextStream = r.uvarint()
+	usageRows := r.uvarint()
 	totals := make([]ledger.Totals, money.Currencies())
 	for range r.uvarint() {
 		c, hash := r.currency(), r.hash()
@@ -193,6 +196,9 @@ func (l *loader) finish() (*state, error) {
 	}
 	if err := r.end(); err != nil {
 		return nil, err
+	}
+	if uint64(l.usage.rows.Len()) != usageRows {
+		return nil, fmt.Errorf("%d of %d usage rows", l.usage.rows.Len(), usageRows)
 	}
 	if int(l.rows.Rows.Len()) != len(l.people) {
 		return nil, fmt.Errorf("%d rows of %d participants", l.rows.Rows.Len(), len(l.people))

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -106,56 +107,66 @@ func cutIdentity(p []byte, first uint64) (hash, seq uint64, rest []byte, bad boo
 	return hash, seq, r.p, r.bad
 }
 
-// prober looks identities up in the runs for one caller. It keeps the journal block it
-// read last: a repeated batch finds its events side by side.
+// prober looks identities up in the runs for one caller. It collects candidates first and
+// then reads the journal in its order: the events of a repeated batch lie side by side,
+// and a block is read once.
 type prober struct {
-	e      *Engine
-	set    *runSet
-	blocks blockReader
-	seqs   []uint64
+	e          *Engine
+	set        *runSet
+	blocks     *blockReader
+	candidates []candidate
+	seqs       []uint64
 }
 
-// probe looks an identity up in one run.
-func (p *prober) probe(r *runInfo, hash uint64, identity []byte) (seen, bool, error) {
-	var err error
-	if p.seqs, err = p.set.candidates(r, hash, p.seqs[:0]); err != nil {
-		return seen{}, false, err
-	}
-	for _, seq := range p.seqs {
-		c, err := p.blocks.at(seq)
+// candidate is an event that may have the identity asked for under index event.
+type candidate struct {
+	event int
+	seq   uint64
+}
+
+// collect adds the candidates for a hash from the runs of an epoch.
+func (p *prober) collect(e *epoch, event int, hash uint64) error {
+	return p.set.maybe(e, hash, func(r *runInfo) error {
+		var err error
+		if p.seqs, err = p.set.candidates(r, hash, p.seqs[:0]); err != nil {
+			return err
+		}
+		for _, seq := range p.seqs {
+			p.candidates = append(p.candidates, candidate{event, seq})
+		}
+		return nil
+	})
+}
+
+// resolve calls fn with the candidates that have the identity that identity gives for
+// their event.
+func (p *prober) resolve(identity func(event int) []byte, fn func(event int, s seen)) error {
+	slices.SortFunc(p.candidates, func(a, b candidate) int { return cmp.Compare(a.seq, b.seq) })
+	for _, at := range p.candidates {
+		c, err := p.blocks.at(at.seq)
 		if err != nil {
-			return seen{}, false, err
+			return err
 		}
 		if !c.isEvent() {
-			return seen{}, false, fmt.Errorf("identity run %d: sequence %d is no event", r.number, seq)
+			return fmt.Errorf("an identity run says that sequence %d is an event", at.seq)
 		}
-		if sameIdentity(&c.event, identity) {
-			return seen{seq, contentHash(&c.event, c.t, p.e.seed)}, true, nil
+		if sameIdentity(&c.event, identity(at.event)) {
+			fn(at.event, seen{at.seq, contentHash(&c.event, c.t, p.e.seed)})
 		}
 	}
-	return seen{}, false, nil
+	return nil
 }
 
-// find looks an identity up in all runs.
+// find looks one identity up in all runs.
 func (p *prober) find(hash uint64, identity []byte) (found seen, ok bool, err error) {
-	for i := len(p.set.epochs) - 1; i >= 0 && !ok && err == nil; i-- {
-		if e := p.set.epochs[i]; e.filter.maybe(hash) {
-			found, ok, err = p.inEpoch(e, hash, identity)
+	for _, e := range p.set.epochs {
+		if e.filter.maybe(hash) {
+			if err := p.collect(e, 0, hash); err != nil {
+				return found, false, err
+			}
 		}
 	}
-	return found, ok, err
-}
-
-// inEpoch looks an identity up in the runs of an epoch.
-func (p *prober) inEpoch(e *epoch, hash uint64, identity []byte) (found seen, ok bool, err error) {
-	err = p.set.maybe(e, hash, func(r *runInfo) error {
-		if ok {
-			return nil
-		}
-		var err error
-		found, ok, err = p.probe(r, hash, identity)
-		return err
-	})
+	err = p.resolve(func(int) []byte { return identity }, func(_ int, s seen) { found, ok = s, true })
 	return found, ok, err
 }
 

@@ -42,6 +42,7 @@ type sequencer struct {
 func (s *sequencer) run() {
 	defer close(s.e.toCommit)
 	idle := true // the committer can take a group
+	s.timer()    // ticks missed while the ledger was closed count before what comes now
 	for {
 		s.drain()
 		s.background()
@@ -49,7 +50,7 @@ func (s *sequencer) run() {
 		if s.g.empty() && s.stopSeen && s.e.ring.empty() && s.finished() {
 			return
 		}
-		if idle && (!s.g.empty() || s.wantCheckpoint) {
+		if idle && (!s.g.empty() || (s.wantCheckpoint && s.e.writerFree.Load())) {
 			s.handOff()
 			idle = false
 			continue
@@ -120,6 +121,7 @@ func (s *sequencer) wait(idle bool) bool {
 		return true
 	case <-s.tick:
 	case <-s.room():
+	case <-s.e.writerIdle:
 	case <-s.stopSignal():
 	}
 	s.e.ring.woken()

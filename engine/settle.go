@@ -7,6 +7,7 @@ import (
 	"farthing/batch"
 	"farthing/journal"
 	"farthing/ledger"
+	"farthing/meter"
 	"farthing/money"
 	"farthing/refusal"
 )
@@ -60,7 +61,7 @@ func (s *sequencer) closeNext() {
 			return
 		}
 		w.window = number
-		cut := cutCommand{window: number, id: w.id}
+		cut := cutCommand{window: number, id: w.id, want: wantOf(w.want)}
 		s.command(kindCut, cut.append(nil))
 		st.applyCut(cut)
 		return
@@ -113,7 +114,7 @@ func (e *Engine) settleLoop() {
 }
 
 func (e *Engine) settleWindow(job *settleJob) error {
-	w := &job.pending.window
+	w := job.pending.window
 	e.marks.evidenced.wait(w.cut)
 	batches, err := job.net(e.roots.take(w.number))
 	if err != nil {
@@ -158,7 +159,7 @@ func (j *settleJob) netCurrency(c money.Currency, root [32]byte, stream uint64) 
 	if err != nil || len(lines) == 0 {
 		return nil, err
 	}
-	w := &j.pending.window
+	w := j.pending.window
 	if root == [32]byte{} {
 		root = emptyRoot()
 	}
@@ -278,6 +279,9 @@ func (s *sequencer) answerSealed(number uint64) {
 // CloseWindow closes the open window and returns when its batches are sealed. The same id
 // again gives the first one's answer (created false).
 func (e *Engine) CloseWindow(id string, want *uint64) (answer Settlement, created bool, refused *refusal.Refusal) {
+	if !meter.ValidID([]byte(id)) {
+		return answer, false, refusal.New(refusal.Invalid, "invalid_id", "id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
+	}
 	reply := func(w *window, why *refusal.Refusal) {
 		if refused = why; why == nil {
 			answer = settlementOf(w)
@@ -292,8 +296,8 @@ func (e *Engine) CloseWindow(id string, want *uint64) (answer Settlement, create
 			}
 		}
 		if w := s.state.closedBy[id]; w != nil {
-			if want != nil && *want != w.number {
-				refused = refusal.New(refusal.IDConflict, "id_conflict", "this id closed window %d", w.number)
+			if wantOf(want) != w.want {
+				refused = refusal.New(refusal.IDConflict, "id_conflict", "this id closed window %d, asked for with other content", w.number)
 				return false
 			}
 			if w.sealed != 0 {
@@ -314,10 +318,17 @@ func (e *Engine) CloseWindow(id string, want *uint64) (answer Settlement, create
 	return answer, created && refused == nil, refused
 }
 
+// wantOf is the window a request names, 0 for none: no window has that number.
+func wantOf(want *uint64) uint64 {
+	if want == nil {
+		return 0
+	}
+	return *want
+}
+
 // join makes wait share the fate of the queued close c of the same id.
 func (s *sequencer) join(wait, c *closeWait) bool {
-	same := (wait.want == nil) == (c.want == nil) && (wait.want == nil || *wait.want == *c.want)
-	if !same {
+	if wantOf(wait.want) != wantOf(c.want) {
 		wait.answer(nil, refusal.New(refusal.IDConflict, "id_conflict", "this id is closing another window"))
 		return false
 	}

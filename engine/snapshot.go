@@ -201,6 +201,10 @@ func (e *Engine) checkpointLoop() {
 		}
 		e.marks.checkpointed.advance(job.seq)
 		e.writerFree.Store(true)
+		select {
+		case e.writerIdle <- struct{}{}: // a last checkpoint may wait for it
+		default:
+		}
 	}
 }
 
@@ -348,7 +352,7 @@ func dropCheckpoints(store *journal.Store, full uint64) error {
 // appendHeader writes what is neither a table nor a row.
 func (s *state) appendHeader(dst []byte) []byte {
 	dst = s.genesis.append(dst)
-	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream} {
+	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream, uint64(s.usage.rows.Len())} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	used := s.ledger.Currencies()

@@ -42,13 +42,13 @@ type state struct {
 // pendingCut is a window between cut and seal. Its rows are in the running snapshot
 // of the ledger's rows, which settle.go collects.
 type pendingCut struct {
-	window window
+	window *window         // its own: it outlives the cut
 	totals []ledger.Totals // at the cut, by currency index
 	people int             // participants at the cut
 	// closed is how many lines were closed, by currency: where to go on after a crash.
 	closed map[money.Currency]uint32
-	// rows collects what the snapshot emits.
-	rows   []ledger.Row
+	// pages collect the rows that the snapshot emits, rowsPerPage each, made as they come.
+	pages  [][]ledger.Row
 	ready  bool // all rows were collected
 	handed bool // to the settler
 }
@@ -148,16 +148,16 @@ func (s *state) applyEvent(e *eventRecord, slot *rateSlot, amounts *ratingAmount
 // its rows.
 func (s *state) applyCut(c cutCommand) {
 	p := &pendingCut{
-		window: window{number: c.window, first: s.windowFirst, cut: s.seq, time: s.time, id: c.id},
+		window: &window{number: c.window, first: s.windowFirst, cut: s.seq, time: s.time, id: c.id, want: c.want},
 		people: len(s.people), closed: map[money.Currency]uint32{},
-		rows: make([]ledger.Row, len(s.people)),
+		pages: make([][]ledger.Row, (len(s.people)+rowsPerPage-1)/rowsPerPage),
 	}
 	s.ledger.Rows.Begin(0)
 	p.totals = s.ledger.Cut()
 	s.windowFirst = s.seq + 1
 	s.pending = p
 	if c.id != "" {
-		s.closedBy[c.id] = &p.window
+		s.closedBy[c.id] = p.window
 	}
 }
 
@@ -167,8 +167,23 @@ func (s *state) collect(n int) {
 	if p == nil || p.ready {
 		return
 	}
-	p.ready = s.ledger.Rows.Step(n, func(i uint32, row *ledger.Row) { p.rows[i] = *row })
+	p.ready = s.ledger.Rows.Step(n, p.put)
 }
+
+// rowsPerPage keeps the memory made at once, and so the pause for it, small.
+const rowsPerPage = 1024
+
+// put keeps a row of the cut.
+func (p *pendingCut) put(i uint32, row *ledger.Row) {
+	page := &p.pages[i/rowsPerPage]
+	if *page == nil {
+		*page = make([]ledger.Row, rowsPerPage)
+	}
+	(*page)[i%rowsPerPage] = *row
+}
+
+// row returns a participant's row at the cut.
+func (p *pendingCut) row(i int) *ledger.Row { return &p.pages[i/rowsPerPage][i%rowsPerPage] }
 
 // applyClosing posts a slice of closing transfers.
 func (s *state) applyClosing(c *closingSlice) error {
@@ -178,12 +193,34 @@ func (s *state) applyClosing(c *closingSlice) error {
 	}
 	for i := range c.lines {
 		l := &c.lines[i]
-		if int(l.account) >= len(s.people) {
-			return fmt.Errorf("closing slice of window %d names account %d", c.window, l.account)
+		if err := s.checkClosing(c.currency, l); err != nil {
+			return fmt.Errorf("closing slice of window %d: %w", c.window, err)
 		}
 		s.ledger.Close(l.account, l.signed, l.carried)
 	}
 	p.closed[c.currency] += uint32(len(c.lines))
+	return nil
+}
+
+// checkClosing refuses a closing transfer that no netting gives. The sequencer's own always
+// pass; a journal might say anything.
+func (s *state) checkClosing(c money.Currency, l *closingLine) error {
+	if int(l.account) >= len(s.people) {
+		return fmt.Errorf("there is no account %d", l.account)
+	}
+	p := s.people[l.account]
+	ok := p.Currency == c && s.ledger.Fits(c, l.signed.Abs())
+	switch p.Kind {
+	case ledger.Customer:
+		ok = ok && l.signed.Sign() <= 0
+	case ledger.Provider:
+		ok = ok && l.signed.Sign() >= 0
+	default:
+		ok = ok && l.signed.IsZero()
+	}
+	if !ok {
+		return fmt.Errorf("account %s cannot be moved %s %s", p.ID, l.signed, c.Code())
+	}
 	return nil
 }
 
@@ -202,7 +239,7 @@ func (s *state) applySeal(c sealCommand) error {
 		s.lastHash[b.currency] = b.hash
 	}
 	p.window.sealed, p.window.batches = s.seq, c.batches
-	s.windows = append(s.windows, &p.window)
+	s.windows = append(s.windows, p.window)
 	s.pending = nil
 	return nil
 }
@@ -228,7 +265,7 @@ func positionsAt(p *pendingCut, t *tables, c money.Currency) ([]batch.Position, 
 		if person.Currency != c {
 			continue
 		}
-		pos := position(person, &p.rows[i], p.window.number)
+		pos := position(person, p.row(i), p.window.number)
 		if person.Kind == ledger.Operator {
 			pos.CarriedIn, pos.GrossDebits, pos.GrossCredits = totals.CarriedIn, totals.GrossDebits, totals.GrossCredits
 		}

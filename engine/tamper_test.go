@@ -144,11 +144,11 @@ func TestVerifyNamesChangedBatches(t *testing.T) {
 		changed := append(appendBytes(nil, line.AppendJSON(nil, &scope)), r.p...)
 		write(t, s, journal.Row{Space: journal.SpaceLines, Key: k, Value: changed})
 	})
-	f("lines gone", "0 of 4 lines are stored", func(t *testing.T, s *journal.Store) {
+	f("lines gone", "line 1 is missing", func(t *testing.T, s *journal.Store) {
 		k, _ := firstRow(t, s, journal.SpaceLines, nil)
 		write(t, s, journal.Row{Space: journal.SpaceLines, Key: k, Delete: true})
 	})
-	f("a line more", "line 5: the stored record differs", func(t *testing.T, s *journal.Store) {
+	f("a line more", "line 5 does not decode", func(t *testing.T, s *journal.Store) {
 		k, v := firstRow(t, s, journal.SpaceLines, nil)
 		r := reader{p: v}
 		write(t, s, journal.Row{Space: journal.SpaceLines, Key: k, Value: appendBytes(append([]byte(nil), v...), r.bytes())})

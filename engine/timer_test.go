@@ -56,7 +56,7 @@ func TestTimerClosesWindows(t *testing.T) {
 	}
 	at("18:30", 1) // nothing moved: a top-up or an event would
 	r.post(llm("e2", "acme", "m1", 5000, 5))
-	r.settle("by hand")
+	r.settle("by-hand")
 	at("19:01", 2) // it was closed within its hour, and nothing happened since
 	r.post(llm("e3", "acme", "m1", 5000, 5))
 	at("20:00", 3)

@@ -44,7 +44,7 @@ func Verify(o VerifyOptions) (VerifyReport, error) {
 	if err != nil {
 		return VerifyReport{}, err
 	}
-	v := &verifier{store: store, progress: o.Progress, ids: map[uint64]uint64{}, trees: newEvidence(), earners: newEarners()}
+	v := &verifier{store: store, progress: o.Progress, ids: map[uint64]uint64{}, trees: newEvidence(), earners: newScanEarners()}
 	report, err := v.run()
 	return report, cmp.Or(err, store.Close())
 }
@@ -84,6 +84,7 @@ func (v *verifier) run() (VerifyReport, error) {
 		return v.report, err
 	}
 	v.replay = replayer{state: newState(first.genesis), identity: v.identity, after: v.after, beforeSeal: v.seal, closing: v.closing}
+	v.replay.state.time = first.time
 	if err := v.walk(head.Seq); err != nil {
 		return v.report, err
 	}
@@ -293,7 +294,7 @@ func (v *verifier) lines(b *netBatch) error {
 	next := 0
 	var differs error
 	var want []byte
-	err := scanLines(v.store, b.manifest.BatchID, 1, func(n uint32, record []byte) bool {
+	err := scanLines(v.store, b.manifest.BatchID, b.manifest.Lines, 1, func(n uint32, record []byte) bool {
 		if next < len(b.lines) {
 			want = b.lines[next].AppendJSON(want[:0], &scope)
 		}

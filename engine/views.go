@@ -42,6 +42,27 @@ func seqCursor(cursor string) (uint64, *refusal.Refusal) {
 	return n, nil
 }
 
+// damaged answers a read that met damaged storage. The read is refused and nothing else:
+// what is committed from here on does not depend on it. The damage is logged, and
+// `farthing verify` tells how far it goes.
+func (e *Engine) damaged(err error) *refusal.Refusal {
+	e.o.Logger.Error("a read met damaged storage", "error", err)
+	return refusal.New(refusal.Internal, "storage_damaged", "the stored data could not be read; the operator has to run farthing verify")
+}
+
+// read counts a reader in, so that Close waits for it before the store goes. The returned
+// function counts it out; nil when the engine is closed.
+func (e *Engine) read() (done func(), refused *refusal.Refusal) {
+	if !e.admission.enter() {
+		return nil, draining()
+	}
+	return e.admission.inflight.Done, nil
+}
+
+func draining() *refusal.Refusal {
+	return refusal.New(refusal.NotReady, "draining", "the server is stopping; retry elsewhere or later")
+}
+
 // Account shows one participant, or the operator.
 func (e *Engine) Account(id string) (account Account, refused *refusal.Refusal) {
 	unavailable := e.do(func(s *sequencer) bool {
@@ -60,29 +81,34 @@ func (e *Engine) Account(id string) (account Account, refused *refusal.Refusal) 
 	return account, firstOf(unavailable, refused)
 }
 
-// Accounts lists participants in the order of their creation; kind "" lists all.
+// Accounts lists participants in the order of their creation; kind "" lists all. Which
+// ones is found in the published tables; only the page itself visits the sequencer.
 func (e *Engine) Accounts(kind, cursor string, limit int) (page Page[Account], refused *refusal.Refusal) {
 	from, refused := seqCursor(cursor)
 	if refused != nil {
 		return page, refused
 	}
 	limit = min(limit, listMax)
-	unavailable := e.do(func(s *sequencer) bool {
-		page.Items = page.Items[:0]
-		for i := from; i < uint64(len(s.state.people)); i++ {
-			p := s.state.people[i]
-			if p.Kind == ledger.Operator || (kind != "" && kind != p.Kind.String()) {
-				continue
-			}
-			if len(page.Items) == limit {
-				page.Next = strconv.FormatUint(i, 10)
-				break
-			}
-			page.Items = append(page.Items, s.account(ledger.Ref(i)))
+	var refs []ledger.Ref
+	people := e.published.Load().people
+	for i := from; i < uint64(len(people)); i++ {
+		p := people[i]
+		if p.Kind == ledger.Operator || (kind != "" && kind != p.Kind.String()) {
+			continue
+		}
+		if len(refs) == limit {
+			page.Next = strconv.FormatUint(i, 10)
+			break
+		}
+		refs = append(refs, ledger.Ref(i))
+	}
+	refused = e.do(func(s *sequencer) bool {
+		for _, ref := range refs {
+			page.Items = append(page.Items, s.account(ref))
 		}
 		return false
 	})
-	return page, unavailable
+	return page, refused
 }
 
 // TrialBalance shows the books of every currency in use.
@@ -106,44 +132,100 @@ func (e *Engine) TrialBalance() (out []TrialBalance, refused *refusal.Refusal) {
 	return out, refused
 }
 
+// usageVisit is how many usage rows one visit to the sequencer copies, some hundred
+// microseconds' worth.
+const usageVisit = 4096
+
 // Usage lists an account's usage rows of the days from..to (to exclusive), by day, meter
-// and dimensions, and the sequence they are as of. Zero times are open ends.
-func (e *Engine) Usage(account string, from, to time.Time) (rows []UsageRow, seq uint64, refused *refusal.Refusal) {
-	unavailable := e.do(func(s *sequencer) bool {
-		rows = rows[:0]
-		ref, ok := s.state.findAccount([]byte(account))
-		if !ok {
-			refused = unknownAccount(account)
-			return false
+// and dimensions, and the sequence they are as of. Zero times are open ends. An account
+// with more than usageVisit rows is read in several visits: what is booked between them
+// may show in a later part and not in an earlier one.
+func (e *Engine) Usage(account string, from, to time.Time) ([]UsageRow, uint64, *refusal.Refusal) {
+	r := usageReader{account: account, from: dayFrom(from, 0), to: dayFrom(to, 1<<31-1)}
+	for !r.done {
+		if unavailable := e.do(r.visit); unavailable != nil {
+			return nil, 0, unavailable
 		}
-		seq = s.state.seq
-		u := &s.state.usage
-		if int(ref) >= len(u.hints) {
-			return false
-		}
-		for n := u.hints[ref].head; n != 0; n = u.rows.At(n - 1).next {
-			row := u.rows.At(n - 1)
-			day := time.Unix(int64(row.day)*24*60*60, 0).UTC()
-			if (!from.IsZero() && day.Before(from)) || (!to.IsZero() && !day.Before(to)) {
-				continue
-			}
-			rows = append(rows, s.usageRow(n-1, day))
-		}
-		return false
-	})
+	}
+	if r.refused != nil {
+		return nil, 0, r.refused
+	}
+	rows := r.render(e.published.Load())
 	slices.SortFunc(rows, compareUsage)
-	return rows, seq, firstOf(unavailable, refused)
+	return rows, r.seq, nil
 }
 
-func (s *sequencer) usageRow(n uint32, day time.Time) UsageRow {
+// dayFrom is the first day that begins at a time or later; none when no time is given.
+func dayFrom(t time.Time, none int32) int32 {
+	if t.IsZero() {
+		return none
+	}
+	return int32(max(0, (t.Unix()+secondsPerDay-1)/secondsPerDay))
+}
+
+const secondsPerDay = 24 * 60 * 60
+
+// usageReader copies the usage rows of one account.
+type usageReader struct {
+	account  string
+	from, to int32 // days
+	started  bool
+	next     uint32       // row + 1 where the next visit goes on
+	parts    [][]usageRow // a first row and its further rows
+	seq      uint64
+	done     bool
+	refused  *refusal.Refusal
+}
+
+// visit runs on the sequencer.
+func (r *usageReader) visit(s *sequencer) bool {
 	u := &s.state.usage
-	row := u.rows.At(n)
-	shape := &s.state.shapes[row.shape].shape
-	out := UsageRow{Day: day, Meter: shape.Type, Currency: s.state.people[row.account].Currency, Dimensions: shape.Dimensions, Events: row.events}
-	for i, name := range shape.Components {
-		part := u.rows.At(n + uint32(i/usageComponents))
-		out.Components = append(out.Components, UsageComponent{Name: name,
-			Quantity: quantityText(part.quantity[i%usageComponents]), Amount: part.amount[i%usageComponents]})
+	if !r.started {
+		ref, ok := s.state.findAccount([]byte(r.account))
+		if !ok {
+			r.refused, r.done = unknownAccount(r.account), true
+			return false
+		}
+		r.started, r.seq = true, s.state.seq
+		if int(ref) < len(u.hints) {
+			r.next = u.hints[ref].head
+		}
+	}
+	for range usageVisit {
+		if r.next == 0 {
+			r.done = true
+			return false
+		}
+		n := r.next - 1
+		first := u.rows.At(n)
+		r.next = first.next
+		if first.day < r.from || first.day >= r.to {
+			continue
+		}
+		part := []usageRow{*first}
+		components := len(s.state.shapes[first.shape].shape.Components)
+		for c := usageComponents; c < components; c += usageComponents {
+			part = append(part, *u.rows.At(n + uint32(len(part))))
+		}
+		r.parts = append(r.parts, part)
+	}
+	return false
+}
+
+// render turns the copied rows into what callers see.
+func (r *usageReader) render(t *tables) []UsageRow {
+	out := make([]UsageRow, 0, len(r.parts))
+	for _, part := range r.parts {
+		row := &part[0]
+		shape := &t.shapes[row.shape].shape
+		u := UsageRow{Day: time.Unix(int64(row.day)*secondsPerDay, 0).UTC(), Meter: shape.Type,
+			Currency: t.people[row.account].Currency, Dimensions: shape.Dimensions, Events: row.events}
+		for i, name := range shape.Components {
+			p := &part[i/usageComponents]
+			u.Components = append(u.Components, UsageComponent{Name: name,
+				Quantity: quantityText(p.quantity[i%usageComponents]), Amount: p.amount[i%usageComponents]})
+		}
+		out = append(out, u)
 	}
 	return out
 }
@@ -186,7 +268,7 @@ func (e *Engine) PriceVersions(cursor string, limit int) (Page[PriceVersion], *r
 	if refused != nil {
 		return page, refused
 	}
-	versions := e.published.Load().versions
+	versions := e.published.Load().versions // no storage is read: works until the end
 	for i := from; i < uint64(len(versions)); i++ {
 		if len(page.Items) == min(limit, listMax) {
 			page.Next = strconv.FormatUint(i, 10)
@@ -225,12 +307,16 @@ func (e *Engine) findBatch(id string) (*window, *sealedBatch, *refusal.Refusal) 
 }
 
 // Settlements lists the sealed batches in the order of their windows.
-func (e *Engine) Settlements(cursor string, limit int) (Page[Batch], *refusal.Refusal) {
-	var page Page[Batch]
+func (e *Engine) Settlements(cursor string, limit int) (page Page[Batch], refused *refusal.Refusal) {
 	from, refused := seqCursor(cursor)
 	if refused != nil {
 		return page, refused
 	}
+	done, refused := e.read()
+	if refused != nil {
+		return page, refused
+	}
+	defer done()
 	for _, w := range e.published.Load().windows {
 		for i := range w.batches {
 			b := &w.batches[i]
@@ -241,7 +327,11 @@ func (e *Engine) Settlements(cursor string, limit int) (Page[Batch], *refusal.Re
 				page.Next = strconv.FormatUint(b.firstStream, 10)
 				return page, nil
 			}
-			page.Items = append(page.Items, e.batch(b))
+			item, err := e.batch(b)
+			if err != nil {
+				return Page[Batch]{}, e.damaged(err)
+			}
+			page.Items = append(page.Items, item)
 		}
 	}
 	return page, nil
@@ -253,24 +343,29 @@ func (e *Engine) Settlement(id string) (Batch, *refusal.Refusal) {
 	if refused != nil {
 		return Batch{}, refused
 	}
-	return e.batch(b), nil
+	done, refused := e.read()
+	if refused != nil {
+		return Batch{}, refused
+	}
+	defer done()
+	out, err := e.batch(b)
+	if err != nil {
+		return Batch{}, e.damaged(err)
+	}
+	return out, nil
 }
 
-func (e *Engine) batch(b *sealedBatch) Batch {
+func (e *Engine) batch(b *sealedBatch) (Batch, error) {
 	manifest, ok, err := e.store.Get(journal.SpaceManifest, b.id[:])
 	if err != nil || !ok {
-		e.fail(missing("manifest of batch "+hexID(b.id), err))
+		return Batch{}, missing("manifest of batch "+hexID(b.id), err)
 	}
 	published, err := e.publication(b)
-	if err != nil {
-		e.fail(err)
-	}
-	return Batch{BatchID: hexID(b.id), Manifest: manifest, Published: published}
+	return Batch{BatchID: hexID(b.id), Manifest: manifest, Published: published}, err
 }
 
 // Lines lists a batch's canonical line records by number.
-func (e *Engine) Lines(id, cursor string, limit int) (Page[[]byte], *refusal.Refusal) {
-	var page Page[[]byte]
+func (e *Engine) Lines(id, cursor string, limit int) (page Page[[]byte], refused *refusal.Refusal) {
 	from, refused := seqCursor(cursor)
 	if refused != nil {
 		return page, refused
@@ -279,8 +374,16 @@ func (e *Engine) Lines(id, cursor string, limit int) (Page[[]byte], *refusal.Ref
 	if refused != nil {
 		return page, refused
 	}
+	if from > uint64(b.lines) {
+		return page, nil
+	}
+	done, refused := e.read()
+	if refused != nil {
+		return page, refused
+	}
+	defer done()
 	limit = min(limit, listMax)
-	err := scanLines(e.store, b.id, max(uint32(min(from, uint64(b.lines)+1)), 1), func(n uint32, record []byte) bool {
+	err := scanLines(e.store, b.id, b.lines, max(uint32(from), 1), func(n uint32, record []byte) bool {
 		if len(page.Items) == limit {
 			page.Next = strconv.FormatUint(uint64(n), 10)
 			return false
@@ -289,7 +392,7 @@ func (e *Engine) Lines(id, cursor string, limit int) (Page[[]byte], *refusal.Ref
 		return true
 	})
 	if err != nil {
-		e.fail(err)
+		return Page[[]byte]{}, e.damaged(err)
 	}
 	return page, nil
 }

@@ -57,7 +57,7 @@ func Exists(o Options) (bool, error) {
 }
 
 func (o *Options) prepare() error {
-	o.ensureDefaults()
+	o.EnsureDefaults()
 	return o.Validate()
 }
 

@@ -42,7 +42,8 @@ type Options struct {
 // exitFatal is the exit status after a fatal storage error, distinct from a panic's 2.
 const exitFatal = 3
 
-func (o *Options) ensureDefaults() {
+// EnsureDefaults fills every field that was left empty with its default.
+func (o *Options) EnsureDefaults() {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
@@ -159,13 +160,13 @@ type pebbleLogger struct{ o *Options }
 // Infof logs at debug level; Pebble is talkative.
 func (l pebbleLogger) Infof(format string, args ...any) {
 	if l.o.Logger.Enabled(context.Background(), slog.LevelDebug) {
-		l.o.Logger.Debug("journal: pebble: " + fmt.Sprintf(format, args...))
+		l.o.Logger.Debug("journal: pebble", "message", fmt.Sprintf(format, args...))
 	}
 }
 
 // Errorf logs at warning level: what matters also comes back as an error.
 func (l pebbleLogger) Errorf(format string, args ...any) {
-	l.o.Logger.Warn("journal: pebble: " + fmt.Sprintf(format, args...))
+	l.o.Logger.Warn("journal: pebble", "message", fmt.Sprintf(format, args...))
 }
 
 // Fatalf never returns.

@@ -35,7 +35,7 @@ type Row struct {
 const rowBytes = 7*16 + 2*8
 
 // ErrRow says that bytes are not an encoded row.
-var ErrRow = errors.New("ledger row: wrong length")
+var ErrRow = errors.New("not an encoded ledger row")
 
 // Append appends the fixed-size binary form of r.
 func (r *Row) Append(dst []byte) []byte {
@@ -52,9 +52,13 @@ func DecodeRow(src []byte) (r Row, rest []byte, err error) {
 	if len(src) < rowBytes {
 		return r, src, ErrRow
 	}
+	ok := true
 	for _, a := range [...]*money.Amount{&r.Paid.Debits, &r.Paid.Credits, &r.Due.Debits, &r.Due.Credits,
 		&r.GrossDebits, &r.GrossCredits, &r.CarriedIn} {
-		*a, src = words(src)
+		*a, src = words(src, &ok)
+	}
+	if !ok {
+		return r, src, ErrRow
 	}
 	r.Events = binary.LittleEndian.Uint64(src)
 	r.Window = binary.LittleEndian.Uint64(src[8:])
@@ -67,8 +71,13 @@ func appendWords(dst []byte, a money.Amount) []byte {
 	return binary.LittleEndian.AppendUint64(dst, lo)
 }
 
-func words(src []byte) (money.Amount, []byte) {
+// words reads an amount; ok turns false on the one pattern that is none.
+func words(src []byte, ok *bool) (money.Amount, []byte) {
 	hi, lo := binary.LittleEndian.Uint64(src), binary.LittleEndian.Uint64(src[8:])
+	if hi == 1<<63 && lo == 0 {
+		*ok = false
+		return money.Amount{}, src[16:]
+	}
 	return money.FromWords(int64(hi), lo), src[16:]
 }
 
@@ -153,14 +162,17 @@ func DecodeTotals(src []byte) (t Totals, rest []byte, err error) {
 	if len(src) < totalsBytes {
 		return t, src, ErrRow
 	}
+	ok := true
 	for i := range t.Class {
-		t.Class[i].Debits, src = words(src)
-		t.Class[i].Credits, src = words(src)
+		t.Class[i].Debits, src = words(src, &ok)
+		t.Class[i].Credits, src = words(src, &ok)
 	}
-	t.GrossDebits, src = words(src)
-	t.GrossCredits, src = words(src)
-	t.CarriedIn, src = words(src)
-	t.Moved, src = words(src)
+	for _, a := range [...]*money.Amount{&t.GrossDebits, &t.GrossCredits, &t.CarriedIn, &t.Moved} {
+		*a, src = words(src, &ok)
+	}
+	if !ok {
+		return t, src, ErrRow
+	}
 	t.Events = binary.LittleEndian.Uint64(src)
 	t.Operator = Ref(binary.LittleEndian.Uint32(src[8:]))
 	t.Used = src[12] == 1

@@ -76,6 +76,18 @@ func (b *Batch) Reset(seed uint64) {
 	b.Events, b.Rejects, b.arena, b.seed = b.Events[:0], b.Rejects[:0], b.arena[:0], seed
 }
 
+// Trim lets go of memory beyond what usual requests need, so that a rare large one does
+// not stay with a reused batch for ever.
+func (b *Batch) Trim(events int) {
+	if cap(b.Events) > events {
+		b.Events, b.arena = nil, nil
+	}
+	if cap(b.Rejects) > events {
+		b.Rejects = nil
+	}
+	b.cur = builder{}
+}
+
 // Len returns how many events the request held, refused ones included.
 func (b *Batch) Len() int { return len(b.Events) + len(b.Rejects) }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -44,15 +46,11 @@ func ParseVersion(id string, body []byte) (*Version, *refusal.Refusal) {
 	if err := dec.Decode(&doc); err != nil {
 		return nil, refusal.New(refusal.Invalid, "invalid_version", "price version: %v", err)
 	}
-	p := &versionParser{v: &Version{ID: id}}
-	at, err := time.Parse(time.RFC3339Nano, doc.EffectiveFrom)
-	if err != nil {
-		p.problem("effective_from must be an RFC 3339 time")
-	} else if at.Year() < 1970 || at.Year() > 2200 {
-		p.problem("effective_from must lie between 1970 and 2200")
-	} else {
-		p.v.EffectiveFrom = at.UnixNano()
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, refusal.New(refusal.Invalid, "invalid_version", "price version: something follows the document")
 	}
+	p := &versionParser{v: &Version{ID: id}}
+	p.effectiveFrom(doc.EffectiveFrom)
 	if len(doc.Prices) == 0 {
 		p.problem("prices is empty")
 	}
@@ -71,6 +69,21 @@ func ParseVersion(id string, body []byte) (*Version, *refusal.Refusal) {
 	}
 	p.v.Canonical = p.v.appendCanonical(nil)
 	return p.v, nil
+}
+
+// effectiveFrom reads the moment in UTC: that is how it is written again, so a bound that
+// looked at another offset would accept what cannot be read back.
+func (p *versionParser) effectiveFrom(text string) {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	at = at.UTC()
+	switch {
+	case err != nil:
+		p.problem("effective_from must be an RFC 3339 time")
+	case at.Year() < 1970 || at.Year() > 2200:
+		p.problem("effective_from must lie between 1970 and 2200")
+	default:
+		p.v.EffectiveFrom = at.UnixNano()
+	}
 }
 
 type versionParser struct {
@@ -117,8 +130,8 @@ func (p *versionParser) price(i int, d *documentPrice) {
 
 func (p *versionParser) match(where string, m map[string]json.RawMessage) []Dimension {
 	var out []Dimension
-	for k, raw := range m {
-		value, ok := scalarText(raw)
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		value, ok := scalarText(m[k])
 		switch {
 		case !ok:
 			p.problem("%s: match.%s must be a string, number or boolean", where, clip(k))
@@ -132,7 +145,6 @@ func (p *versionParser) match(where string, m map[string]json.RawMessage) []Dime
 	if len(out) > MaxDimensions {
 		p.problem("%s: more than %d dimensions", where, MaxDimensions)
 	}
-	slices.SortFunc(out, func(a, b Dimension) int { return strings.Compare(a.Key, b.Key) })
 	return out
 }
 
@@ -141,7 +153,8 @@ func (p *versionParser) components(where string, m map[string]json.RawMessage) [
 		p.problem("%s: components must be 1 to %d", where, MaxPriceComponents)
 	}
 	out := make([]ComponentPrice, 0, len(m))
-	for name, raw := range m {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		raw := m[name]
 		at := where + ".components." + clip(name)
 		if !validName([]byte(name)) {
 			p.problem("%s: not a component name", at)
@@ -152,7 +165,6 @@ func (p *versionParser) components(where string, m map[string]json.RawMessage) [
 		}
 		out = append(out, c)
 	}
-	slices.SortFunc(out, func(a, b ComponentPrice) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
