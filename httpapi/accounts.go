@@ -18,7 +18,7 @@ const (
 const operatorID = "operator"
 
 func (s *Server) postAccount(c *call) (answer, *refusal.Refusal) {
-	o, no := s.readCold(c, coldBodyMaxBytes)
+	o, no := s.readCold(c)
 	if no != nil {
 		return answer{}, no
 	}
@@ -214,7 +214,7 @@ func (s *Server) postTopUp(c *call) (answer, *refusal.Refusal) {
 	if no != nil {
 		return answer{}, no
 	}
-	o, no := s.readCold(c, coldBodyMaxBytes)
+	o, no := s.readCold(c)
 	if no != nil {
 		return answer{}, no
 	}
@@ -226,6 +226,8 @@ func (s *Server) postTopUp(c *call) (answer, *refusal.Refusal) {
 		o.refuse("missing_field", "amount is missing")
 	case amount.Sign() <= 0:
 		o.refuse("invalid_amount", "amount must be above 0")
+	case account == operatorID:
+		o.refuse("reserved_id", "a top-up is money received from a customer; the operator is not one")
 	}
 	t.Amount = amount
 	if o.no != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -12,37 +13,65 @@ import (
 	"farthing/refusal"
 )
 
+// chunkedFirstBytes is what is taken from the budget for a body of unknown length
+// before any of it is read, and the first size of its buffer. Taking the worst case
+// would let a few dozen idle senders hold all of the budget.
+const chunkedFirstBytes = 64 << 10
+
+// chunkedGrowth is by how much the budget of such a body grows when it is full:
+// 64 KiB, 256 KiB, 1 MiB, 4 MiB, 8 MiB.
+const chunkedGrowth = 4
+
 // admit takes the budget for the request's body and reads it. The
 // caller releases the request.
-func (s *Server) admit(c *call, limit int) (r *engine.Request, body []byte, no *refusal.Refusal) {
-	ctx := c.ctx
+func (s *Server) admit(c *call) (r *engine.Request, body []byte, no *refusal.Refusal) {
+	ctx, limit := c.ctx, c.route.bodyMax
 	length := ctx.Request.Header.ContentLength() // -1: chunked
 	if length > limit {
-		closeSoftly(ctx)
 		return nil, nil, bodyTooLarge(limit)
 	}
 	budget := length
 	if length < 0 {
-		budget = limit
+		budget = min(chunkedFirstBytes, limit)
 	}
 	r = s.engine.Acquire(budget)
 	if r == nil {
-		return nil, nil, refusal.New(refusal.Overloaded, "", "there is no room for this request now; try again in a moment")
+		return nil, nil, noRoom()
 	}
-	body, err := readBody(ctx.RequestBodyStream(), r.Buffer(), length, limit)
+	body, err := s.readBody(ctx, r, length, budget, limit)
 	if err == nil {
 		c.bodyRead = true
 		return r, body, nil
 	}
 	s.engine.Release(r)
 	closeSoftly(ctx)
+	return nil, nil, s.bodyRefusal(err, limit)
+}
+
+// bodyRefusal is the answer to a body that could not be read.
+func (s *Server) bodyRefusal(err error, limit int) *refusal.Refusal {
 	switch {
 	case errors.Is(err, errBodyTooLarge):
-		return nil, nil, bodyTooLarge(limit)
+		return bodyTooLarge(limit)
 	case errors.Is(err, errBodyTimeout):
-		return nil, nil, timedOut()
+		return s.late()
+	case errors.Is(err, errNoRoom):
+		return noRoom()
 	}
-	return nil, nil, refusal.New(refusal.Malformed, "body", "the body ended before its declared length or its chunks are broken")
+	return refusal.New(refusal.Malformed, "body", "the body ended before its declared length or its chunks are broken")
+}
+
+func noRoom() *refusal.Refusal {
+	return refusal.New(refusal.Overloaded, "", "there is no room for this request now; try again in a moment")
+}
+
+// late is the answer to a request that did not arrive in time: the client's fault,
+// unless the time was cut short because the server stops.
+func (s *Server) late() *refusal.Refusal {
+	if s.conns.draining() {
+		return refusal.New(refusal.NotReady, "draining", "the service is stopping and the request had not arrived; try again in a moment")
+	}
+	return refusal.New(refusal.Timeout, "", "the request did not arrive in time")
 }
 
 // unreadMaxBytes is up to which length the body of a request that is refused
@@ -70,36 +99,64 @@ func bodyTooLarge(limit int) *refusal.Refusal {
 }
 
 // readBody reads a body of known length (or, when that is negative, to its end)
-// into the reusable buffer. What it returns lies in the buffer.
-func readBody(from io.Reader, buffer *[]byte, length, limit int) ([]byte, error) {
+// into the request's buffer. What it returns lies in the buffer.
+func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *engine.Request, length, budget, limit int) ([]byte, error) {
+	from := ctx.RequestBodyStream()
 	if from == nil || length == 0 {
 		return nil, nil
 	}
+	p := pacer{stall: s.options.BodyStall, begun: time.Now()}
+	p.conn, _ = ctx.Conn().(*clientConn)
 	if length > 0 {
-		if cap(*buffer) < length {
-			*buffer = make([]byte, length)
-		}
-		b := (*buffer)[:length]
-		_, err := io.ReadFull(from, b)
-		return b, readFault(err)
+		return readDeclared(from, r.Buffer(), length, &p)
 	}
-	return readChunked(from, buffer, limit)
+	grow := func(n int) bool { return s.engine.Grow(r, n) }
+	return readChunked(from, r.Buffer(), budget, limit, &p, grow)
 }
 
-// chunkedFirstBytes is the first size of the buffer of a body of unknown length;
-// it doubles from there.
-const chunkedFirstBytes = 32 << 10
+// readAheadBytes is how much of a body fasthttp has read when it calls the
+// handler.
+const readAheadBytes = 8 << 10
 
-func readChunked(from io.Reader, buffer *[]byte, limit int) ([]byte, error) {
+func readDeclared(from io.Reader, buffer *[]byte, length int, p *pacer) ([]byte, error) {
+	if cap(*buffer) < length {
+		*buffer = make([]byte, length)
+	}
+	b := (*buffer)[:length]
+	for n := 0; n < length; {
+		if length > readAheadBytes {
+			p.arrived(n)
+		}
+		k, err := from.Read(b[n:])
+		if n += k; n < length && err != nil {
+			return nil, readFault(err)
+		}
+	}
+	return b, nil
+}
+
+// readChunked reads a body of unknown length. grow takes the budget for more of it
+// than was taken so far, which is never exceeded.
+func readChunked(from io.Reader, buffer *[]byte, taken, limit int, p *pacer, grow func(int) bool) ([]byte, error) {
 	b := (*buffer)[:0]
 	for {
-		if len(b) == cap(b) {
-			grown := make([]byte, len(b), min(max(2*cap(b), chunkedFirstBytes), limit+1))
-			copy(grown, b)
-			b = grown
-			*buffer = b
+		if len(b) == taken && taken < limit {
+			taken = min(chunkedGrowth*taken, limit)
+			if !grow(taken) {
+				return nil, errNoRoom
+			}
 		}
-		n, err := from.Read(b[len(b):min(cap(b), limit+1)])
+		if cap(b) == len(b) {
+			grown := make([]byte, len(b), min(max(2*cap(b), chunkedFirstBytes), taken)+1) // one more shows the end
+			copy(grown, b)
+			b, *buffer = grown, grown
+		}
+		p.arrived(len(b))
+		end := min(cap(b), taken)
+		if len(b) == limit {
+			end = limit + 1
+		}
+		n, err := from.Read(b[len(b):end])
 		b = b[:len(b)+n]
 		switch {
 		case len(b) > limit:
@@ -112,11 +169,36 @@ func readChunked(from io.Reader, buffer *[]byte, limit int) ([]byte, error) {
 	}
 }
 
+const (
+	// bodyBytesPerSecond is the least rate of a body: 8 MiB may take 80 s of it, were
+	// it not for Options.ReadTimeout, and a slow mobile line is faster.
+	bodyBytesPerSecond = 100_000
+	// paceBytes is how much must arrive before the deadline is moved: moving it costs
+	// more than reading a packet.
+	paceBytes = 64 << 10
+)
+
+// pacer cuts off a body that stalls, so that it does not hold its budget until the
+// read timeout: what has not arrived BodyStall after the time that the bytes before
+// it may take is late.
+type pacer struct {
+	conn  *clientConn // nil in tests without a socket
+	stall time.Duration
+	begun time.Time
+	next  int // bytes at which the deadline is moved
+}
+
+// arrived moves the deadline when so many bytes are there.
+func (p *pacer) arrived(n int) {
+	if p.conn == nil || n < p.next {
+		return
+	}
+	p.next = n + paceBytes
+	p.conn.hurry(p.begun.Add(p.stall + time.Duration(n)*time.Second/bodyBytesPerSecond))
+}
+
 func readFault(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case isTimeout(err):
+	if isTimeout(err) {
 		return errBodyTimeout
 	}
 	return errBodyBroken
@@ -147,17 +229,22 @@ func checkCharset(parameters string) *refusal.Refusal {
 	return nil
 }
 
-// readCold reads the JSON body of a cold route into an object. It is copied, so
-// the request is released at once.
-func (s *Server) readCold(c *call, limit int) (*object, *refusal.Refusal) {
+// coldType refuses what is not JSON.
+func coldType(c *call) *refusal.Refusal {
 	kind, no := mediaType(&c.ctx.Request.Header)
 	if no == nil && !bytes.EqualFold(kind, []byte("application/json")) {
 		no = refusal.New(refusal.UnsupportedType, "content_type", "this takes application/json")
 	}
-	if no != nil {
+	return no
+}
+
+// readCold reads the JSON body of a cold route into an object. It is copied, so
+// the request is released at once.
+func (s *Server) readCold(c *call) (*object, *refusal.Refusal) {
+	if no := coldType(c); no != nil {
 		return nil, no
 	}
-	r, body, no := s.admit(c, limit)
+	r, body, no := s.admit(c)
 	if no != nil {
 		return nil, no
 	}

@@ -76,7 +76,7 @@ func (r *rig) checkContract(method, raw string, got reply) {
 	if !parsed.parse([]byte(raw)) {
 		return
 	}
-	rt, _ := r.server.find([]byte(method), &parsed)
+	rt, _ := r.server.routeOf([]byte(method), &parsed)
 	if rt == nil {
 		return
 	}

@@ -27,6 +27,7 @@ type decoder struct {
 	scanner
 	batch  *meter.Batch
 	format format
+	most   int // events that the budget was taken for
 
 	// Of the event being read.
 	id   []byte // as far as it was read, for refusing a broken line
@@ -37,12 +38,12 @@ type decoder struct {
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// decodeEvents reads body into batch, which must be fresh. A refusal refuses the
-// whole request; then the batch holds a part of it and must not be used. What
+// decodeEvents reads body into batch, which must be fresh: at most so many events,
+// which is what the budget was taken for. A refusal refuses the whole request; then the batch holds a part of it and must not be used. What
 // refuses one event alone is in the batch, and its neighbours are not touched.
-func decodeEvents(f format, body []byte, batch *meter.Batch) *refusal.Refusal {
+func decodeEvents(f format, body []byte, most int, batch *meter.Batch) *refusal.Refusal {
 	d := decoders.Get().(*decoder)
-	d.batch, d.format = batch, f
+	d.batch, d.format, d.most = batch, f, most
 	var no *refusal.Refusal
 	if f == formatNDJSON {
 		no = d.lines(body)
@@ -91,8 +92,8 @@ func (d *decoder) document(body []byte) *refusal.Refusal {
 func (d *decoder) events(p int) (next int, no *refusal.Refusal) {
 	p, last := d.open(p, ']')
 	for n := 0; !last; n++ {
-		if n == meter.MaxBatchEvents {
-			return p, tooManyEvents()
+		if n == d.most {
+			return p, tooManyEvents(n)
 		}
 		if p = d.event(p, n); p < 0 {
 			return p, nil
@@ -116,8 +117,8 @@ func (d *decoder) lines(body []byte) *refusal.Refusal {
 		if p == len(line) {
 			continue
 		}
-		if n == meter.MaxBatchEvents {
-			return tooManyEvents()
+		if n == d.most {
+			return tooManyEvents(n)
 		}
 		d.line(line, p, n)
 		n++
@@ -127,6 +128,7 @@ func (d *decoder) lines(body []byte) *refusal.Refusal {
 
 func (d *decoder) line(line []byte, p, index int) {
 	d.reset(line)
+	d.id = nil // of the line before
 	if !validText(line) {
 		d.fail(0, "not UTF-8")
 	} else if p = d.value0(p, index); p >= 0 {
@@ -154,7 +156,17 @@ func (d *decoder) value0(p, index int) int {
 	return p
 }
 
-func tooManyEvents() *refusal.Refusal {
+// eventMinBytes is less than any event takes. The engine's budget counts with it too.
+const eventMinBytes = 32
+
+// eventsIn is how many events a body of so many bytes may hold. What is shorter is
+// refused without looking at it, since each refusal costs more than it did.
+func eventsIn(bodyBytes int) int { return min(bodyBytes/eventMinBytes+1, meter.MaxBatchEvents) }
+
+func tooManyEvents(most int) *refusal.Refusal {
+	if most < meter.MaxBatchEvents {
+		return refusal.New(refusal.Malformed, "not_events", "the body has more elements than its size could hold as events, which take %d bytes and more", eventMinBytes)
+	}
 	return refusal.New(refusal.TooLarge, "too_many_events", "a request has at most %d events", meter.MaxBatchEvents)
 }
 

@@ -42,7 +42,7 @@ func benchmarkDecode(b *testing.B, f format, body []byte) {
 	b.ReportAllocs()
 	for b.Loop() {
 		batch.Reset(1)
-		if no := decodeEvents(f, body, &batch); no != nil {
+		if no := decodeEvents(f, body, meter.MaxBatchEvents, &batch); no != nil {
 			b.Fatal(no)
 		}
 		if len(batch.Events) != benchEvents || len(batch.Rejects) != 0 {

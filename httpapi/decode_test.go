@@ -154,7 +154,7 @@ func TestGoodEvents(t *testing.T) {
 		for f, body := range map[format]string{formatJSON: e.body, formatNDJSON: e.body + "\n"} {
 			var batch meter.Batch
 			batch.Reset(1)
-			if no := decodeEvents(f, []byte(body), &batch); no != nil || len(batch.Rejects) != 0 || len(batch.Events) != 1 {
+			if no := decodeEvents(f, []byte(body), meter.MaxBatchEvents, &batch); no != nil || len(batch.Rejects) != 0 || len(batch.Events) != 1 {
 				t.Fatalf("%s: %v %v", body, no, batch.Rejects)
 			}
 			if got := eventText(&batch, 0); got != e.want {
@@ -175,7 +175,7 @@ func TestBadEvents(t *testing.T) {
 		} {
 			var batch meter.Batch
 			batch.Reset(1)
-			if no := decodeEvents(f, []byte(body), &batch); no != nil {
+			if no := decodeEvents(f, []byte(body), meter.MaxBatchEvents, &batch); no != nil {
 				t.Fatalf("%s: %v", e.name, no)
 			}
 			if len(batch.Events) != 2 || batch.Events[0].Index != 0 || batch.Events[1].Index != 2 {
@@ -196,7 +196,7 @@ func TestBrokenTextRefusesArrayButOnlyItsLine(t *testing.T) {
 		for f, body := range map[format]string{formatJSON: text, formatCloudEventsBatch: "[" + with() + "," + text + "]"} {
 			var batch meter.Batch
 			batch.Reset(1)
-			if no := decodeEvents(f, []byte(body), &batch); no == nil || no.Code != refusal.Malformed {
+			if no := decodeEvents(f, []byte(body), meter.MaxBatchEvents, &batch); no == nil || no.Code != refusal.Malformed {
 				t.Errorf("%q: %v, want malformed", body, no)
 			}
 		}
@@ -205,7 +205,7 @@ func TestBrokenTextRefusesArrayButOnlyItsLine(t *testing.T) {
 		}
 		var batch meter.Batch
 		batch.Reset(1)
-		no := decodeEvents(formatNDJSON, []byte(with()+"\n\n"+text+"\n"+with()), &batch)
+		no := decodeEvents(formatNDJSON, []byte(with()+"\n\n"+text+"\n"+with()), meter.MaxBatchEvents, &batch)
 		if no != nil || len(batch.Events) != 2 || len(batch.Rejects) != 1 {
 			t.Fatalf("%q: %v, %d events, %v", text, no, len(batch.Events), batch.Rejects)
 		}
@@ -218,7 +218,7 @@ func TestBrokenTextRefusesArrayButOnlyItsLine(t *testing.T) {
 func TestBrokenLineKeepsItsID(t *testing.T) {
 	var batch meter.Batch
 	batch.Reset(1)
-	if no := decodeEvents(formatNDJSON, []byte(`{"id":"req-7","source":`), &batch); no != nil {
+	if no := decodeEvents(formatNDJSON, []byte(`{"id":"req-7","source":`), meter.MaxBatchEvents, &batch); no != nil {
 		t.Fatal(no)
 	}
 	if len(batch.Rejects) != 1 || batch.Rejects[0].ID != "req-7" {
@@ -231,7 +231,7 @@ func TestTopLevelAndLimits(t *testing.T) {
 		t.Helper()
 		var batch meter.Batch
 		batch.Reset(1)
-		no := decodeEvents(format, []byte(body), &batch)
+		no := decodeEvents(format, []byte(body), meter.MaxBatchEvents, &batch)
 		var got refusal.Code
 		if no != nil {
 			got = no.Code
@@ -313,12 +313,12 @@ func TestManyKeysAreNotQuadratic(t *testing.T) {
 	body := with("ext", "{"+b.String()+`"last":0}`)
 	var batch meter.Batch
 	batch.Reset(1)
-	if no := decodeEvents(formatJSON, []byte(body), &batch); no != nil || len(batch.Events) != 1 {
+	if no := decodeEvents(formatJSON, []byte(body), meter.MaxBatchEvents, &batch); no != nil || len(batch.Events) != 1 {
 		t.Fatal(no, batch.Rejects)
 	}
 	batch.Reset(1)
 	body = with("ext", "{"+b.String()+`"k77":0}`)
-	if no := decodeEvents(formatJSON, []byte(body), &batch); no != nil || len(batch.Rejects) != 1 {
+	if no := decodeEvents(formatJSON, []byte(body), meter.MaxBatchEvents, &batch); no != nil || len(batch.Rejects) != 1 {
 		t.Fatal(no, batch.Rejects)
 	}
 }
@@ -332,7 +332,7 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 		var batch meter.Batch
 		n := testing.AllocsPerRun(200, func() {
 			batch.Reset(1)
-			if no := decodeEvents(f, body, &batch); no != nil || len(batch.Events) != 50 {
+			if no := decodeEvents(f, body, meter.MaxBatchEvents, &batch); no != nil || len(batch.Events) != 50 {
 				t.Fatal(no, batch.Rejects)
 			}
 		})

@@ -11,9 +11,12 @@ import (
 // Engine is what the server needs from the engine. Its methods may be called by
 // many goroutines at once. What they return shows only what is durable.
 type Engine interface {
-	// Acquire takes the budget for a body of so many bytes, the worst case when its
-	// length is unknown, before it is read. nil: no room now.
+	// Acquire takes the budget for a body of so many bytes before it is read. nil: no
+	// room now.
 	Acquire(bodyBytes int) *engine.Request
+	// Grow takes the budget for a body that is longer than it was acquired for. False:
+	// no room now, and nothing was taken.
+	Grow(r *engine.Request, bodyBytes int) bool
 	// Ingest books the events of r's batch and blocks until the answer is durable.
 	// The result is valid until Release.
 	Ingest(r *engine.Request) (engine.IngestResult, *refusal.Refusal)

@@ -13,5 +13,6 @@ var (
 var (
 	errBodyTimeout  = errors.New("the body did not arrive in time")
 	errBodyTooLarge = errors.New("the body is over its limit")
+	errNoRoom       = errors.New("there is no room for more of the body")
 	errBodyBroken   = errors.New("the body broke off")
 )

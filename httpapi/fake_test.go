@@ -52,6 +52,16 @@ func (f *fakeEngine) Acquire(bodyBytes int) *engine.Request {
 	return r
 }
 
+func (f *fakeEngine) Grow(_ *engine.Request, bodyBytes int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.room == 0 {
+		return false
+	}
+	f.budgets = append(f.budgets, bodyBytes)
+	return true
+}
+
 func (f *fakeEngine) Release(*engine.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -27,7 +27,7 @@ func (s *Server) postEvents(c *call) (answer, *refusal.Refusal) {
 	if no != nil {
 		return answer{}, no
 	}
-	r, body, no := s.admit(c, BodyMaxBytes)
+	r, body, no := s.admit(c)
 	if no != nil {
 		return answer{}, no
 	}
@@ -40,7 +40,11 @@ func (s *Server) postEvents(c *call) (answer, *refusal.Refusal) {
 		}
 	}()
 	batch := r.Batch()
-	if no = decodeEvents(f, body, batch); no != nil {
+	most := eventsIn(len(body))
+	if granted := r.EventsMax(); granted > 0 { // 0: an engine that does not count events
+		most = min(most, granted)
+	}
+	if no = decodeEvents(f, body, most, batch); no != nil {
 		return answer{}, no
 	}
 	inEngine = true
@@ -56,8 +60,7 @@ func (s *Server) postEvents(c *call) (answer, *refusal.Refusal) {
 	}
 	c.out = appendResult(c.out[:0], &result)
 	c.ctx.Response.Header.SetContentType("application/json")
-	c.ctx.Response.SetBody(c.out)
-	return answer{}, nil
+	return answer{}, s.send(c, c.out, true)
 }
 
 func eventFormat(c *call) (format, *refusal.Refusal) {
@@ -74,6 +77,10 @@ func eventFormat(c *call) (format, *refusal.Refusal) {
 		"events are application/json, application/x-ndjson, application/cloudevents+json or application/cloudevents-batch+json")
 }
 
+// rejectedMax bounds the refused events that an answer lists; the others are
+// counted. A thousand are about 150 KB, and enough to see what is wrong.
+const rejectedMax = 1000
+
 // appendResult writes the answer to a request of events.
 func appendResult(b []byte, r *engine.IngestResult) []byte {
 	b = append(b, `{"accepted":`...)
@@ -83,13 +90,19 @@ func appendResult(b []byte, r *engine.IngestResult) []byte {
 	b = append(b, `,"unpriced":`...)
 	b = appendInt(b, r.Unpriced)
 	b = append(b, `,"rejected":[`...)
-	for i := range r.Rejected {
+	listed := r.Rejected[:min(len(r.Rejected), rejectedMax)]
+	for i := range listed {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendReject(b, &r.Rejected[i])
+		b = appendReject(b, &listed[i])
 	}
-	b = append(b, `],"sequence":`...)
+	b = append(b, ']')
+	if more := len(r.Rejected) - len(listed); more > 0 {
+		b = append(b, `,"rejected_more":`...)
+		b = appendInt(b, more)
+	}
+	b = append(b, `,"sequence":`...)
 	b = strconv.AppendUint(b, r.Sequence, 10)
 	return append(b, '}')
 }

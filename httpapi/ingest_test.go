@@ -157,6 +157,7 @@ func newDirectCall(contentType string, body []byte) *directCall {
 	d := &directCall{body: body}
 	d.ctx.Request.Header.SetMethod("POST")
 	d.ctx.Request.Header.SetRequestURI("/v1/events")
+	d.ctx.Request.Header.SetHost("localhost")
 	d.ctx.Request.Header.SetContentType(contentType)
 	return d
 }
@@ -178,6 +179,8 @@ func (e *reusingEngine) Acquire(int) *engine.Request {
 	e.request.Batch().Reset(1)
 	return &e.request
 }
+
+func (e *reusingEngine) Grow(*engine.Request, int) bool { return true }
 
 func (e *reusingEngine) Release(*engine.Request) {}
 

@@ -3,10 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"sync/atomic"
-	"time"
 )
 
 // Listen opens addr ("host:port") for Serve. Without keys it refuses, before it
@@ -47,48 +44,4 @@ func isLoopback(addr net.Addr) bool {
 	}
 	// An in-memory listener of a test has an address of its own kind.
 	return addr.Network() != "tcp"
-}
-
-// Bounds of what is read and thrown away before a connection is closed while its
-// client is still sending. net/http waits half a second for the same reason.
-const (
-	lingerTime     = 500 * time.Millisecond
-	lingerMaxBytes = 16 << 20
-)
-
-// lingerListener wraps its connections in lingerConn.
-type lingerListener struct{ net.Listener }
-
-// Accept waits for the next connection.
-func (l lingerListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &lingerConn{Conn: c}, nil
-}
-
-// lingerConn closes softly when asked to: closing a socket with unread bytes
-// resets the connection, and a client in the middle of sending a body that is
-// too large would never see the answer that says so.
-type lingerConn struct {
-	net.Conn
-	linger atomic.Bool // set by the handler, read by whoever closes
-}
-
-// Close closes the connection, after lingering if that was asked for.
-func (c *lingerConn) Close() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Swap(false) {
-		if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-			_, _ = io.CopyN(io.Discard, c.Conn, lingerMaxBytes) // its end or error: the peer is done
-		}
-	}
-	return c.Conn.Close()
-}
-
-// lingerOnClose asks for a soft close of the connection under ctx.
-func lingerOnClose(c net.Conn) {
-	if l, ok := c.(*lingerConn); ok {
-		l.linger.Store(true)
-	}
 }

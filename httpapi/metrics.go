@@ -28,6 +28,7 @@ type metrics struct {
 	outcomes *prometheus.CounterVec
 
 	accepted, duplicates, unpriced prometheus.Counter
+	turnedAway                     prometheus.Counter // connections over the limit
 	// routes has one entry per route and a last one for requests without a route.
 	routes []routeMetrics
 }
@@ -51,6 +52,10 @@ func newMetrics(routes []route, more []prometheus.Collector) *metrics {
 			Name: "farthing_events_total",
 			Help: "Usage events by outcome: accepted (the unpriced ones among them), duplicate, unpriced, rejected. Rejected ones have the code of their refusal.",
 		}, []string{"outcome", "code"}),
+		turnedAway: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "farthing_http_connections_refused_total",
+			Help: "Connections answered 429 because as many as allowed were open.",
+		}),
 		routes: make([]routeMetrics, len(routes)+1),
 	}
 	latency := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -68,7 +73,7 @@ func newMetrics(routes []route, more []prometheus.Collector) *metrics {
 	m.accepted = m.outcomes.WithLabelValues("accepted", "")
 	m.duplicates = m.outcomes.WithLabelValues("duplicate", "")
 	m.unpriced = m.outcomes.WithLabelValues("unpriced", "")
-	m.registry.MustRegister(m.requests, m.outcomes, latency,
+	m.registry.MustRegister(m.requests, m.outcomes, m.turnedAway, latency,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(more...)
 	return m
@@ -126,6 +131,5 @@ func (s *Server) getMetrics(c *call) (answer, *refusal.Refusal) {
 		}
 	}
 	c.ctx.Response.Header.SetContentType(string(format))
-	c.ctx.Response.SetBody(out.Bytes())
-	return answer{}, nil
+	return answer{}, s.send(c, out.Bytes(), false)
 }

@@ -49,8 +49,11 @@ type Options struct {
 	// then it is answered 408 and its connection closed. Too short cuts off slow
 	// senders of 8 MiB, too long lets them sit on the body budget. Default 30 s.
 	ReadTimeout time.Duration
+	// BodyStall is how far a body may fall behind 100 KB/s before it is answered 408;
+	// so long does one that stalls hold its budget. Default 5 s.
+	BodyStall time.Duration
 	// WriteTimeout is how long an answer may take to be taken by the client, after
-	// which the connection is closed. Default 30 s.
+	// which the connection is closed. Until then it takes memory. Default 10 s.
 	WriteTimeout time.Duration
 	// IdleTimeout is how long a connection may stay without a request. Default 2 min.
 	IdleTimeout time.Duration
@@ -58,7 +61,7 @@ type Options struct {
 	// each connection's read buffer takes. An id in a path may need 384 bytes, a
 	// cursor some more. Default 8 KiB.
 	HeaderMaxBytes int
-	// ConnectionsMax bounds the open connections; one more is answered 503 and
+	// ConnectionsMax bounds the open connections; one more is answered 429 and
 	// closed. Each costs about 40 KiB when busy. Default 4,096.
 	ConnectionsMax int
 }
@@ -70,8 +73,11 @@ func (o Options) withDefaults() Options {
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = 30 * time.Second
 	}
+	if o.BodyStall <= 0 {
+		o.BodyStall = 5 * time.Second
+	}
 	if o.WriteTimeout <= 0 {
-		o.WriteTimeout = 30 * time.Second
+		o.WriteTimeout = 10 * time.Second
 	}
 	if o.IdleTimeout <= 0 {
 		o.IdleTimeout = 2 * time.Minute

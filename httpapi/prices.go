@@ -16,7 +16,7 @@ func (s *Server) putPrices(c *call) (answer, *refusal.Refusal) {
 	if no != nil {
 		return answer{}, no
 	}
-	o, no := s.readCold(c, BodyMaxBytes)
+	o, no := s.readCold(c)
 	if no != nil {
 		return answer{}, no
 	}

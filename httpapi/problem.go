@@ -28,11 +28,8 @@ var codes = [...]struct {
 	{refusal.Invalid, 422, "The request is not acceptable"},
 	{refusal.Overloaded, 429, "There is no room now"},
 	{refusal.NotReady, 503, "The service is not ready"},
-	{codeInternal, 500, "Something is wrong on our side"},
+	{refusal.Internal, 500, "Something is wrong on our side"},
 }
-
-// codeInternal is the answer to a bug of ours; it is no refusal.
-const codeInternal refusal.Code = "internal"
 
 // retryAfterSeconds is what clients are told after 429 and 503. Budgets come
 // back within a group commit and a start takes seconds, so one second spreads
@@ -48,11 +45,9 @@ func statusOf(code refusal.Code) (status int, title string) {
 	panic("BUG: no status for the refusal code " + string(code))
 }
 
-// writeProblem answers with a problem document (RFC 9457). It is the only way
-// that a request is refused.
-func writeProblem(ctx *fasthttp.RequestCtx, no *refusal.Refusal) {
+// appendProblem appends the problem document (RFC 9457) of a refusal.
+func appendProblem(b []byte, no *refusal.Refusal) []byte {
 	status, title := statusOf(no.Code)
-	b := make([]byte, 0, 256+len(no.Detail))
 	b = append(b, `{"type":"urn:farthing:problem:`...)
 	b = append(b, no.Code...)
 	b = append(b, `","title":"`...)
@@ -65,11 +60,16 @@ func writeProblem(ctx *fasthttp.RequestCtx, no *refusal.Refusal) {
 	b = append(b, no.Code...)
 	b = append(b, `","reason":`...)
 	b = appendString(b, no.Reason)
-	b = append(b, '}')
+	return append(b, '}')
+}
 
+// writeProblem answers with a problem document. It is the only way that a request
+// is refused.
+func writeProblem(ctx *fasthttp.RequestCtx, no *refusal.Refusal) {
+	status, _ := statusOf(no.Code)
 	ctx.Response.SetStatusCode(status)
 	ctx.Response.Header.SetContentType("application/problem+json")
-	ctx.Response.SetBody(b)
+	ctx.Response.SetBody(appendProblem(make([]byte, 0, 256+len(no.Detail)), no))
 	switch no.Code {
 	case refusal.Overloaded, refusal.NotReady:
 		ctx.Response.Header.Set("Retry-After", retryAfterSeconds)

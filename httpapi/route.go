@@ -14,7 +14,11 @@ type route struct {
 	// so that ids never become label values.
 	pattern string
 	scope   Scopes // 0: open
-	handle  func(*Server, *call) (answer, *refusal.Refusal)
+	// bodyMax bounds the body, in bytes; 0: the route reads none.
+	bodyMax int
+	// long: the answer may be long, so it waits for its turn (rendersMax).
+	long   bool
+	handle func(*Server, *call) (answer, *refusal.Refusal)
 
 	index    int
 	segments []string // "" where an id stands
@@ -35,26 +39,26 @@ func routeTable() []route {
 		{method: "GET", pattern: "/metrics", scope: ScopeRead, handle: (*Server).getMetrics},
 		{method: "GET", pattern: "/openapi.yaml", handle: (*Server).getOpenAPI},
 
-		{method: "POST", pattern: "/v1/events", scope: ScopeIngest, handle: (*Server).postEvents},
+		{method: "POST", pattern: "/v1/events", scope: ScopeIngest, bodyMax: BodyMaxBytes, handle: (*Server).postEvents},
 		{method: "GET", pattern: "/v1/events/{source}/{id}", scope: ScopeRead, handle: (*Server).getEvent},
-		{method: "GET", pattern: "/v1/unpriced", scope: ScopeRead, handle: (*Server).getUnpriced},
+		{method: "GET", pattern: "/v1/unpriced", scope: ScopeRead, long: true, handle: (*Server).getUnpriced},
 
-		{method: "POST", pattern: "/v1/accounts", scope: ScopeAdmin, handle: (*Server).postAccount},
-		{method: "GET", pattern: "/v1/accounts", scope: ScopeRead, handle: (*Server).getAccounts},
+		{method: "POST", pattern: "/v1/accounts", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postAccount},
+		{method: "GET", pattern: "/v1/accounts", scope: ScopeRead, long: true, handle: (*Server).getAccounts},
 		{method: "GET", pattern: "/v1/accounts/{id}", scope: ScopeRead, handle: (*Server).getAccount},
-		{method: "GET", pattern: "/v1/accounts/{id}/transfers", scope: ScopeRead, handle: (*Server).getTransfers},
-		{method: "GET", pattern: "/v1/accounts/{id}/usage", scope: ScopeRead, handle: (*Server).getUsage},
-		{method: "POST", pattern: "/v1/accounts/{id}/topups", scope: ScopeAdmin, handle: (*Server).postTopUp},
+		{method: "GET", pattern: "/v1/accounts/{id}/transfers", scope: ScopeRead, long: true, handle: (*Server).getTransfers},
+		{method: "GET", pattern: "/v1/accounts/{id}/usage", scope: ScopeRead, long: true, handle: (*Server).getUsage},
+		{method: "POST", pattern: "/v1/accounts/{id}/topups", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postTopUp},
 		{method: "GET", pattern: "/v1/trial-balance", scope: ScopeRead, handle: (*Server).getTrialBalance},
 
-		{method: "GET", pattern: "/v1/prices", scope: ScopeRead, handle: (*Server).getPrices},
-		{method: "PUT", pattern: "/v1/prices/{version}", scope: ScopeAdmin, handle: (*Server).putPrices},
-		{method: "GET", pattern: "/v1/prices/{version}", scope: ScopeRead, handle: (*Server).getPriceVersion},
+		{method: "GET", pattern: "/v1/prices", scope: ScopeRead, long: true, handle: (*Server).getPrices},
+		{method: "PUT", pattern: "/v1/prices/{version}", scope: ScopeAdmin, bodyMax: BodyMaxBytes, handle: (*Server).putPrices},
+		{method: "GET", pattern: "/v1/prices/{version}", scope: ScopeRead, long: true, handle: (*Server).getPriceVersion},
 
-		{method: "POST", pattern: "/v1/settlements", scope: ScopeAdmin, handle: (*Server).postSettlement},
-		{method: "GET", pattern: "/v1/settlements", scope: ScopeRead, handle: (*Server).getSettlements},
+		{method: "POST", pattern: "/v1/settlements", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postSettlement},
+		{method: "GET", pattern: "/v1/settlements", scope: ScopeRead, long: true, handle: (*Server).getSettlements},
 		{method: "GET", pattern: "/v1/settlements/{batch_id}", scope: ScopeRead, handle: (*Server).getSettlement},
-		{method: "GET", pattern: "/v1/settlements/{batch_id}/lines", scope: ScopeRead, handle: (*Server).getLines},
+		{method: "GET", pattern: "/v1/settlements/{batch_id}/lines", scope: ScopeRead, long: true, handle: (*Server).getLines},
 	}
 	for i := range table {
 		table[i].index = i
@@ -75,16 +79,17 @@ func (r *route) matches(t *target) bool {
 		return false
 	}
 	for i, want := range r.segments {
-		if got := t.segments[i]; string(got) != want && (want != "" || len(got) == 0) {
+		got := t.segments[i]
+		if len(got) == 0 || (want != "" && string(got) != want) {
 			return false
 		}
 	}
 	return true
 }
 
-// find returns the route of a method and path. nil: there is none, and allow
+// routeOf returns the route of a method and path. nil: there is none, and allow
 // says which methods the path has; empty: the path does not exist.
-func (s *Server) find(method []byte, t *target) (found *route, allow string) {
+func (s *Server) routeOf(method []byte, t *target) (found *route, allow string) {
 	for i := range s.routes {
 		r := &s.routes[i]
 		if !r.matches(t) {

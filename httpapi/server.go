@@ -25,6 +25,12 @@ type Server struct {
 	metrics *metrics
 	http    *fasthttp.Server
 	log     *slog.Logger
+
+	conns   *connections
+	renders gate           // long answers being built
+	unread  *unreadAnswers // long answers not taken yet
+	// denied401 and denied403 bound the lines about refused access.
+	denied401, denied403 logLimit
 }
 
 // New returns a server for e. It panics when a collector in o cannot be
@@ -33,10 +39,13 @@ func New(e Engine, o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{engine: e, options: o, routes: routeTable(), log: o.Logger}
 	s.metrics = newMetrics(s.routes, o.Collectors)
+	s.renders = newGate(rendersMax, renderWait)
+	s.unread = &unreadAnswers{max: unreadMaxAnswerBytes}
+	s.conns = newConnections(o.ConnectionsMax, s.metrics.turnedAway, s.unread)
 	s.http = &fasthttp.Server{
 		Handler:       s.handle,
 		ErrorHandler:  s.unreadable,
-		ExpectHandler: expect,
+		ExpectHandler: s.expect,
 		Name:          "farthing",
 		// The handler is called with the headers and at most 8 KiB of the body, so
 		// that no body is buffered before its budget was taken.
@@ -47,12 +56,14 @@ func New(e Engine, o Options) *Server {
 		ReadTimeout:                  o.ReadTimeout,
 		WriteTimeout:                 o.WriteTimeout,
 		IdleTimeout:                  o.IdleTimeout,
-		Concurrency:                  o.ConnectionsMax,
-		TCPKeepalive:                 true,
-		CloseOnShutdown:              true,
-		LazyRequestTime:              true,
-		SecureErrorLogMessage:        true,
-		Logger:                       logAdapter{o.Logger},
+		// The listener bounds the connections. A worker ends a moment after its
+		// connection, so fasthttp, which would answer in plain text, gets more.
+		Concurrency:           2*o.ConnectionsMax + 64,
+		TCPKeepalive:          true,
+		CloseOnShutdown:       true,
+		LazyRequestTime:       true,
+		SecureErrorLogMessage: true,
+		Logger:                logAdapter{o.Logger},
 	}
 	return s
 }
@@ -63,86 +74,125 @@ func (s *Server) Serve(ln net.Listener) error {
 	if s.options.Keys == nil && !isLoopback(ln.Addr()) {
 		return ErrNotLoopback
 	}
-	return s.http.Serve(lingerListener{ln})
+	return s.http.Serve(clientListener{ln, s.conns})
 }
 
-// Drain stops accepting connections, answers every request that has begun and
-// closes idle connections. It returns nil when all is done, or ctx's error when
-// that came first; then some requests are still being answered. The engine must
-// stay up until it returns.
-func (s *Server) Drain(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
+// Drain stops accepting connections, answers every request that has arrived and
+// closes idle connections. A request that is still arriving gets a second for it,
+// and 503 then. It returns nil when all is done, or ctx's error when that came first;
+// then some requests are still being answered. The engine must stay up until it
+// returns.
+func (s *Server) Drain(ctx context.Context) error {
+	s.conns.drain(time.Now().Add(drainGrace))
+	return s.http.ShutdownWithContext(ctx)
+}
 
 // call is one request on its way through the handlers; reused.
 type call struct {
 	ctx    *fasthttp.RequestCtx
 	route  *route
 	target target
+	key    string // id of the API key, when one was known
 	out    []byte // for building an answer
 	// bodyRead: the body was read to its end.
 	bodyRead bool
 }
 
-// outKeepMax is how much of an answer's buffer is kept for the next one: room for
-// a few hundred refused events.
-const outKeepMax = 64 << 10
-
 var calls = sync.Pool{New: func() any { return &call{out: make([]byte, 0, 512)} }}
 
-// handle answers one request.
-func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	start := time.Now()
+func (s *Server) newCall(ctx *fasthttp.RequestCtx) *call {
 	c := calls.Get().(*call)
 	c.ctx = ctx
-	s.answer(c)
-	s.metrics.request(c.route, ctx.Response.StatusCode(), time.Since(start))
-	c.ctx, c.route, c.target, c.bodyRead = nil, nil, target{}, false
-	if cap(c.out) > outKeepMax {
+	return c
+}
+
+func (c *call) done() {
+	c.ctx, c.route, c.target, c.key, c.bodyRead = nil, nil, target{}, "", false
+	if cap(c.out) >= longAnswerBytes { // fasthttp may still be sending it
 		c.out = nil
 	}
 	calls.Put(c)
 }
 
-// answer finds the handler, lets it work and writes what it says.
+// handle answers one request.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	start := time.Now()
+	c := s.newCall(ctx)
+	s.answer(c)
+	s.finish(c, start)
+}
+
+// finish counts and logs an answered request.
+func (s *Server) finish(c *call, start time.Time) {
+	s.metrics.request(c.route, c.ctx.Response.StatusCode(), time.Since(start))
+	s.logAnswer(c, start)
+	c.done()
+}
+
+// answer lets the route work and writes what it says.
 func (s *Server) answer(c *call) {
 	defer s.recovered(c)
-	a, no := s.dispatch(c)
-	switch {
-	case no != nil:
-		if !c.bodyRead {
-			leaveBody(c.ctx)
-		}
-		writeProblem(c.ctx, no)
-	case a.status != 0:
-		writeJSON(c.ctx, a)
-	}
-	if status := c.ctx.Response.StatusCode(); status == 401 || status == 403 {
-		s.log.Warn("access refused", "route", c.name(), "status", status, "remote", c.ctx.RemoteIP().String())
+	if no := s.dispatch(c); no != nil {
+		s.refuse(c, no)
 	}
 }
 
-// dispatch checks what is common to all routes, in this order: the target's
+// refuse writes a refusal.
+func (s *Server) refuse(c *call, no *refusal.Refusal) {
+	if !c.bodyRead {
+		leaveBody(c.ctx)
+	}
+	if no.Code == refusal.Internal {
+		s.log.Error("a request met a fault of ours", "route", c.name(), "reason", no.Reason)
+	}
+	writeProblem(c.ctx, no)
+}
+
+// dispatch finds the route, waits for a turn if its answer may be long, and writes
+// the answer.
+func (s *Server) dispatch(c *call) *refusal.Refusal {
+	if no := s.find(c); no != nil {
+		return no
+	}
+	if c.route.long {
+		if no := s.renders.enter(); no != nil {
+			return no
+		}
+		defer s.renders.leave()
+	}
+	a, no := c.route.handle(s, c)
+	if no == nil && a.status != 0 {
+		no = s.writeJSON(c, a)
+	}
+	return no
+}
+
+// find checks what is common to all routes, in this order: the host, the target's
 // spelling, that the path exists, that the method does, the key, its scope, and
 // that writes are accepted.
-func (s *Server) dispatch(c *call) (answer, *refusal.Refusal) {
-	if !c.target.parse(c.ctx.Request.Header.RequestURI()) {
-		return answer{}, refusal.New(refusal.Malformed, "invalid_escape", "the path holds a broken percent-escape")
+func (s *Server) find(c *call) *refusal.Refusal {
+	if no := s.checkHost(c.ctx); no != nil {
+		return no
 	}
-	r, allow := s.find(c.ctx.Method(), &c.target)
+	if !c.target.parse(c.ctx.Request.Header.RequestURI()) {
+		return refusal.New(refusal.Malformed, "invalid_escape", "the path holds a broken percent-escape")
+	}
+	r, allow := s.routeOf(c.ctx.Method(), &c.target)
 	if r == nil {
 		if allow == "" {
-			return answer{}, refusal.New(refusal.NotFound, "no_such_path", "this path does not exist; GET /openapi.yaml lists them")
+			return refusal.New(refusal.NotFound, "no_such_path", "this path does not exist; GET /openapi.yaml lists them")
 		}
 		c.ctx.Response.Header.Set("Allow", allow)
-		return answer{}, refusal.New(refusal.MethodNotAllowed, "", "this path takes %s", allow)
+		return refusal.New(refusal.MethodNotAllowed, "", "this path takes %s", allow)
 	}
 	c.route = r
-	if no := s.authorise(c.ctx, r.scope); no != nil {
-		return answer{}, no
+	if no := s.authorise(c); no != nil {
+		return no
 	}
 	if r.method != "GET" && !s.engine.Ready() {
-		return answer{}, refusal.New(refusal.NotReady, "", "the service is starting or draining; try again in a moment")
+		return refusal.New(refusal.NotReady, "", "the service is starting or draining; try again in a moment")
 	}
-	return r.handle(s, c)
+	return nil
 }
 
 // recovered answers 500 for a handler that panicked. The connection is closed,
@@ -154,7 +204,7 @@ func (s *Server) recovered(c *call) {
 	}
 	s.log.Error("a handler panicked", "route", c.name(), "panic", fault, "stack", string(debug.Stack()))
 	c.ctx.Response.Reset()
-	writeProblem(c.ctx, &refusal.Refusal{Code: codeInternal, Reason: "panic", Detail: "this is a fault of the service and was logged"})
+	writeProblem(c.ctx, &refusal.Refusal{Code: refusal.Internal, Reason: "panic", Detail: "this is a fault of the service and was logged"})
 	c.ctx.SetConnectionClose()
 }
 
@@ -167,16 +217,20 @@ func (c *call) name() string {
 }
 
 // writeJSON writes the answer of a cold route.
-func writeJSON(ctx *fasthttp.RequestCtx, a answer) {
+func (s *Server) writeJSON(c *call, a answer) *refusal.Refusal {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(a.body); err != nil {
 		panic("BUG: an answer does not encode: " + err.Error())
 	}
-	ctx.Response.SetStatusCode(a.status)
-	ctx.Response.Header.SetContentType("application/json")
-	ctx.Response.SetBody(bytes.TrimSuffix(out.Bytes(), []byte("\n")))
+	written := c.route.method != "GET" // then the answer tells what was booked
+	if no := s.send(c, bytes.TrimSuffix(out.Bytes(), []byte("\n")), written); no != nil {
+		return no
+	}
+	c.ctx.Response.SetStatusCode(a.status)
+	c.ctx.Response.Header.SetContentType("application/json")
+	return nil
 }
 
 // unreadable answers a request whose headers could not be read, or whose body
@@ -188,35 +242,46 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &small):
 		no = refusal.New(refusal.TooLarge, "headers", "the request line and headers may have %d bytes", s.options.HeaderMaxBytes)
 	case isTimeout(err):
-		no = timedOut()
+		no = s.late()
 	}
 	writeProblem(ctx, no)
 	s.metrics.request(nil, ctx.Response.StatusCode(), 0)
 }
 
-// expect answers Expect: 100-continue before a body that is too large for any
-// route is sent at all.
-func expect(ctx *fasthttp.RequestCtx) int {
-	if ctx.Request.Header.ContentLength() <= BodyMaxBytes {
+// expect answers Expect: 100-continue. Whatever can be refused without the body is
+// refused before the client sends it, the budget excepted, which is taken when the
+// body comes.
+func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
+	start := time.Now()
+	c := s.newCall(ctx)
+	no := s.find(c)
+	if no == nil && c.route.bodyMax > 0 {
+		no = s.checkBody(c)
+	}
+	if no == nil {
+		c.done()
 		return fasthttp.StatusContinue
 	}
-	writeProblem(ctx, bodyTooLarge(BodyMaxBytes))
-	return ctx.Response.StatusCode()
+	closeSoftly(ctx)
+	s.refuse(c, no)
+	status := ctx.Response.StatusCode()
+	s.finish(c, start)
+	return status
 }
 
-func timedOut() *refusal.Refusal {
-	return refusal.New(refusal.Timeout, "", "the request did not arrive in time")
+// checkBody refuses a body by what is declared of it.
+func (s *Server) checkBody(c *call) *refusal.Refusal {
+	no := coldType(c)
+	if c.route.scope == ScopeIngest {
+		_, no = eventFormat(c)
+	}
+	if no == nil && c.ctx.Request.Header.ContentLength() > c.route.bodyMax {
+		no = bodyTooLarge(c.route.bodyMax)
+	}
+	return no
 }
 
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
-
-// logAdapter takes fasthttp's own messages (connection errors, which it rates
-// and cleans itself).
-type logAdapter struct{ log *slog.Logger }
-
-// Printf logs at debug level: a client that goes away is not news. The arguments
-// are left out, since they may quote what the client sent.
-func (l logAdapter) Printf(format string, _ ...any) { l.log.Debug("http", "event", format) }

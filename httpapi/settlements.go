@@ -9,7 +9,7 @@ import (
 )
 
 func (s *Server) postSettlement(c *call) (answer, *refusal.Refusal) {
-	o, no := s.readCold(c, coldBodyMaxBytes)
+	o, no := s.readCold(c)
 	if no != nil {
 		return answer{}, no
 	}

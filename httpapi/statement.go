@@ -23,7 +23,7 @@ type transferJSON struct {
 	Sequence uint64        `json:"sequence"`
 	Time     string        `json:"time"`
 	Account  string        `json:"account"`
-	Class    string        `json:"class"`
+	Class    string        `json:"class,omitempty"`
 	Amount   string        `json:"amount"`
 	Reason   string        `json:"reason"`
 	Event    *identityJSON `json:"event"`

@@ -252,7 +252,7 @@ func sameDecoding(t *testing.T, f format, body []byte) {
 	want.Reset(7)
 	wantCode := twinDecode(f, body, &want)
 	var gotCode refusal.Code
-	no := decodeEvents(f, body, &got)
+	no := decodeEvents(f, body, meter.MaxBatchEvents, &got)
 	if no != nil {
 		gotCode = no.Code
 	}

@@ -48,6 +48,11 @@ func (s *engineSlot) Acquire(bodyBytes int) *engine.Request {
 	return nil
 }
 
+// Grow implements httpapi.Engine.
+func (s *engineSlot) Grow(r *engine.Request, bodyBytes int) bool {
+	return s.engine.Load().Grow(r, bodyBytes)
+}
+
 // Ingest implements httpapi.Engine. Who has a request has an engine.
 func (s *engineSlot) Ingest(r *engine.Request) (engine.IngestResult, *refusal.Refusal) {
 	return s.engine.Load().Ingest(r)
