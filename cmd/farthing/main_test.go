@@ -47,8 +47,8 @@ func TestExitCodes(t *testing.T) {
 // TestHelpNamesEveryVariable: each flag of each command says which variable
 // sets it, and the variable's name follows from the flag's.
 func TestHelpNamesEveryVariable(t *testing.T) {
-	flagLine := regexp.MustCompile(`--([a-z-]+)`)
-	for _, args := range [][]string{{"prices", "import"}, {"keys", "new"}, {"version"}} {
+	flagLine := regexp.MustCompile(`(?m)^ *(?:-[a-z], +)?--([a-z-]+)`)
+	for _, args := range [][]string{{"serve"}, {"verify"}, {"demo"}, {"bench"}, {"prices", "import"}, {"keys", "new"}, {"version"}} {
 		ctx, stdout, _ := testContext()
 		if code := run(append(args, "--help"), ctx); code != exitOK {
 			t.Fatalf("%q: exit code %d", args, code)
@@ -57,7 +57,11 @@ func TestHelpNamesEveryVariable(t *testing.T) {
 		if !found {
 			t.Fatalf("%q: no flags in the help", args)
 		}
-		for _, match := range flagLine.FindAllStringSubmatch(flags, -1) {
+		matches := flagLine.FindAllStringSubmatch(flags, -1)
+		if len(matches) < 4 { // --help and those of every command
+			t.Fatalf("%q: %d flags in:\n%s", args, len(matches), flags)
+		}
+		for _, match := range matches {
 			if name := match[1]; name != "help" && !strings.Contains(flags, "$FARTHING_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))) {
 				t.Errorf("%q: no variable for --%s in:\n%s", args, name, flags)
 			}
