@@ -12,12 +12,15 @@
 //
 // A session has one producer epoch. It starts with the procedure that makes everything before it certain:
 //
-//  1. InitProducerID for the transactional id farthing/<ledger>/<partition>. It gives a new epoch. No transaction is ever begun.
-//  2. Append a fence: one record without stream_seq. From its offset on the broker refuses every batch of an older epoch.
+//  1. Look, without touching anything: the partition is the one that the outbox names, reaches what was confirmed, and
+//     the last confirmed record stands at its offset with its number and content, unless retention has passed it; else it is not the partition
+//     that we published to, or not all of it, and the relay ends (ErrLost). Other content under our stream_seq is a forked
+//     ledger and ends it too (ErrForked).
+//  2. InitProducerID for the transactional id farthing/<ledger>/<partition>. It gives a new epoch. No transaction is ever begun.
+//  3. Append a fence: one record without stream_seq. From its offset on the broker refuses every batch of an older epoch.
 //     Earlier relays that the partition shows under other producer ids are fenced under those ids (fence.go says why).
-//  3. Read the partition from the last confirmed offset to the fence. What stands there is what there is: nothing of an
-//     older session can appear behind the fence any more. Records that are ours and equal are confirmed; other content
-//     under our stream_seq is a forked ledger and ends the relay (ErrForked).
+//  4. Read on to the fence. What stands there is what there is: nothing of an older session can appear behind the fence any
+//     more. Records that are ours and equal are confirmed; a fork that came in since the look is found here.
 //
 // Then it sends: the triple (producer id, epoch, sequence) is durable before the send, one record batch at a time, to
 // one explicit partition, acks=all, one in flight. An answer that did not come, or that leaves open whether the batch

@@ -11,8 +11,9 @@ var (
 	// published it: a restored old copy, or two ledgers on one partition.
 	ErrForked = errors.New("publish: forked: the topic holds other content under our stream_seq")
 
-	// ErrLost: the partition ends before what the outbox holds as confirmed: the topic was deleted and created again,
-	// truncated, or is another one. Publishing on would leave a gap that consumers stop at.
+	// ErrLost: the partition is not the one, or not all of the one, that the outbox holds records of as confirmed: the options
+	// name another topic or partition, or it was deleted and created again, or truncated. Publishing on would leave a gap that
+	// consumers stop at.
 	ErrLost = errors.New("publish: lost: the topic lacks records that were confirmed")
 )
 
@@ -25,8 +26,11 @@ var (
 	ErrRunning = errors.New("publish: the relay is running already")
 )
 
-// Reasons for a new session, inside the package.
+// Reasons for a new session or another look, inside the package.
 var (
+	// errShort: the partition ends before what was confirmed, by one broker's word.
+	errShort = errors.New("publish: the partition looks too short")
+
 	// errRenew: the session reached Options.RenewEvery.
 	errRenew = errors.New("publish: producer epoch due for renewal")
 

@@ -111,7 +111,8 @@ func (b *memBox) Confirm(c Confirmation) error {
 		return err
 	}
 	b.mu.Lock()
-	b.pos = Position{Confirmed: c.Last, NextOffset: c.NextOffset}
+	b.pos = Position{Confirmed: c.Last, Topic: c.Topic, Partition: c.Partition,
+		Offset: c.BaseOffset + int64(c.Last-c.First), NextOffset: c.NextOffset}
 	b.confirms = append(b.confirms, c)
 	b.changedLocked()
 	b.mu.Unlock()
@@ -209,6 +210,31 @@ func (c cluster) createTopic(t testing.TB) {
 	t.Helper()
 	res, err := kadm.NewClient(c.admin(t)).CreateTopic(t.Context(), 1, 1, nil, c.topic)
 	if err = errors.Join(err, res.Err); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recreateTopic deletes the topic with all that it holds, creates it again and waits until it has a leader.
+func (c cluster) recreateTopic(t testing.TB) {
+	t.Helper()
+	c.deleteTopic(t)
+	c.createTopic(t)
+	admin, began := kadm.NewClient(c.admin(t)), time.Now()
+	for {
+		ends, err := admin.ListEndOffsets(t.Context(), c.topic)
+		if err = errors.Join(err, ends.Error()); err == nil {
+			return
+		}
+		if time.Since(began) > patience {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (c cluster) deleteTopic(t testing.TB) {
+	t.Helper()
+	res, err := kadm.NewClient(c.admin(t)).DeleteTopics(t.Context(), c.topic)
+	if err = errors.Join(err, res.Error()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -326,7 +352,7 @@ func checkConfirmations(t *testing.T, c cluster, box *memBox, a applied) {
 
 func (c cluster) options(t testing.TB) Options {
 	return Options{Brokers: []string{c.addr}, Topic: c.topic, Ledger: c.topic, RequestTimeout: 5 * time.Second,
-		BackoffMin: time.Millisecond, BackoffMax: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+		BackoffMin: time.Millisecond, BackoffMax: 50 * time.Millisecond, LostAfter: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
 // run is a relay at work.

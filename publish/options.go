@@ -20,6 +20,8 @@ const (
 	DefaultBackoffMax     = 10 * time.Second
 	// DefaultRenewEvery is well within producer.id.expiration.ms (a day) and transactional.id.expiration.ms (a week).
 	DefaultRenewEvery = 6 * time.Hour
+	// DefaultLostAfter is beyond broker.session.timeout.ms (9 s), after which a broker cut off from its controller is replaced.
+	DefaultLostAfter = 15 * time.Second
 )
 
 // maxBatchBytesMin keeps room for at least one small record; below it every record is a batch of its own.
@@ -47,8 +49,12 @@ type Options struct {
 	// RenewEvery is the age at which the producer epoch is renewed, at the cost of one fence record; default 6 h. It
 	// must stay below the broker's producer.id.expiration.ms and transactional.id.expiration.ms.
 	RenewEvery time.Duration
-	// CreateTopics creates the topic if it is missing, with CreatePartitions (default Partition+1) partitions and
-	// the broker's replication factor.
+	// LostAfter is how long a partition must have looked too short before it counts as lost: a broker that is no
+	// longer the leader and does not know it yet answers with an end of the past. Default 15 s; too little and a change of leaders may
+	// stop the relay for nothing.
+	LostAfter time.Duration
+	// CreateTopics creates the topic if it is missing and nothing was ever confirmed, with CreatePartitions (default
+	// Partition+1) partitions and the broker's replication factor.
 	CreateTopics     bool
 	CreatePartitions int32
 	// Logger receives state changes and failures, never record contents; default slog.Default().
@@ -68,6 +74,7 @@ func (o Options) EnsureDefaults() Options {
 	setDefault(&o.BackoffMin, DefaultBackoffMin)
 	setDefault(&o.BackoffMax, max(DefaultBackoffMax, o.BackoffMin))
 	setDefault(&o.RenewEvery, DefaultRenewEvery)
+	setDefault(&o.LostAfter, DefaultLostAfter)
 	setDefault(&o.CreatePartitions, o.Partition+1)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -102,6 +109,7 @@ func (o Options) Validate() error {
 	check(o.RequestTimeout > 0, "request timeout %v is not positive", o.RequestTimeout)
 	check(o.BackoffMin > 0 && o.BackoffMax >= o.BackoffMin, "back-off %v to %v is not a range", o.BackoffMin, o.BackoffMax)
 	check(o.RenewEvery > 0, "renewal every %v is not positive", o.RenewEvery)
+	check(o.LostAfter > 0, "lost after %v is not positive", o.LostAfter)
 	if len(problems) == 0 {
 		return nil
 	}

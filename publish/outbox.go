@@ -34,7 +34,11 @@ type Outbox interface {
 type Position struct {
 	// Confirmed is the last confirmed StreamSeq, 0 for none.
 	Confirmed uint64
-	// NextOffset is the last Confirmation's NextOffset, 0 at first. What stands before it needs no second look.
+	// Topic, Partition and Offset say where record Confirmed stands, as its Confirmation said. Without one they are zero.
+	Topic     string
+	Partition int32
+	Offset    int64
+	// NextOffset is the last Confirmation's NextOffset, 0 at first. A partition that ends before it is not the one we wrote to.
 	NextOffset int64
 	// Attempt is the last attempt that was not confirmed, or nil. The relay only reports it: the fence and the
 	// read-back decide about it without trusting it.
@@ -57,6 +61,6 @@ type Confirmation struct {
 	Partition   int32
 	// BaseOffset is the offset of First; the records of a run have contiguous offsets.
 	BaseOffset int64
-	// NextOffset is where a later read-back has to begin: after the run, or after the fence that followed it.
+	// NextOffset is an offset that the partition has reached: after the run, or after the fence that followed it.
 	NextOffset int64
 }

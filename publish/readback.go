@@ -12,20 +12,32 @@ type readback struct {
 	maxBytes int
 	key      string // of our fences
 	warn     func(text string, args ...any)
-	begin    int64              // what stands before this offset was confirmed
+	last     int64              // where record expect-1 must stand, until it was seen there; noOffset: nowhere
 	expect   uint64             // the next unconfirmed StreamSeq
 	runs     []Confirmation     // First, Last and BaseOffset of what was found, in order
 	relays   map[int64]producer // who appended fences and records of ours, each with its newest epoch, by producer id
 	page     []Record           // the outbox around the last record looked up
 }
 
+// noOffset is no place in a partition.
+const noOffset = -1
+
+func (r *Relay) newReadback(confirmed uint64) *readback {
+	return &readback{box: r.box, maxBytes: r.o.MaxBatchBytes, key: r.o.transactionalID(), warn: r.log.Warn,
+		last: noOffset, expect: confirmed + 1, relays: map[int64]producer{}}
+}
+
 // visit takes the topic's next record.
 //
+//   - at the place of the last confirmed one: must be that one
 //   - no stream_seq: a control record or somebody else's, ignored as consumers ignore it, except for who wrote our fences
 //   - the next unconfirmed one: must be equal to the outbox's; it was appended by an earlier session
 //   - an older one: a second copy, which consumers drop; must be equal too, if the outbox still has it
 //   - a later one, or one that the outbox has not sealed: not sent by this ledger
 func (b *readback) visit(t *topicRecord) error {
+	if t.offset == b.last {
+		return b.visitLast(t)
+	}
 	if t.hasSeq || (t.ceType == TypeFence && string(t.key) == b.key) {
 		b.note(t.producer)
 	}
@@ -42,7 +54,6 @@ func (b *readback) visit(t *topicRecord) error {
 	switch {
 	case ours == nil && t.streamSeq == b.expect:
 		return fmt.Errorf("%w: stream_seq %d at offset %d is not sealed here", ErrForked, t.streamSeq, t.offset)
-	case ours == nil && t.offset < b.begin: // the last confirmed record, kept no more
 	case ours == nil:
 		b.warn("a confirmed record stands again in the topic and is kept no more to compare", "stream_seq", t.streamSeq, "offset", t.offset)
 	case !t.equal(ours):
@@ -50,6 +61,23 @@ func (b *readback) visit(t *topicRecord) error {
 	case t.streamSeq == b.expect:
 		b.add(t)
 	}
+	return nil
+}
+
+// visitLast takes the record that stands where the last confirmed one must. If the outbox keeps that one no more, its number has to do.
+func (b *readback) visitLast(t *topicRecord) error {
+	if !t.hasSeq || t.streamSeq != b.expect-1 {
+		return fmt.Errorf("%w: at offset %d stands something else (stream_seq %d, ce_id %.80q) than stream_seq %d", ErrLost, t.offset, t.streamSeq, t.id, b.expect-1)
+	}
+	ours, err := b.lookup(t.streamSeq)
+	if err != nil {
+		return err
+	}
+	if ours != nil && !t.equal(ours) {
+		return fmt.Errorf("%w: stream_seq %d at offset %d has other content (ce_id %.80q)", ErrLost, t.streamSeq, t.offset, t.id)
+	}
+	b.note(t.producer)
+	b.last = noOffset
 	return nil
 }
 

@@ -249,20 +249,10 @@ func TestForked(t *testing.T) {
 				if fork.pos.Confirmed != 3 || len(fork.attempts) != 0 {
 					t.Fatalf("the fork was left at %+v", fork.pos)
 				}
-				checkApplied(t, c, o, box, all)
+				if a := checkApplied(t, c, o, box, all); a.fences != 1 {
+					t.Fatalf("the fork has appended: %d fences", a.fences)
+				}
 			})
 		})
 	}
-}
-
-// TestLost has a confirmed position that the topic does not reach.
-func TestLost(t *testing.T) {
-	onBoth(t, func(t *testing.T, c cluster) {
-		box := newBox(settlement("a", 1, 6)...)
-		box.pos = Position{Confirmed: 3, NextOffset: 17}
-		r := start(t, c.options(t), box)
-		if err := r.ended(t); !errors.Is(err, ErrLost) {
-			t.Fatalf("ended with %v", err)
-		}
-	})
 }

@@ -16,14 +16,18 @@ type session struct {
 	renewAt   time.Time
 }
 
-// open makes everything before the new epoch certain: epoch, fence, read-back, confirm what was found.
+// open makes everything before the new epoch certain: look, epoch, fence, read-back, confirm what was found. A final answer that
+// the partition can give without being touched is given before the epoch and the fence: a relay that must not publish neither
+// lengthens a topic that is not its own nor stops the one that may publish.
 func (r *Relay) open(ctx context.Context) (*session, error) {
 	r.tracker.setState(StateStarting)
 	pos, err := r.box.Position()
 	if err != nil {
 		return nil, fmt.Errorf("read outbox position: %w", err)
 	}
-	if err := r.createTopic(ctx); err != nil {
+	b := r.newReadback(pos.Confirmed)
+	seen, err := r.look(ctx, pos, b)
+	if err != nil {
 		return nil, err
 	}
 	if err := r.takeEpoch(ctx); err != nil {
@@ -37,7 +41,10 @@ func (r *Relay) open(ctx context.Context) (*session, error) {
 	if fence < pos.NextOffset {
 		return nil, fmt.Errorf("%w: a new record got offset %d, confirmed ones reach up to %d", ErrLost, fence, pos.NextOffset)
 	}
-	found, err := s.readBack(ctx, pos, fence)
+	if fence < seen {
+		return nil, fmt.Errorf("%w: a new record got offset %d, the partition was read up to %d", errReopen, fence, seen)
+	}
+	found, err := s.readBack(ctx, b, seen, fence)
 	if err != nil {
 		return nil, err
 	}
@@ -73,21 +80,9 @@ func (s *session) opened(pos Position, fence int64, found uint64) {
 		"confirmed", s.confirmed, "found", found, "in_doubt", pos.Attempt != nil)
 }
 
-// readBack reads from the last confirmed record to the fence and confirms what stands there. Retention may have removed
-// the beginning: of what was confirmed nothing is looked for, and of what was not it is sent again, which consumers drop.
-func (s *session) readBack(ctx context.Context, pos Position, fence int64) (found uint64, err error) {
-	first, _, err := s.r.broker.bounds(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if first > s.next {
-		s.r.log.Warn("the topic's retention has passed the confirmed position", "next_offset", s.next, "first_offset", first)
-	}
-	b := s.newReadback()
-	if a := pos.Attempt; a != nil {
-		b.note(producer{a.ProducerID, a.Epoch})
-	}
-	if err := s.r.broker.read(ctx, max(first, s.next-1), fence, b.visit); err != nil {
+// readBack reads on from where look has ended to the fence, and confirms what stands there.
+func (s *session) readBack(ctx context.Context, b *readback, seen, fence int64) (found uint64, err error) {
+	if err := s.r.broker.read(ctx, seen, fence, b.visit); err != nil {
 		return 0, err
 	}
 	if fence, err = s.fenceStrays(ctx, b, fence); err != nil {
@@ -101,11 +96,6 @@ func (s *session) readBack(ctx context.Context, pos Position, fence int64) (foun
 	}
 	s.next = fence + 1
 	return s.confirmed - before, nil
-}
-
-func (s *session) newReadback() *readback {
-	return &readback{box: s.r.box, maxBytes: s.r.o.MaxBatchBytes, key: s.r.o.transactionalID(), warn: s.r.log.Warn,
-		begin: s.next, expect: s.confirmed + 1, relays: map[int64]producer{}}
 }
 
 // publish sends what is sealed until an error or the renewal ends the session.
@@ -217,7 +207,7 @@ func (s *session) locate(ctx context.Context, first, last uint64) (int64, error)
 	if err != nil {
 		return 0, err
 	}
-	b := s.newReadback()
+	b := s.r.newReadback(s.confirmed)
 	if err := s.r.broker.read(ctx, s.next, end, b.visit); err != nil {
 		return 0, err
 	}
@@ -237,5 +227,5 @@ func (s *session) checkBefore(ctx context.Context, base int64) error {
 		return nil
 	}
 	s.r.log.Warn("somebody else appended to our partition", "from_offset", s.next, "to_offset", base)
-	return s.r.broker.read(ctx, s.next, base, s.newReadback().visit)
+	return s.r.broker.read(ctx, s.next, base, s.r.newReadback(s.confirmed).visit)
 }

@@ -167,11 +167,13 @@ func TestReadback(t *testing.T) {
 	other := func(r *topicRecord, change func(*topicRecord)) *topicRecord { change(r); return r }
 	f := func(want string, records ...*topicRecord) {
 		t.Helper()
-		b := &readback{box: newBox(sealed...), maxBytes: 100, key: "k", warn: func(string, ...any) {}, begin: 10, expect: 4, relays: map[int64]producer{}}
+		b := &readback{box: newBox(sealed...), maxBytes: 100, key: "k", warn: func(string, ...any) {}, last: 9, expect: 4, relays: map[int64]producer{}}
 		got := ""
 		for _, r := range records {
 			if err := b.visit(r); errors.Is(err, ErrForked) {
 				got = "forked"
+			} else if errors.Is(err, ErrLost) {
+				got = "lost"
 			} else if err != nil {
 				t.Fatal(err)
 			}
@@ -192,8 +194,12 @@ func TestReadback(t *testing.T) {
 	f("[4-4 at 10 next 11][5-6 at 12 next 99]map[7:{7 1}]", at(10, 4), &topicRecord{offset: 11}, at(12, 5), at(13, 6))
 	f("[4-5 at 10 next 99]map[7:{7 1}]", at(10, 4), at(11, 5), at(12, 4)) // a second copy
 	f("map[7:{7 1}]", at(9, 3), at(12, 3))                                // the last confirmed one, and a second copy
-	f("map[7:{7 1}]", at(9, 1), at(12, 1))                                // kept no more
-	f("forkedmap[7:{7 1}]", at(10, 5))                                    // a gap
+	f("lostmap[]", at(9, 2))                                              // not the last confirmed one
+	f("lostmap[]", at(9, 4))                                              // nor is this
+	f("lostmap[]", &topicRecord{offset: 9})
+	f("lostmap[]", other(at(9, 3), func(r *topicRecord) { r.value = []byte("{}") }))
+	f("map[7:{7 1}]", at(12, 1))       // kept no more
+	f("forkedmap[7:{7 1}]", at(10, 5)) // a gap
 	f("forked[4-6 at 10 next 99]map[7:{7 1}]", at(10, 4), at(11, 5), at(12, 6), at(13, 7))
 	f("forkedmap[7:{7 1}]", other(at(10, 4), func(r *topicRecord) { r.value = []byte("{}") }))
 	f("forkedmap[7:{7 1}]", other(at(10, 4), func(r *topicRecord) { r.key = nil }))

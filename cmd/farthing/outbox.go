@@ -27,7 +27,8 @@ func (o outbox) Records(from uint64, maxBytes int) ([]publish.Record, error) {
 // Position implements publish.Outbox.
 func (o outbox) Position() (publish.Position, error) {
 	p, err := o.box.Position()
-	return publish.Position{Confirmed: p.Confirmed, NextOffset: p.NextOffset, Attempt: (*publish.Attempt)(p.Attempt)}, err
+	return publish.Position{Confirmed: p.Confirmed, Topic: p.Topic, Partition: p.Partition, Offset: p.Offset,
+		NextOffset: p.NextOffset, Attempt: (*publish.Attempt)(p.Attempt)}, err
 }
 
 // Attempt implements publish.Outbox.
