@@ -51,8 +51,8 @@ func newGeneration(number, first uint64, slots int) *generation {
 	return &generation{number: number, first: first, slots: make([]identitySlot, slots)}
 }
 
-func newIdentities(number, first uint64, max int) *identities {
-	return &identities{generations: []*generation{newGeneration(number, first, slotsAtStart)}, max: max}
+func newIdentities(number, first uint64, perGeneration int) *identities {
+	return &identities{generations: []*generation{newGeneration(number, first, slotsAtStart)}, max: perGeneration}
 }
 
 func (x *identities) open() *generation { return x.generations[len(x.generations)-1] }

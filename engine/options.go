@@ -57,6 +57,7 @@ type Observer interface {
 
 type nobody struct{}
 
+// GroupCommitted does nothing.
 func (nobody) GroupCommitted(int, int, time.Duration) {}
 
 // Defaults of Options.

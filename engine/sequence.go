@@ -186,7 +186,7 @@ func (s *sequencer) ingest(r *Request) {
 	for i := range r.batch.Events {
 		e := &r.batch.Events[i]
 		var old seen
-		found := false
+		var found bool
 		if len(known) > 0 && known[0].event == i {
 			old, found, known = known[0].seen, true, known[1:]
 		} else {

@@ -313,9 +313,9 @@ func (d *decoder) component(name, text []byte) {
 
 // clipped shortens a client's text for a message.
 func clipped(b []byte) string {
-	const max = 40
-	if len(b) > max {
-		return strings.ToValidUTF8(string(b[:max]), "") + "…"
+	const bytesMax = 40
+	if len(b) > bytesMax {
+		return strings.ToValidUTF8(string(b[:bytesMax]), "") + "…"
 	}
 	return string(b)
 }
