@@ -45,6 +45,11 @@ type reader struct {
 func (r *reader) fail() { r.bad, r.p = true, nil }
 
 func (r *reader) uvarint() uint64 {
+	if len(r.p) > 0 && r.p[0] < 0x80 { // most are small
+		n := r.p[0]
+		r.p = r.p[1:]
+		return uint64(n)
+	}
 	n, k := binary.Uvarint(r.p)
 	if k <= 0 {
 		r.fail()

@@ -34,27 +34,29 @@ type runJob struct {
 // evidence is the Merkle trees over the priced events of the open window, one a
 // currency (RFC 6962). It is part of checkpoints, so a restart does not hash a window again.
 type evidence struct {
-	trees map[money.Currency]*batch.Tree
+	trees []*batch.Tree // by currency index; nil: the currency was never used
 }
 
-func newEvidence() evidence { return evidence{trees: map[money.Currency]*batch.Tree{}} }
+func newEvidence() evidence { return evidence{trees: make([]*batch.Tree, money.Currencies())} }
 
-// leaf adds the leaf of an event in the given currency.
+// add adds the leaf of an event in the given currency.
 func (v *evidence) add(c money.Currency, leaf []byte) {
-	t := v.trees[c]
+	t := v.trees[c.Index()]
 	if t == nil {
 		t = &batch.Tree{}
-		v.trees[c] = t
+		v.trees[c.Index()] = t
 	}
 	t.Append(leaf)
 }
 
 // cut returns the roots of the window that closes and starts the next one's trees.
 func (v *evidence) cut() map[money.Currency][32]byte {
-	roots := make(map[money.Currency][32]byte, len(v.trees))
-	for c, t := range v.trees {
-		roots[c] = t.Root()
-		t.Reset()
+	roots := map[money.Currency][32]byte{}
+	for i, t := range v.trees {
+		if t != nil {
+			roots[money.CurrencyAt(i)] = t.Root()
+			t.Reset()
+		}
 	}
 	return roots
 }
@@ -65,9 +67,7 @@ func emptyRoot() [32]byte { return new(batch.Tree).Root() }
 
 // append writes the trees for a checkpoint, by currency code.
 func (v *evidence) append(dst []byte) []byte {
-	for i := range money.Currencies() {
-		c := money.CurrencyAt(i)
-		t := v.trees[c]
+	for i, t := range v.trees {
 		if t == nil {
 			continue
 		}
@@ -75,7 +75,7 @@ func (v *evidence) append(dst []byte) []byte {
 		if err != nil {
 			panic("BUG: a tree does not encode: " + err.Error())
 		}
-		dst = appendBytes(append(dst, c.Code()...), state)
+		dst = appendBytes(append(dst, money.CurrencyAt(i).Code()...), state)
 	}
 	return dst
 }
@@ -92,7 +92,7 @@ func parseEvidence(p []byte) (evidence, error) {
 		if err := t.UnmarshalBinary(state); err != nil {
 			return v, fmt.Errorf("evidence of %s: %w", c.Code(), err)
 		}
-		v.trees[c] = t
+		v.trees[c.Index()] = t
 	}
 	return v, nil
 }

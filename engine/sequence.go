@@ -196,7 +196,7 @@ func (s *sequencer) ingest(r *Request) {
 			s.repeated(r, e, old)
 			continue
 		}
-		if refused := s.event(r, e, s.ahead.payers[i]); refused != nil {
+		if refused := s.event(r, e, i); refused != nil {
 			r.reject(e, refused)
 		}
 	}
@@ -220,7 +220,7 @@ func (r *Request) reject(e *meter.Event, why *refusal.Refusal) {
 
 // event books a new event. The order of checks is part of the contract: identity was
 // first; then age, account, quantities against the price, size.
-func (s *sequencer) event(r *Request, e *meter.Event, payer ledger.Ref) *refusal.Refusal {
+func (s *sequencer) event(r *Request, e *meter.Event, i int) *refusal.Refusal {
 	rec := &s.rec
 	rec.time, rec.hadTime = e.Time, e.Time != meter.NoTime
 	if !rec.hadTime {
@@ -228,12 +228,12 @@ func (s *sequencer) event(r *Request, e *meter.Event, payer ledger.Ref) *refusal
 	} else if refused := s.age(e.Time); refused != nil {
 		return refused
 	}
-	payer, refused := s.payer(r, e, payer)
+	payer, refused := s.payer(r, e, s.ahead.payers[i])
 	if refused != nil {
 		return refused
 	}
 	rec.account = payer
-	slot, refused := s.price(r, e)
+	slot, refused := s.price(r, e, s.ahead.shapes[i])
 	if refused != nil {
 		return refused
 	}
@@ -280,7 +280,7 @@ func (s *sequencer) payer(r *Request, e *meter.Event, ref ledger.Ref) (ledger.Re
 
 // price resolves the event's shape and rates it into rec and amounts. An event without
 // a price is kept as it came.
-func (s *sequencer) price(r *Request, e *meter.Event) (*rateSlot, *refusal.Refusal) {
+func (s *sequencer) price(r *Request, e *meter.Event, shape uint32) (*rateSlot, *refusal.Refusal) {
 	rec, st := &s.rec, s.state
 	rec.components = int(e.Components)
 	for i := range rec.components {
@@ -293,7 +293,7 @@ func (s *sequencer) price(r *Request, e *meter.Event) (*rateSlot, *refusal.Refus
 		rec.reason, rec.raw = noVersion, raw
 		return nil, nil
 	}
-	slot, fresh := s.shape(e.ShapeHash, raw, version)
+	slot, fresh := s.shape(shape, e.ShapeHash, raw, version)
 	if rec.reason != priced {
 		rec.raw = raw
 		return slot, nil
@@ -311,13 +311,17 @@ func (s *sequencer) price(r *Request, e *meter.Event) (*rateSlot, *refusal.Refus
 	return slot, nil
 }
 
-// shape finds the price slot for shape bytes and sets the record's shape, extras and
+// shape finds the price slot for shape bytes (n is their number if they were interned when
+// the request began) and sets the record's shape, extras and
 // reason. The usual case is one look-up; a shape that is not interned is returned as
 // well, to be interned once nothing can refuse the event any more.
-func (s *sequencer) shape(hash uint64, raw []byte, v *meter.Version) (*rateSlot, *meter.Shape) {
+func (s *sequencer) shape(n uint32, hash uint64, raw []byte, v *meter.Version) (*rateSlot, *meter.Shape) {
 	rec, st := &s.rec, s.state
 	currency := st.people[rec.account].Currency
-	n, ok := st.rates.lookup(hash, raw, &st.tables)
+	ok := n != unknownShape
+	if !ok {
+		n, ok = st.rates.lookup(hash, raw, &st.tables) // an earlier event of the request may have brought it
+	}
 	if !ok {
 		if w := st.rates.wide[hash]; w != nil && w.raw == string(raw) {
 			n, rec.extras, ok = w.shape, w.extras, true

@@ -137,6 +137,10 @@ func (r *shapeReader) str(limit int) string {
 }
 
 func appendString[T ~string | ~[]byte](a []byte, s T) []byte {
-	a = binary.AppendUvarint(a, uint64(len(s)))
+	if n := len(s); n < 0x80 {
+		a = append(a, byte(n)) // nearly always: a call less
+	} else {
+		a = binary.AppendUvarint(a, uint64(n))
+	}
 	return append(a, s...)
 }
