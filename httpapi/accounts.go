@@ -138,7 +138,6 @@ type accountJSON struct {
 	Billing        string           `json:"billing,omitempty"`
 	OverdraftLimit *json.RawMessage `json:"overdraft_limit,omitempty"`
 	MinimumPayout  string           `json:"minimum_payout,omitempty"`
-	Parent         string           `json:"parent,omitempty"`
 	Metadata       json.RawMessage  `json:"metadata"`
 	Posted         string           `json:"posted"`
 	Held           string           `json:"held"`
@@ -166,8 +165,8 @@ func accountView(a *engine.Account) any {
 	spec := &a.Spec
 	v := accountJSON{
 		ID: spec.ID, Kind: spec.Kind, Currency: spec.Currency.Code(), Billing: spec.Billing,
-		Parent: spec.Parent, Metadata: json.RawMessage(`{}`),
-		Posted: a.Posted.String(), Held: a.Held.String(), Available: amountOrNull(a.Available),
+		Metadata: json.RawMessage(`{}`),
+		Posted:   a.Posted.String(), Held: a.Held.String(), Available: amountOrNull(a.Available),
 		Created: timeText(a.Created), Sequence: a.Sequence,
 	}
 	if len(spec.Metadata) > 0 {

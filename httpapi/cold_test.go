@@ -166,7 +166,7 @@ func TestLists(t *testing.T) {
 	f("/v1/accounts?kind=", 422)
 	f("/v1/accounts/a?x=1", 422)
 	f("/v1/trial-balance?x=1", 422)
-	if got, want := r.get("/v1/settlements/b1/lines").body, `{"items":[{"line":0},{"line":1}],"next":""}`; got != want {
+	if got, want := r.get("/v1/settlements/b1/lines").body, fmt.Sprintf(`{"items":[%s,%s],"next":""}`, someLines[0], someLines[1]); got != want {
 		t.Error(got)
 	}
 	if got, want := r.get("/v1/prices").body, `{"items":[],"next":""}`; got != want {
@@ -255,11 +255,12 @@ func TestSettlements(t *testing.T) {
 	r.post("/v1/settlements", `{"id":"s1"}`).want(t, 409, "window_conflict")
 	r.engine.refused = nil
 
-	if got := r.get("/v1/settlements/b1").body; got != `{"batch_id":"b1","published":null}` {
+	manifest := strings.TrimSuffix(string(someManifest.AppendJSON(nil)), "}")
+	if got := r.get("/v1/settlements/b1").body; got != manifest+`,"published":null}` {
 		t.Error(got)
 	}
 	r.engine.batch.Published = &engine.Publication{Topic: "farthing.settlements", Partition: 1, FirstOffset: 2, LastOffset: 4}
-	if got, want := r.get("/v1/settlements").body, `{"items":[{"batch_id":"b1","published":{"topic":"farthing.settlements","partition":1,"first_offset":2,"last_offset":4}}],"next":""}`; got != want {
+	if got, want := r.get("/v1/settlements").body, `{"items":[`+manifest+`,"published":{"topic":"farthing.settlements","partition":1,"first_offset":2,"last_offset":4}}],"next":""}`; got != want {
 		t.Error(got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"farthing/batch"
 	"farthing/engine"
 	"farthing/meter"
 	"farthing/money"
@@ -35,8 +36,23 @@ type fakeEngine struct {
 }
 
 func newFake() *fakeEngine {
-	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), batch: engine.Batch{BatchID: "b1", Manifest: []byte(`{"batch_id":"b1"}`)}}
+	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), batch: engine.Batch{BatchID: "b1", Manifest: someManifest.AppendJSON(nil)},
+		account: engine.Account{Spec: engine.AccountSpec{ID: "a", Kind: "provider", Currency: usd}}}
 }
+
+// someManifest and someLines are a batch in which nothing was paid.
+var (
+	someCut         = batch.Cut{Ledger: "l", Window: 1, Currency: usd, First: 1, Last: 2, Time: someTime.UnixNano(), FirstStreamSeq: 1}
+	someManifest, _ = batch.NewManifest(someCut, 2, batch.Sums{}, [32]byte{})
+	someLines       = func() (out [2][]byte) {
+		scope := someCut.Scope()
+		for i, account := range []string{"acme", "operator"} {
+			line := batch.Line{Line: uint32(i + 1), Account: account}
+			out[i] = line.AppendJSON(nil, &scope)
+		}
+		return out
+	}()
+)
 
 func (f *fakeEngine) Acquire(bodyBytes int) *engine.Request {
 	f.mu.Lock()
@@ -170,7 +186,7 @@ func (f *fakeEngine) Settlement(batchID string) (engine.Batch, *refusal.Refusal)
 }
 
 func (f *fakeEngine) Lines(batchID, cursor string, limit int) (engine.Page[[]byte], *refusal.Refusal) {
-	return engine.Page[[]byte]{Items: [][]byte{[]byte(`{"line":0}`), []byte(`{"line":1}`)}}, f.note(batchID, cursor)
+	return engine.Page[[]byte]{Items: someLines[:]}, f.note(batchID, cursor)
 }
 
 func (f *fakeEngine) Event(source, id string) (engine.Event, *refusal.Refusal) {
