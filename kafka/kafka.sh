@@ -11,7 +11,7 @@
 #   KAFKA_PROPERTIES          more broker settings, one key=value a line
 #
 # Exit codes: 0 done, 69 Java 17 or Maven are missing (one line says which), 1 anything else.
-# Needs Linux, bash, util-linux. Maven runs once, to fetch the jars into .cache/kafka.
+# Needs Linux, bash, coreutils, grep, sed, util-linux. Maven runs once, to fetch the jars into .cache/kafka.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,15 +23,21 @@ readonly start_seconds_max=90 stop_seconds_max=30 attempts_max=5
 say() { echo "kafka.sh: $*" >&2; }
 missing() { say "$*"; exit 69; }
 
-# born tells this process from a later one of the same number.
-born() { ps -o lstart= -p "$1" 2>/dev/null || true; }
+# born tells the process $1 from another one of the same number, earlier or later: the boot, and the clock tick in it. It fails if
+# there is none, or only its exit code is left. It reads /proc, because a small machine may have no ps.
+born() {
+  local boot stat
+  { boot=$(</proc/sys/kernel/random/boot_id) && stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+  read -ra stat <<<"${stat##*) }" # behind the name, which may hold anything: field 3 of proc_pid_stat(5) and on
+  [[ ${stat[0]} != [ZX] ]] && echo "$boot ${stat[19]}"
+}
 
 # running prints the pid of the broker that `up` started here, if it lives.
 running() {
   [[ -f $state/pid ]] || return 1
   local pid at
   { read -r pid && read -r at; } <"$state/pid" || return 1
-  [[ -n $at && $(born "$pid" | xargs) == "$at" ]] || return 1
+  [[ -n $at && $(born "$pid") == "$at" ]] || return 1
   echo "$pid"
 }
 
@@ -111,29 +117,35 @@ format() {
     { cat "$state/format.log" >&2; say "formatting failed"; return 1; }
 }
 
-# await reads the log until the broker $1 says that it serves, or has ended, or the time is over.
+# await reads the log until the broker says that it serves, or has ended, or the time is over.
 await() {
-  local pid=$1 line deadline=$((SECONDS + start_seconds_max)) answer=1 tailer
-  exec 3< <(exec tail -n +1 -F --pid="$pid" "$state/broker.log" 2>/dev/null 9>&-)
-  tailer=$!
-  while IFS= read -r -u 3 -t $((deadline > SECONDS ? deadline - SECONDS : 1)) line; do
-    if [[ $line == *"Kafka Server started"* ]]; then answer=0; break; fi
+  local line="" part deadline=$((SECONDS + start_seconds_max)) answer=1
+  exec 4<"$state/broker.log"
+  while running >/dev/null && ((SECONDS < deadline)); do
+    while IFS= read -r -u 4 part; do
+      line+=$part
+      if [[ $line == *"Kafka Server started"* ]]; then answer=0; break 2; fi
+      line=""
+    done
+    line+=$part # without its end so far
+    sleep 0.1
   done
-  kill "$tailer" 2>/dev/null || true
-  exec 3<&-
+  exec 4<&-
   return $answer
 }
 
+# launch starts the broker on port $1 and waits for it. The process that becomes the broker writes the pid file first, so
+# none is ever without one, and then names itself.
 launch() {
   local port=$1 controller pid
-  controller=$(free_port)
-  configure "$port" "$controller"
-  format
-  : >"$state/broker.log"
-  # shellcheck disable=SC2016
-  (jvm kafka.Kafka "$state/server.properties" >"$state/broker.log" 2>&1 </dev/null 9>&- &
-    pid=$!; { echo "$pid"; born "$pid" | xargs; } >"$state/pid")
-  pid=$(running) && await "$pid" && { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null
+  controller=$(free_port) && configure "$port" "$controller" && format && : >"$state/broker.log" || return 1
+  exec 3< <({
+    { echo "$BASHPID" && born "$BASHPID"; } >"$state/pid" && echo "$BASHPID" &&
+      jvm kafka.Kafka "$state/server.properties" >"$state/broker.log" 2>&1 </dev/null 9>&-
+  } &)
+  read -r -u 3 pid || { say "$state/pid cannot be written"; return 1; }
+  exec 3<&-
+  await && [[ $(running) == "$pid" ]] && { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null
 }
 
 up() {
@@ -144,29 +156,39 @@ up() {
   flock 9
   if running >/dev/null; then cat "$state/address"; return; fi
   local port try
+  # Whatever ends this from here on, an interrupt or a closed pipe too, ends the broker.
+  trap stop EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
   for ((try = 0; try < attempts_max; try++)); do
     port=${FARTHING_TEST_KAFKA_PORT:-}
     [[ -z $port && $try == 0 && -f $state/address ]] && port=$(cut -d: -f2 "$state/address")
     [[ -n $port ]] || port=$(free_port)
     if launch "$port"; then
-      echo "127.0.0.1:$port" | tee "$state/address"
+      echo "127.0.0.1:$port" >"$state/address"
+      cat "$state/address"
+      trap - EXIT
       return
     fi
     stop
     # Somebody else may have taken a port since it was found free; nothing else is worth another try.
-    [[ -z ${FARTHING_TEST_KAFKA_PORT:-} ]] && grep -q "Address already in use" "$state/broker.log" || break
+    [[ -z ${FARTHING_TEST_KAFKA_PORT:-} ]] && grep -qs "Address already in use" "$state/broker.log" || break
   done
-  tail -n 40 "$state/broker.log" >&2
+  [[ ! -f $state/broker.log ]] || tail -n 40 "$state/broker.log" >&2
   say "the broker did not start; see $state/broker.log"
   return 1
 }
 
 # stop ends the broker that runs here and waits for it.
 stop() {
-  local pid
+  local pid deadline=$((SECONDS + stop_seconds_max))
   if pid=$(running); then
     kill "$pid" 2>/dev/null || true
-    timeout "$stop_seconds_max" tail -f /dev/null --pid="$pid" || { kill -9 "$pid" 2>/dev/null || true; }
+    while running >/dev/null; do
+      ((SECONDS < deadline)) || kill -9 "$pid" 2>/dev/null || true
+      ((SECONDS < deadline + stop_seconds_max)) || { say "process $pid does not end"; return 1; }
+      sleep 0.1
+    done
   fi
   rm -f "$state/pid"
 }

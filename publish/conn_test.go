@@ -72,6 +72,6 @@ func (c *wireConn) Read(p []byte) (int, error) {
 	if c.wire.onCut != nil {
 		c.wire.onCut()
 	}
-	c.Conn.Close()
+	c.Close()
 	return 0, io.ErrUnexpectedEOF
 }

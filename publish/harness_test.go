@@ -371,7 +371,11 @@ func start(t *testing.T, o Options, box Outbox) *run {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &run{relay: relay, cancel: cancel, result: make(chan error, 1)}
 	go func() { r.result <- relay.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-r.result; close(r.result) })
+	t.Cleanup(func() {
+		cancel()
+		t.Log("the relay has ended:", <-r.result)
+		close(r.result)
+	})
 	return r
 }
 

@@ -61,12 +61,12 @@ func TestCrash(t *testing.T) {
 		{"after the attempt is durable", func(b *memBox, _ *wire, crash func() error) { b.afterAttempt = crash }},
 		{"after the fence", func(_ *memBox, w *wire, crash func() error) {
 			w.cutAnswers.Store(1)
-			w.onCut = func() { crash() }
+			w.onCut = func() { _ = crash() }
 		}},
 		{"after the send", func(_ *memBox, w *wire, crash func() error) {
 			w.skip.Store(2)
 			w.cutAnswers.Store(1)
-			w.onCut = func() { crash() }
+			w.onCut = func() { _ = crash() }
 		}},
 		{"before the confirmation is durable", func(b *memBox, _ *wire, crash func() error) { b.onConfirm = crash }},
 		{"after the confirmation is durable", func(b *memBox, _ *wire, crash func() error) { b.afterConfirm = crash }},

@@ -17,7 +17,7 @@ import (
 // exitMissing is kafka.sh's answer when Java or Maven are missing.
 const exitMissing = 69
 
-// ErrMissing: no broker, because this machine lacks Java or Maven and CI is not set to true.
+// ErrMissing says that there is no broker, because this machine lacks Java or Maven and CI is not set to true.
 var ErrMissing = errors.New("kafkatest: no real Kafka here")
 
 // Broker is a broker of its own, for tests that stop it or need other settings than the shared one.
