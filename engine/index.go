@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -100,11 +101,14 @@ func parseEvidence(p []byte) (evidence, error) {
 // appendLeaf appends the leaf of a priced event, version 1. Everything a dispute needs
 // is in it, and nothing that only this ledger's files could tell:
 //
-//	1 | source | id | subject | shape | quantities | time | currency | amount | price version | sequence
+//	1 | source | id | subject | SHA-256 of shape | quantities | time | currency | amount | price version | sequence
 //
 // Strings are preceded by their uvarint length; shape is the canonical shape bytes
-// (package meter); quantities are millionths, time nanoseconds and sequence numbers, each
-// 8 bytes big-endian; currency is its 3 letters; amount is package money's binary form.
+// (package meter) with all dimensions; a quantity is the uvarint of twice its whole units,
+// or of twice its millionths plus one if it is not whole; time is nanoseconds, 8 bytes
+// big-endian; currency is its 3 letters; amount is package money's binary form; sequence is a
+// uvarint. The shape stands as its hash, known since it was interned, because with it a usual
+// leaf takes two blocks of SHA-256 instead of three, a fifth of the time of a tree.
 func appendLeaf(dst []byte, seq uint64, e *eventRecord, t *tables) []byte {
 	person := t.people[e.account]
 	dst = append(dst, 1)
@@ -112,19 +116,20 @@ func appendLeaf(dst []byte, seq uint64, e *eventRecord, t *tables) []byte {
 	dst = appendBytes(dst, e.id)
 	dst = appendBytes(dst, person.ID)
 	if len(e.extras) == 0 {
-		dst = appendBytes(dst, t.shapes[e.shape].raw)
+		dst = append(dst, t.shapes[e.shape].hash[:]...)
 	} else {
 		full := fullShape(e, t)
-		dst = appendBytes(dst, full.Append(nil))
+		hash := sha256.Sum256(full.Append(nil))
+		dst = append(dst, hash[:]...)
 	}
 	for i := range e.components {
-		dst = binary.BigEndian.AppendUint64(dst, uint64(e.quantities[i]))
+		dst = appendQuantity(dst, e.quantities[i])
 	}
 	dst = binary.BigEndian.AppendUint64(dst, uint64(e.time))
 	dst = append(dst, person.Currency.Code()...)
 	dst = e.amount.AppendBinary(dst)
 	dst = appendBytes(dst, t.versions[e.version].Version.ID)
-	return binary.BigEndian.AppendUint64(dst, seq)
+	return binary.AppendUvarint(dst, seq)
 }
 
 // loop is the indexer's goroutine; it ends when the committer closes the channel.

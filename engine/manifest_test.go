@@ -56,10 +56,14 @@ func (m *model) leaf(c *call, code string, amount decimal.Decimal, seq uint64, g
 	for _, d := range dims {
 		shape = text(text(shape, d[0]), d[1])
 	}
-	out := text(text(text(text([]byte{1}, c.source), c.id), c.subject), string(shape))
+	hash := sha256.Sum256(shape)
+	out := append(text(text(text([]byte{1}, c.source), c.id), c.subject), hash[:]...)
 	for _, u := range usage {
-		millionths := decimal.RequireFromString(u[1]).Shift(money.QuantityDecimals)
-		out = binary.BigEndian.AppendUint64(out, millionths.BigInt().Uint64())
+		if q := decimal.RequireFromString(u[1]); q.IsInteger() {
+			out = binary.AppendUvarint(out, 2*q.BigInt().Uint64())
+		} else {
+			out = binary.AppendUvarint(out, 2*q.Shift(money.QuantityDecimals).BigInt().Uint64()+1)
+		}
 	}
 	out = append(binary.BigEndian.AppendUint64(out, uint64(at)), code...)
 	exact, err := money.FromDecimal(amount)
@@ -67,7 +71,7 @@ func (m *model) leaf(c *call, code string, amount decimal.Decimal, seq uint64, g
 		m.t.Fatal(err)
 	}
 	out = text(exact.AppendBinary(out), "v1")
-	return binary.BigEndian.AppendUint64(out, seq)
+	return binary.AppendUvarint(out, seq)
 }
 
 // treeHash is RFC 6962's MTH, word for word.

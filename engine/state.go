@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/zeebo/xxh3"
@@ -86,7 +87,7 @@ func (s *state) applyShape(raw string) (uint32, error) {
 		return 0, err
 	}
 	n := uint32(len(s.shapes))
-	s.shapes = append(s.shapes, &internedShape{shape: shape, raw: raw})
+	s.shapes = append(s.shapes, &internedShape{shape: shape, raw: raw, hash: sha256.Sum256([]byte(raw))})
 	s.rates.addShape(n, raw)
 	return n, nil
 }

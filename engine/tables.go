@@ -19,7 +19,8 @@ type tables struct {
 // internedShape is a shape with a number.
 type internedShape struct {
 	shape meter.Shape
-	raw   string // canonical bytes
+	raw   string   // canonical bytes
+	hash  [32]byte // SHA-256 of raw
 }
 
 func (t *tables) source(r *reader) []byte {
