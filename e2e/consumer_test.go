@@ -195,10 +195,10 @@ func checkKafka(ctx context.Context, t *testing.T, c *client.Client, k *consumer
 // would drop a second copy under the same stream_seq, and the contract allows
 // one when the broker has forgotten the producer. A broker forgets after days:
 // within a test the publisher has no excuse.
-func (k *consumer) checkOnce(ctx context.Context, t *testing.T, batches, lines int) {
+func (c *consumer) checkOnce(ctx context.Context, t *testing.T, batches, lines int) {
 	t.Helper()
-	k.toEnd(ctx, t)
-	s := k.got
+	c.toEnd(ctx, t)
+	s := c.got
 	for _, fault := range s.faults {
 		t.Error(fault)
 	}
