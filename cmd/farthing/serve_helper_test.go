@@ -14,6 +14,7 @@ import (
 	"farthing/bench/client"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // serving is `farthing serve` run within the test, with its arguments, log and
@@ -126,11 +127,25 @@ func must[T any](value T, err error) func(*testing.T) T {
 	}
 }
 
-// kafkaArgs starts a broker in memory.
-func kafkaArgs(t *testing.T) []string {
+// kafkaArgs starts a broker in memory. With records of others it has the topic, and in it
+// that many records that no ledger sent.
+func kafkaArgs(t *testing.T, ofOthers int) []string {
 	t.Helper()
-	cluster := must(kfake.NewCluster(kfake.NumBrokers(1)))(t)
+	options := []kfake.Opt{kfake.NumBrokers(1)}
+	if ofOthers > 0 {
+		options = append(options, kfake.SeedTopics(1, "money"))
+	}
+	cluster := must(kfake.NewCluster(options...))(t)
 	t.Cleanup(cluster.Close)
+	if ofOthers > 0 {
+		writer := must(kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...)))(t)
+		defer writer.Close()
+		for range ofOthers {
+			if err := writer.ProduceSync(t.Context(), &kgo.Record{Topic: "money", Value: []byte("?")}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	return []string{"--kafka=" + strings.Join(cluster.ListenAddrs(), ","), "--kafka-topic=money", "--create-topics"}
 }
 
