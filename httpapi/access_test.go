@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,6 +248,8 @@ func TestLogLimit(t *testing.T) {
 func TestDrainDoesNotWaitForStrangers(t *testing.T) {
 	r := newRig(t, Options{})
 	entered, leave := make(chan struct{}), make(chan struct{})
+	let := sync.OnceFunc(func() { close(leave) })
+	t.Cleanup(let) // before the rig drains, also when the test fails
 	r.engine.ingest = func(q *engine.Request) (engine.IngestResult, *refusal.Refusal) {
 		close(entered)
 		<-leave
@@ -269,7 +272,7 @@ func TestDrainDoesNotWaitForStrangers(t *testing.T) {
 		got.want(t, 503, "not_ready")
 		c.closed()
 	}
-	close(leave)
+	let()
 	got := admitted.receive("POST")
 	got.want(t, 200, "")
 	if err := <-drained; err != nil {
