@@ -27,7 +27,7 @@ type Workload struct {
 // Workloads returns the named workloads in the order they are run.
 func Workloads() []Workload {
 	return []Workload{
-		{Name: "batch-1000", Batch: 1000, Connections: 16, Variants: 2},
+		{Name: "batch-1000", Batch: 1000, Connections: 48, Variants: 2},
 		{Name: "single", Batch: 1, Connections: 256, Variants: 16},
 	}
 }

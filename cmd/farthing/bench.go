@@ -22,7 +22,7 @@ type benchCmd struct {
 	Workload    string        `help:"What to send: single (one event a request), batch-1000 or all." enum:"single,batch-1000,all" default:"all" placeholder:"NAME"`
 	Duration    time.Duration `help:"Time measured per workload." default:"10s"`
 	WarmUp      time.Duration `help:"Time driven before measuring." default:"2s"`
-	Connections int           `help:"Connections; 0 takes the workload's (16 for batches, 256 one by one)." default:"0"`
+	Connections int           `help:"Connections; 0 takes the workload's (48 for batches, 256 one by one)." default:"0"`
 	Accounts    int           `help:"Payers the events are spread over." default:"1000"`
 	Models      int           `help:"Priced models the events are spread over, up to 12." default:"8"`
 	Seed        uint64        `help:"Seed of payers, models and quantities." default:"1"`

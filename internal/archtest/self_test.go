@@ -48,7 +48,7 @@ func TestCodemapRule(t *testing.T) {
 	rows := maps.Clone(imports)
 	wantProblems(t, codemapProblems(rows))
 	rows["batch"] = []string{"ledger", "money"}
-	wantProblems(t, codemapProblems(rows), "lets batch import [ledger money], the rule is [money]")
+	wantProblems(t, codemapProblems(rows), "lets batch import [ledger money], the rule is [internal/sha256x2 money]")
 	delete(rows, "batch")
 	wantProblems(t, codemapProblems(rows), "does not name batch")
 	read := codemap("x\n| Package | Imports of ours | z |\n|---|---|---|\n| `a` | b c | d |\n| `e` | – | |\n| `f` | tests only | |\n\n| `g` | h |\n")
