@@ -15,7 +15,7 @@ type Workload struct {
 	Batch int
 	// Connections is the default number of connections. For batches, enough
 	// to keep requests in flight while a group is on its way to disk: with 8
-	// two cores idled during the fsync, with 16 they did not. One by one, what
+	// two cores idled a third of the time, with 16 a seventh. One by one, what
 	// a fleet of gateways would hold open.
 	Connections int
 	// Variants is the number of different requests each connection cycles
