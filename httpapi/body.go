@@ -105,7 +105,7 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *engine.Request, length, b
 	if from == nil || length == 0 {
 		return nil, nil
 	}
-	p := pacer{stall: s.options.BodyStall, begun: time.Now()}
+	p := pacer{stall: s.options.BodyStall}
 	p.conn, _ = ctx.Conn().(*clientConn)
 	if length > 0 {
 		return readDeclared(from, r.Buffer(), length, &p)
@@ -184,14 +184,17 @@ const (
 type pacer struct {
 	conn  *clientConn // nil in tests without a socket
 	stall time.Duration
-	begun time.Time
-	next  int // bytes at which the deadline is moved
+	begun time.Time // when it was first asked; most bodies are there already and never ask
+	next  int       // bytes at which the deadline is moved
 }
 
 // arrived moves the deadline when so many bytes are there.
 func (p *pacer) arrived(n int) {
 	if p.conn == nil || n < p.next {
 		return
+	}
+	if p.begun.IsZero() {
+		p.begun = time.Now()
 	}
 	p.next = n + paceBytes
 	p.conn.hurry(p.begun.Add(p.stall + time.Duration(n)*time.Second/bodyBytesPerSecond))

@@ -16,10 +16,17 @@
 // differently spelled keys (strict.go).
 //
 // Nothing of a fasthttp.RequestCtx outlives its handler. A body is read only
-// after Engine.Acquire has granted the budget for it, and the budget goes back
-// when the answer has been built. Everything in an answer has been copied by then.
+// after Engine.Acquire has granted the budget for it, or Engine.Grow for the part
+// that comes next, and the budget goes back when the answer has been built.
+// Everything in an answer has been copied by then.
+//
+// What a client can make the server hold is bounded on every way: connections and
+// their deadlines (conns.go), bodies (body.go), answers being built or not yet taken
+// (limits.go), log lines (log.go). A clientConn belongs to the goroutine that fasthttp
+// gives it; Drain alone reaches into it from outside, under its lock.
 //
 // The package does not decide anything about money, identity or time windows and
 // stores nothing. It turns refusals into problem documents (problem.go) and counts
-// what it did (metrics.go). It never logs a payload, a path or a key.
+// what it did (metrics.go). It never logs a payload, a path or a key,
+// of which only the id is named.
 package httpapi

@@ -20,7 +20,7 @@ import (
 // engine.Options, where a zero would mean the same, so it is not offered.
 type serveCmd struct {
 	Data         string        `help:"The data directory: created if absent, served by one process at a time." required:"" placeholder:"DIR"`
-	Listen       string        `help:"Address to listen on, host:port; port 0 takes a free one. Without --api-keys only loopback." default:"127.0.0.1:8080"`
+	Listen       string        `help:"Address to listen on, host:port; port 0 takes a free one. Without --api-keys only loopback, and only requests whose Host is localhost or a loopback address." default:"127.0.0.1:8080"`
 	ListenFile   string        `help:"Write the address that was bound, host:port, to this file, outside of the data directory." placeholder:"FILE"`
 	APIKeys      string        `name:"api-keys" help:"File of API keys, made with farthing keys new. Default: no keys, everybody on this machine may do everything." placeholder:"FILE"`
 	SettleEvery  time.Duration `help:"Close the settlement window on UTC multiples of this, from 1s; 0: only on request." default:"1h"`

@@ -16,8 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// drainMax bounds the wait for requests under way. httpapi gives a body 30 s to
-// arrive, so that only a client that does not take its answer can outlast it.
+// drainMax bounds the wait for requests under way. httpapi gives a request a second
+// to arrive and an answer 10 s to be taken, so that only sealing a very large window
+// can outlast it, and that is durable or not begun.
 const drainMax = 45 * time.Second
 
 // process is one run of `farthing serve`: what it starts, and the order in which
