@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +25,9 @@ const (
 // turnedAwayMax bounds the connections over the limit that are closed softly at
 // once. Beyond it they are closed hard, and may miss the answer they were sent.
 const turnedAwayMax = 64
+
+// acceptPause is how long accepting rests when no file descriptor was left.
+const acceptPause = 50 * time.Millisecond
 
 // drainGrace is how long a request that has begun to arrive may take to arrive
 // in full once the server drains.
@@ -124,6 +129,12 @@ type clientListener struct {
 func (l clientListener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
+		if outOfFiles(err) {
+			// The server would take this for the end. Connections that close give
+			// descriptors back.
+			<-time.After(acceptPause)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -132,6 +143,12 @@ func (l clientListener) Accept() (net.Conn, error) {
 		}
 		l.conns.turnAway(raw)
 	}
+}
+
+// outOfFiles reports whether an accept failed because no descriptor was left, in this
+// process or on the machine.
+func outOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // clientConn is a client's connection. It knows what fasthttp does not offer: a

@@ -1,0 +1,56 @@
+package httpapi
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// scriptedListener answers Accept with errors first, then with one connection, then with
+// an error for good.
+type scriptedListener struct {
+	net.Listener
+	errs []error
+	conn net.Conn
+}
+
+var errListenerClosed = errors.New("closed for good")
+
+func (l *scriptedListener) Accept() (net.Conn, error) {
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, err
+	}
+	if c := l.conn; c != nil {
+		l.conn = nil
+		return c, nil
+	}
+	return nil, errListenerClosed
+}
+
+// TestAcceptOutlivesMissingDescriptors: a moment without file descriptors does not end
+// the server, anything else does.
+func TestAcceptOutlivesMissingDescriptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer here.Close()
+		defer there.Close()
+		none := func(code syscall.Errno) error {
+			return &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", code)}
+		}
+		l := clientListener{&scriptedListener{errs: []error{none(syscall.EMFILE), none(syscall.ENFILE)}, conn: here},
+			newConnections(1, prometheus.NewCounter(prometheus.CounterOpts{Name: "x"}), nil)}
+		if c, err := l.Accept(); err != nil || c == nil {
+			t.Fatalf("%v %v", c, err)
+		}
+		if _, err := l.Accept(); !errors.Is(err, errListenerClosed) {
+			t.Fatalf("%v", err)
+		}
+	})
+}
