@@ -32,7 +32,8 @@ type powerCut struct {
 }
 
 func newPowerCut(mem *vfs.MemFS, percent int, rng *rand.Rand, lock sync.Locker, at func()) *powerCut {
-	p := &powerCut{mem: mem, percent: percent, rng: rng, lock: lock, at: at}
+	// The cut happens on whichever goroutine makes the change: it draws from its own source.
+	p := &powerCut{mem: mem, percent: percent, rng: rand.New(rand.NewPCG(rng.Uint64(), 1)), lock: lock, at: at}
 	p.FS = errorfs.Wrap(mem, errorfs.InjectorFunc(p.onOp))
 	return p
 }
