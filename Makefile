@@ -41,7 +41,8 @@ bench: build ## build, then measure (BENCH_ARGS="--workload single --duration 5s
 	@exec bin/farthing bench $(BENCH_ARGS)
 
 # One broker serves the tests of all packages. It has a state directory of its
-# own, so that one from `make kafka-up` is left alone.
+# own, so that one from `make kafka-up` is left alone. Nothing is taken from the test
+# cache: the end-to-end test builds the binary itself, which the cache does not see.
 .PHONY: test
 test: ## vet, then all tests with the race detector, with a real Kafka broker if Java and Maven are there
 	@export CGO_ENABLED=1 KAFKA_STATE_DIR=$(CURDIR)/.cache/kafka/test-state
@@ -62,7 +63,7 @@ test: ## vet, then all tests with the race detector, with a real Kafka broker if
 			exit 1
 		fi
 	fi
-	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+	$(GO) test -race -count=1 -timeout $(TEST_TIMEOUT) ./...
 	$(MAKE) --no-print-directory test-alloc
 
 # The race detector allocates, so tests that count allocations run without it.
