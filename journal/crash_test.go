@@ -141,7 +141,7 @@ func buildTable(s *Store, id uint64) error {
 		}
 		builders = append(builders, b)
 	}
-	return s.Ingest(builders, []Row{{Space: SpaceEvidence, Key: counterKey(id), Value: counterKey(id)}})
+	return s.Ingest(builders, []Row{{Space: SpaceManifest, Key: counterKey(id), Value: counterKey(id)}})
 }
 
 // checkPromises compares the reopened store with what had been promised and returns how many rows and tables there are.
@@ -152,7 +152,7 @@ func checkPromises(s *Store, p *promises) (rows, tables uint64, err error) {
 	if rows, err = countUp(s, SpacePublisher); err != nil || rows < p.rows.Load() {
 		return 0, 0, errors.Join(err, fmt.Errorf("%d rows, %d were written", rows, p.rows.Load()))
 	}
-	if tables, err = countUp(s, SpaceEvidence); err != nil || tables < p.tables.Load() {
+	if tables, err = countUp(s, SpaceManifest); err != nil || tables < p.tables.Load() {
 		return 0, 0, errors.Join(err, fmt.Errorf("%d markers, %d were written", tables, p.tables.Load()))
 	}
 	for id := range tables {

@@ -46,10 +46,6 @@ const (
 	KindEpochFilter Kind = 0x22
 	// KindStatement is a run of the statement index.
 	KindStatement Kind = 0x30
-	// KindEvidence is the evidence (Merkle leaves and nodes) of a window.
-	KindEvidence Kind = 0x40
-	// KindLines holds the lines of a sealed batch, when they are written as a table.
-	KindLines Kind = 0x50
 )
 
 // Space names a key space of mutable rows.
@@ -61,18 +57,10 @@ const (
 	SpaceLines Space = 0x70
 	// SpaceManifest holds the manifests of sealed batches.
 	SpaceManifest Space = 0x71
-	// SpaceOutbox holds what is to be published.
-	SpaceOutbox Space = 0x72
 	// SpacePublisher holds the publisher's own state.
 	SpacePublisher Space = 0x73
 	// SpaceMarker holds the markers that make ingested tables valid.
 	SpaceMarker Space = 0x74
-	// SpaceEvidence holds progress of the evidence builder.
-	SpaceEvidence Space = 0x75
-	// SpaceSettlement holds progress and results of settlements.
-	SpaceSettlement Space = 0x76
-	// SpaceConfig holds settings fixed when the ledger was created.
-	SpaceConfig Space = 0x77
 )
 
 // writesKey is the row that counts the synced writes outside of groups; the head record holds the same count.

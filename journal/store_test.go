@@ -153,7 +153,7 @@ func TestRows(t *testing.T) {
 		f(SpaceLines, nil, nil, "=0 b=2 c=3")
 		f(SpaceLines, []byte("a"), []byte("c"), "b=2")
 		f(SpaceManifest, nil, nil, "a=")
-		f(SpaceOutbox, nil, nil, "")
+		f(SpacePublisher, nil, nil, "")
 		mustClose(t, s)
 		s = mustOpen(t, o)
 	}

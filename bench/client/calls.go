@@ -65,13 +65,6 @@ func (c *Client) Settlements(ctx context.Context) ([]Manifest, error) {
 	return list[Manifest](ctx, c, "/v1/settlements")
 }
 
-// Settlement reads the manifest of a batch.
-func (c *Client) Settlement(ctx context.Context, batchID string) (Manifest, error) {
-	var m Manifest
-	err := c.send(ctx, http.MethodGet, "/v1/settlements/"+segment(batchID), nil, &m)
-	return m, err
-}
-
 // Lines lists the lines of a batch.
 func (c *Client) Lines(ctx context.Context, batchID string) ([]Line, error) {
 	return list[Line](ctx, c, "/v1/settlements/"+segment(batchID)+"/lines")

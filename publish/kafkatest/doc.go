@@ -1,6 +1,6 @@
 // Package kafkatest gives tests a real Kafka broker on loopback, through the project's kafka/kafka.sh.
 //
-// Start is for a test, StartMain for a TestMain. The first call in a test binary starts one broker, with a state directory of its own in the
+// The first Start in a test binary starts one broker, with a state directory of its own in the
 // temporary directory; later calls share it, so tests choose topics and ledgers of their own. A broker that
 // runs already is used, and left alone, when FARTHING_TEST_KAFKA names its host:port.
 //

@@ -47,16 +47,6 @@ func Start(t testing.TB) (addr string) {
 	return b.Addr
 }
 
-// StartMain is Start for a TestMain: stop ends the broker and waits for it. An err that is ErrMissing asks to go on
-// without a broker, any other to fail; stop is then nil.
-func StartMain() (addr string, stop func(), err error) {
-	b, err := shared()
-	if err != nil {
-		return "", nil, err
-	}
-	return b.Addr, b.close, nil
-}
-
 // StartOwn starts a broker for t alone, with further broker settings (key=value), and ends it with t. FARTHING_TEST_KAFKA
 // does not apply.
 func StartOwn(t testing.TB, properties ...string) *Broker {
