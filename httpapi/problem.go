@@ -60,6 +60,16 @@ func appendProblem(b []byte, no *refusal.Refusal) []byte {
 	b = append(b, no.Code...)
 	b = append(b, `","reason":`...)
 	b = appendString(b, no.Reason)
+	if len(no.Problems) > 0 {
+		b = append(b, `,"problems":[`...)
+		for i, problem := range no.Problems {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, problem)
+		}
+		b = append(b, ']')
+	}
 	return append(b, '}')
 }
 

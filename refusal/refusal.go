@@ -27,11 +27,13 @@ const (
 )
 
 // Refusal says no. Code is stable, Reason is a finer stable word (may be
-// empty), Detail is for people and may change.
+// empty), Detail is for people and may change. Problems lists what is wrong one by one
+// where several things can be (a price version); it is empty otherwise.
 type Refusal struct {
-	Code   Code
-	Reason string
-	Detail string
+	Code     Code
+	Reason   string
+	Detail   string
+	Problems []string
 }
 
 // New returns a refusal whose detail is formatted like fmt.Sprintf.
