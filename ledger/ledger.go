@@ -58,22 +58,23 @@ func (l *Ledger) add(p *Participant) Ref {
 	return Ref(l.Rows.Append(Row{Window: l.window}))
 }
 
-// Split says how an amount was taken from the payer's sources in burn order.
+// Split says how an amount was taken from the payer's sources in burn order; what went back
+// to them is negative.
 type Split struct{ Paid, Receivable money.Amount }
 
-// Usage is the movement of one rated event: the payer is debited amount − fee in
-// favour of the payee, then fee in favour of the operator. Payee is the operator's
-// Ref when the operator earns it; then there is no fee.
+// Usage is the movement of one rating: the payer is debited amount − fee in favour of the
+// payee, then fee in favour of the operator. A negative amount moves the other way. Payee is
+// the operator's Ref when the operator earns it; then there is no fee.
 type Usage struct {
 	Payer, Payee Ref
-	Amount, Fee  money.Amount // both >= 0, fee <= amount
+	Amount, Fee  money.Amount // of one sign, |fee| <= |amount|
 }
 
-// Fits reports whether amount can still be moved in currency c: every balance and
-// every figure of a window is bounded by the currency's total debits, so this one
+// Fits reports whether amount can still be moved in currency c, in either direction: every
+// balance and every figure of a window is bounded by the sum of all movements, so this one
 // guard keeps all of them in range.
 func (l *Ledger) Fits(c money.Currency, amount money.Amount) bool {
-	sum, ok := l.totals[c.Index()].Moved.Add(amount)
+	sum, ok := l.totals[c.Index()].Moved.Add(amount.Abs())
 	return ok && sum.Cmp(headroom) < 0
 }
 
@@ -81,33 +82,70 @@ func (l *Ledger) Fits(c money.Currency, amount money.Amount) bool {
 // the sums of a batch over all accounts.
 var headroom = money.FromWords(1<<56, 0)
 
-// PostUsage posts u, whose amount must fit, and returns how it was taken. Paid
-// credit burns first, then the receivable grows: usage that has happened is always booked.
+// PostUsage posts an event's rating, whose amount must fit, and returns how it was taken.
+// Paid credit burns first, then the receivable grows: usage that has happened is always
+// booked. An event may make its period cheaper (a volume price); then it gives back.
 func (l *Ledger) PostUsage(u Usage) Split {
+	l.Rows.Mut(uint32(u.Payer)).event(l.window)
+	l.totals[l.people[u.Payer].Currency.Index()].Events++
+	return l.Correct(u, Split{})
+}
+
+// Correct posts what a correction of booked usage moves, and is no event. What goes back to
+// the payer (a negative amount) goes to the sources it was taken from first, as own says: to
+// the receivable as far as that is still owed, then to paid credit; the rest as a top-up would.
+func (l *Ledger) Correct(u Usage, own Split) Split {
 	payer := l.Rows.Mut(uint32(u.Payer))
 	t := &l.totals[l.people[u.Payer].Currency.Index()]
 	payer.open(l.window)
+	t.Moved = t.Moved.MustAdd(u.Amount.Abs())
+	if u.Amount.Sign() < 0 {
+		return l.giveBack(u, payer, t, own)
+	}
 	split := burn(payer, u.Amount)
-	payer.Paid.Debits = payer.Paid.Debits.MustAdd(split.Paid)
-	payer.Due.Debits = payer.Due.Debits.MustAdd(split.Receivable)
+	payer.Paid.debit(split.Paid)
+	payer.Due.debit(split.Receivable)
 	payer.GrossDebits = payer.GrossDebits.MustAdd(u.Amount)
-	payer.Events++
-	t.Events++
-	t.Moved = t.Moved.MustAdd(u.Amount)
 	t.Class[Paid].debit(split.Paid)
 	t.Class[Receivable].debit(split.Receivable)
-
-	earned := u.Amount.MustSub(u.Fee)
 	operator := u.Fee
 	if u.Payee == t.Operator {
 		operator = u.Amount
 		t.Class[Revenue].credit(u.Amount)
 	} else {
-		l.creditProvider(u.Payee, earned, t)
+		l.creditProvider(u.Payee, u.Amount.MustSub(u.Fee), t)
 		t.Class[Fees].credit(u.Fee)
 	}
 	t.GrossCredits = t.GrossCredits.MustAdd(operator)
 	return split
+}
+
+// giveBack is Correct for an amount below zero. The payee is debited whatever it has: what
+// it owes then stays in its account and rolls over.
+func (l *Ledger) giveBack(u Usage, payer *Row, t *Totals, own Split) Split {
+	amount, fee := u.Amount.Neg(), u.Fee.Neg()
+	back := Split{Receivable: least(own.Receivable, least(amount, payer.Due.Debit()))}
+	back.Paid = least(own.Paid, amount.MustSub(back.Receivable))
+	l.credit(payer, t, back)
+	rest := l.repay(payer, t, amount.MustSub(back.Receivable).MustSub(back.Paid))
+	payer.GrossCredits = payer.GrossCredits.MustAdd(amount)
+	operator := fee
+	if u.Payee == t.Operator {
+		operator = amount
+		t.Class[Revenue].debit(amount)
+	} else {
+		l.debitProvider(u.Payee, amount.MustSub(fee), t)
+		t.Class[Fees].debit(fee)
+	}
+	t.GrossDebits = t.GrossDebits.MustAdd(operator)
+	return Split{Paid: back.Paid.MustAdd(rest.Paid).Neg(), Receivable: back.Receivable.MustAdd(rest.Receivable).Neg()}
+}
+
+func least(a, b money.Amount) money.Amount {
+	if a.Cmp(b) < 0 {
+		return a
+	}
+	return b
 }
 
 func (l *Ledger) creditProvider(r Ref, amount money.Amount, t *Totals) {
@@ -116,6 +154,14 @@ func (l *Ledger) creditProvider(r Ref, amount money.Amount, t *Totals) {
 	row.Due.credit(amount)
 	row.GrossCredits = row.GrossCredits.MustAdd(amount)
 	t.Class[Payable].credit(amount)
+}
+
+func (l *Ledger) debitProvider(r Ref, amount money.Amount, t *Totals) {
+	row := l.Rows.Mut(uint32(r))
+	row.open(l.window)
+	row.Due.debit(amount)
+	row.GrossDebits = row.GrossDebits.MustAdd(amount)
+	t.Class[Payable].debit(amount)
 }
 
 // burn says how amount is taken: from paid credit as far as it goes, the rest as debt.
@@ -154,11 +200,16 @@ func (l *Ledger) repay(row *Row, t *Totals, amount money.Amount) Split {
 		split.Receivable = amount
 	}
 	split.Paid = amount.MustSub(split.Receivable)
-	row.Due.credit(split.Receivable)
-	row.Paid.credit(split.Paid)
-	t.Class[Receivable].credit(split.Receivable)
-	t.Class[Paid].credit(split.Paid)
+	l.credit(row, t, split)
 	return split
+}
+
+// credit credits a customer's receivable and paid credit.
+func (l *Ledger) credit(row *Row, t *Totals, s Split) {
+	row.Due.credit(s.Receivable)
+	row.Paid.credit(s.Paid)
+	t.Class[Receivable].credit(s.Receivable)
+	t.Class[Paid].credit(s.Paid)
 }
 
 // Cut closes the open window: movements from here on belong to the next one. The

@@ -98,6 +98,12 @@ func (r *Row) Posted(k Kind) money.Amount {
 	return r.Paid.Credit().MustSub(r.Due.Debit())
 }
 
+// event counts a usage event that the customer pays for in window w.
+func (r *Row) event(w uint64) {
+	r.open(w)
+	r.Events++
+}
+
 // open makes the window's figures those of window w.
 func (r *Row) open(w uint64) {
 	if r.Window != w {
