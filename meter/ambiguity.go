@@ -8,20 +8,15 @@ import (
 
 // buildIndex groups the prices by meter, currency and match keys, and refuses
 // what would make the choice of a price ambiguous: two prices of the same meter,
-// currency and number of dimensions whose values do not contradict.
+// currency and number of dimensions whose values do not contradict. Prices whose meter,
+// currency or match could not be read are left out.
 func (p *versionParser) buildIndex() {
 	v := p.v
 	v.index = make(map[meterKey][]keySet)
 	for i := range v.Prices {
-		price := &v.Prices[i]
-		mk := meterKey{price.Meter, price.Currency}
-		set := findKeySet(v.index, mk, price.Match)
-		values := joinValues(price.Match)
-		if j, taken := set.prices[values]; taken {
-			p.problem("prices[%d] and prices[%d] match the same events", j, i)
-			continue
+		if !p.unmatched[i] {
+			p.enter(i)
 		}
-		set.prices[values] = i
 	}
 	for mk, sets := range v.index {
 		slices.SortFunc(sets, func(a, b keySet) int {
@@ -30,36 +25,31 @@ func (p *versionParser) buildIndex() {
 			}
 			return slices.Compare(a.keys, b.keys)
 		})
+		for i := range sets {
+			v.fill(&sets[i], func(first, second int) {
+				p.problem(first, "prices[%d] and prices[%d] match the same events", first, second)
+			})
+		}
 		p.checkPairs(mk, sets)
 	}
-	slices.Sort(p.problems) // map order must not show
 }
 
-func findKeySet(index map[meterKey][]keySet, mk meterKey, match []Dimension) *keySet {
-	sets := index[mk]
-	for i := range sets {
-		if sameKeys(sets[i].keys, match) {
-			return &sets[i]
+// enter puts price i into its key set.
+func (p *versionParser) enter(i int) {
+	price := &p.v.Prices[i]
+	mk := meterKey{price.Meter, price.Currency}
+	sets := p.v.index[mk]
+	k := findKeySet(sets, price.Match)
+	if k < 0 {
+		if len(sets) == MaxKeySets {
+			p.problem(i, "prices[%d]: the prices of meter %s in %s match on more than %d different lists of dimensions",
+				i, mk.meter, mk.currency, MaxKeySets)
+			return
 		}
+		sets = append(sets, keySet{keys: keysOf(price.Match)})
+		p.v.index[mk], k = sets, len(sets)-1
 	}
-	keys := make([]string, len(match))
-	for i, d := range match {
-		keys[i] = d.Key
-	}
-	index[mk] = append(sets, keySet{keys: keys, prices: make(map[string]int)})
-	return &index[mk][len(sets)]
-}
-
-func sameKeys(keys []string, match []Dimension) bool {
-	return slices.EqualFunc(keys, match, func(k string, d Dimension) bool { return k == d.Key })
-}
-
-func joinValues(match []Dimension) string {
-	var b []byte
-	for _, d := range match {
-		b = appendString(b, d.Value)
-	}
-	return string(b)
+	sets[k].indexes = append(sets[k].indexes, int32(i))
 }
 
 // checkPairs looks at key sets of equal length: their prices are ambiguous where
@@ -79,34 +69,27 @@ func (p *versionParser) checkPair(mk meterKey, a, b *keySet) {
 			shared = append(shared, k)
 		}
 	}
-	seen := make(map[string]int, len(a.prices))
-	for _, i := range sortedIndexes(a) {
-		seen[p.project(i, shared)] = i
+	var joined []byte
+	seen := make(map[string]int32, len(a.indexes))
+	for _, i := range slices.Backward(a.indexes) { // the first one of each is kept
+		joined = p.project(joined[:0], i, shared)
+		seen[string(joined)] = i
 	}
-	for _, j := range sortedIndexes(b) {
-		if i, ok := seen[p.project(j, shared)]; ok {
-			p.problem("prices[%d] and prices[%d] of meter %s are ambiguous: they match on %s and %s and do not contradict",
+	for _, j := range b.indexes {
+		joined = p.project(joined[:0], j, shared)
+		if i, ok := seen[string(joined)]; ok {
+			p.problem(int(min(i, j)), "prices[%d] and prices[%d] of meter %s are ambiguous: they match on %s and %s and do not contradict",
 				min(i, j), max(i, j), mk.meter, strings.Join(a.keys, ","), strings.Join(b.keys, ","))
 		}
 	}
 }
 
-func sortedIndexes(s *keySet) []int {
-	out := make([]int, 0, len(s.prices))
-	for _, i := range s.prices {
-		out = append(out, i)
-	}
-	slices.Sort(out)
-	return out
-}
-
-// project joins the values of price i on the given keys.
-func (p *versionParser) project(i int, keys []string) string {
-	var b []byte
+// project appends the joined values of price i on the given keys.
+func (p *versionParser) project(dst []byte, i int32, keys []string) []byte {
 	for _, d := range p.v.Prices[i].Match {
 		if slices.Contains(keys, d.Key) {
-			b = appendString(b, d.Value)
+			dst = appendString(dst, d.Value)
 		}
 	}
-	return string(b)
+	return dst
 }

@@ -1,13 +1,9 @@
 package meter
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -19,314 +15,195 @@ import (
 const (
 	MaxPrices          = 50_000
 	MaxPriceComponents = MaxComponents
-	maxProblems        = 100 // of a version that are listed at once
+	// MaxTiers bounds the tiers of a price, and the alternatives of a linear one: rating
+	// walks through them.
+	MaxTiers = 100
+	// MaxKeySets bounds the different lists of dimensions that the prices of one meter
+	// in one currency match on: a look-up tries them one by one, and looking for
+	// ambiguous prices compares every two.
+	MaxKeySets = 128
 )
 
-// document mirrors the JSON of a price version.
-type document struct {
-	EffectiveFrom string          `json:"effective_from"`
-	Prices        []documentPrice `json:"prices"`
-}
+// fields is a JSON object, its values unread.
+type fields map[string]json.RawMessage
 
-type documentPrice struct {
-	Meter      string                     `json:"meter"`
-	Currency   string                     `json:"currency"`
-	Match      map[string]json.RawMessage `json:"match"`
-	Components map[string]json.RawMessage `json:"components"`
-	Payee      string                     `json:"payee,omitempty"`
-	Fee        json.RawMessage            `json:"fee,omitempty"`
-}
-
-// ParseVersion reads the JSON of a price version. Every problem is listed at
-// once in the refusal. The JSON must have no duplicate keys (the caller checks).
+// ParseVersion reads the JSON of a price version. Every problem is listed at once in the
+// refusal, in the order of the prices; of more than a hundred the first, and how many
+// more there are. The JSON must have no duplicate keys (the caller checks).
+//
+// If the document could be read as JSON, the version is returned beside a refusal, too,
+// with what could be read of it (see Version), so that the caller can look for further
+// problems.
 func ParseVersion(id string, body []byte) (*Version, *refusal.Refusal) {
-	var doc document
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&doc); err != nil {
-		return nil, refusal.New(refusal.Invalid, "invalid_version", "price version: %v", err)
+	var doc fields
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return nil, refuseVersion([]string{"price version: " + err.Error()})
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, refusal.New(refusal.Invalid, "invalid_version", "price version: something follows the document")
+	p := &versionParser{v: &Version{ID: id}, names: map[string]string{}}
+	p.unknown(wholeVersion, "", doc, "effective_from", "prices")
+	p.effectiveFrom(doc["effective_from"])
+	for i, raw := range p.prices(doc["prices"]) {
+		p.price(i, raw)
 	}
-	p := &versionParser{v: &Version{ID: id}}
-	p.effectiveFrom(doc.EffectiveFrom)
-	if len(doc.Prices) == 0 {
-		p.problem("prices is empty")
-	}
-	if len(doc.Prices) > MaxPrices {
-		p.problem("a version has at most %d prices", MaxPrices)
-		doc.Prices = nil
-	}
-	for i := range doc.Prices {
-		p.price(i, &doc.Prices[i])
-	}
-	if len(p.problems) == 0 {
-		p.buildIndex()
-	}
-	if len(p.problems) > 0 {
-		return nil, refusal.New(refusal.Invalid, "invalid_version", "%s", strings.Join(p.problems, "; "))
+	p.buildIndex()
+	if refused := p.refusal(); refused != nil {
+		return p.v, refused
 	}
 	p.v.Canonical = p.v.appendCanonical(nil)
 	return p.v, nil
 }
 
+// versionParser builds one version.
+type versionParser struct {
+	v         *Version
+	unmatched []bool            // by price: it could not be read what it matches
+	names     map[string]string // each name once: prices share them, and so cache lines
+	problems
+}
+
 // effectiveFrom reads the moment in UTC: that is how it is written again, so a bound that
 // looked at another offset would accept what cannot be read back.
-func (p *versionParser) effectiveFrom(text string) {
+func (p *versionParser) effectiveFrom(raw json.RawMessage) {
+	text, _ := stringText(raw)
 	at, err := time.Parse(time.RFC3339Nano, text)
 	at = at.UTC()
 	switch {
 	case err != nil:
-		p.problem("effective_from must be an RFC 3339 time")
+		p.problem(wholeVersion, "effective_from must be an RFC 3339 time")
 	case at.Year() < 1970 || at.Year() > 2200:
-		p.problem("effective_from must lie between 1970 and 2200")
+		p.problem(wholeVersion, "effective_from must lie between 1970 and 2200")
 	default:
 		p.v.EffectiveFrom = at.UnixNano()
 	}
 }
 
-type versionParser struct {
-	v        *Version
-	problems []string
+// prices makes room for the prices and returns their JSON.
+func (p *versionParser) prices(raw json.RawMessage) (list []json.RawMessage) {
+	switch {
+	case raw != nil && json.Unmarshal(raw, &list) != nil:
+		p.problem(wholeVersion, "prices must be an array")
+		return nil
+	case len(list) == 0:
+		p.problem(wholeVersion, "prices is empty")
+	case len(list) > MaxPrices:
+		p.problem(wholeVersion, "a version has at most %d prices", MaxPrices)
+		return nil
+	}
+	p.v.Prices, p.unmatched = make([]Price, len(list)), make([]bool, len(list))
+	return list
 }
 
-func (p *versionParser) problem(format string, args ...any) {
-	if len(p.problems) == maxProblems {
-		p.problems = append(p.problems, "and more")
+func (p *versionParser) price(i int, raw json.RawMessage) {
+	var f fields
+	if json.Unmarshal(raw, &f) != nil || f == nil {
+		p.problem(i, "prices[%d] must be an object", i)
+		p.unmatched[i] = true
+		return
 	}
-	if len(p.problems) < maxProblems {
-		p.problems = append(p.problems, fmt.Sprintf(format, args...))
+	p.unknown(i, "", f, "meter", "currency", "match", "components", "payee", "fee")
+	out := &p.v.Prices[i]
+	if text, ok := stringText(f["meter"]); ok && ValidID([]byte(text)) {
+		out.Meter = p.intern(text)
+	} else {
+		p.problem(i, "prices[%d]: meter must be an id", i)
+		p.unmatched[i] = true
 	}
-}
-
-func (p *versionParser) price(i int, d *documentPrice) {
-	where := fmt.Sprintf("prices[%d]", i)
-	out := Price{Meter: d.Meter, Payee: d.Payee}
-	if !ValidID([]byte(d.Meter)) {
-		p.problem("%s: meter must be an id", where)
+	code, ok := stringText(f["currency"])
+	if out.Currency, ok = money.Lookup(code); !ok {
+		p.problem(i, "prices[%d]: unknown currency %q", i, clip(code))
+		p.unmatched[i] = true
 	}
-	if d.Payee != "" && !ValidID([]byte(d.Payee)) {
-		p.problem("%s: payee must be an account id", where)
-	}
-	if d.Payee == "operator" {
-		out.Payee = ""
-	}
-	var known bool
-	if out.Currency, known = money.Lookup(d.Currency); !known {
-		p.problem("%s: unknown currency %q", where, clip(d.Currency))
-	}
-	out.Match = p.match(where, d.Match)
-	out.Components = p.components(where, d.Components)
-	if d.Fee != nil {
-		fee, err := amountOf(d.Fee)
-		if err != nil || fee.Sign() < 0 || fee.Cmp(wholeUnit) > 0 {
-			p.problem("%s: fee must be a decimal fraction from \"0\" to \"1\"", where)
+	if raw, given := f["payee"]; given {
+		text, ok := stringText(raw)
+		switch {
+		case !ok || (text != "" && !ValidID([]byte(text))):
+			p.problem(i, "prices[%d]: payee must be an account id", i)
+		case text != "operator":
+			out.Payee = p.intern(text)
 		}
-		out.Fee = fee
 	}
-	p.v.Prices = append(p.v.Prices, out)
+	if raw, given := f["fee"]; given {
+		fee, err := amountOf(raw)
+		if err != nil || fee.Sign() < 0 || fee.Cmp(wholeUnit) > 0 {
+			p.problem(i, "prices[%d]: fee must be a decimal fraction from \"0\" to \"1\"", i)
+		} else {
+			out.Fee = fee
+		}
+	}
+	p.match(i, f["match"])
+	p.components(i, f["components"])
 }
 
-func (p *versionParser) match(where string, m map[string]json.RawMessage) []Dimension {
-	var out []Dimension
+// match reads what price i matches; without it everything matches.
+func (p *versionParser) match(i int, raw json.RawMessage) {
+	var m fields
+	if raw != nil && json.Unmarshal(raw, &m) != nil {
+		p.problem(i, "prices[%d]: match must be an object", i)
+		p.unmatched[i] = true
+	}
+	if len(m) > MaxDimensions {
+		p.problem(i, "prices[%d]: more than %d dimensions", i, MaxDimensions)
+		p.unmatched[i] = true
+	}
+	out := make([]Dimension, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		value, ok := scalarText(m[k])
 		switch {
 		case !ok:
-			p.problem("%s: match.%s must be a string, number or boolean", where, clip(k))
+			p.problem(i, "prices[%d]: match.%s must be a string, number or boolean", i, clip(k))
 		case k == "" || k == "usage" || len(k) > MaxDimensionKeyBytes || !utf8.ValidString(k):
-			p.problem("%s: %q is no dimension", where, clip(k))
+			p.problem(i, "prices[%d]: %q is no dimension", i, clip(k))
 		case len(value) > MaxDimensionBytes || !utf8.ValidString(value):
-			p.problem("%s: match.%s is longer than %d bytes", where, clip(k), MaxDimensionBytes)
+			p.problem(i, "prices[%d]: match.%s is longer than %d bytes", i, clip(k), MaxDimensionBytes)
+		default:
+			out = append(out, Dimension{p.intern(k), value})
 		}
-		out = append(out, Dimension{k, value})
 	}
-	if len(out) > MaxDimensions {
-		p.problem("%s: more than %d dimensions", where, MaxDimensions)
-	}
-	return out
+	p.unmatched[i] = p.unmatched[i] || len(out) < len(m)
+	p.v.Prices[i].Match = out
 }
 
-func (p *versionParser) components(where string, m map[string]json.RawMessage) []ComponentPrice {
+func (p *versionParser) components(i int, raw json.RawMessage) {
+	var m fields
+	if raw != nil && json.Unmarshal(raw, &m) != nil {
+		p.problem(i, "prices[%d]: components must be an object", i)
+		return
+	}
 	if len(m) == 0 || len(m) > MaxPriceComponents {
-		p.problem("%s: components must be 1 to %d", where, MaxPriceComponents)
+		p.problem(i, "prices[%d]: components must be 1 to %d", i, MaxPriceComponents)
 	}
 	out := make([]ComponentPrice, 0, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		raw := m[name]
-		at := where + ".components." + clip(name)
+		c := componentParser{p: p, price: i}
+		c.c.Name = p.intern(name)
 		if !validName([]byte(name)) {
-			p.problem("%s: not a component name", at)
+			c.problem("not a component name")
 		}
-		c, err := parseComponent(name, raw)
-		if err != nil {
-			p.problem("%s: %v", at, err)
-		}
-		out = append(out, c)
-	}
-	return out
-}
-
-// wholeUnit is 1, the largest fee.
-var wholeUnit = mustAmount("1")
-
-// maxUnit bounds a unit price at 10^12 currency units, so that price × largest
-// quantity stays within what an amount can hold after checking once per event.
-var maxUnit = mustAmount("1000000000000")
-
-func mustAmount(s string) money.Amount {
-	a, err := money.Parse(s)
-	if err != nil {
-		panic("BUG: " + err.Error())
-	}
-	return a
-}
-
-// parseComponent reads "0.0000025" (or a JSON number), or
-// {"unit": …, "per": "1000000", "quantity_decimals": 3}.
-func parseComponent(name string, raw json.RawMessage) (ComponentPrice, error) {
-	c := ComponentPrice{Name: name}
-	var obj struct {
-		Unit     json.RawMessage `json:"unit"`
-		Per      json.RawMessage `json:"per"`
-		Decimals *int            `json:"quantity_decimals"`
-	}
-	unit := raw
-	if bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
-		dec := json.NewDecoder(bytes.NewReader(raw))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&obj); err != nil {
-			return c, fmt.Errorf("this price model is not supported: %w", err)
-		}
-		unit = obj.Unit
-	}
-	amount, err := amountOf(unit)
-	if err != nil {
-		return c, err
-	}
-	if obj.Per != nil {
-		if amount, err = dividePer(amount, obj.Per); err != nil {
-			return c, err
+		if c.read(m[name]); !c.bad {
+			out = append(out, c.c)
 		}
 	}
-	if obj.Decimals != nil {
-		c.QuantityDecimals = *obj.Decimals
-	}
-	switch {
-	case amount.Sign() < 0:
-		return c, fmt.Errorf("a price must not be negative")
-	case amount.Cmp(maxUnit) > 0:
-		return c, fmt.Errorf("a unit price must be at most %s", maxUnit)
-	case c.QuantityDecimals < 0 || c.QuantityDecimals > 6:
-		return c, fmt.Errorf("quantity_decimals must be 0 to 6")
-	case amount.Decimals()+c.QuantityDecimals > money.Scale:
-		return c, fmt.Errorf("price decimals (%d) and quantity_decimals (%d) must add up to at most %d",
-			amount.Decimals(), c.QuantityDecimals, money.Scale)
-	}
-	c.Unit = amount
-	return c, nil
+	p.v.Prices[i].Components = out
 }
 
-// dividePer divides exactly by a power of ten; anything else has no exact
-// quotient in general and is refused when it has none.
-func dividePer(amount money.Amount, raw json.RawMessage) (money.Amount, error) {
-	text, ok := scalarText(raw)
-	per, err := money.ParseQuantity([]byte(text))
-	whole, isWhole := per.Whole()
-	if !ok || err != nil || !isWhole || whole == 0 {
-		return amount, fmt.Errorf("per must be a whole number above 0")
-	}
-	out, exact := amount.DivExact(whole)
-	if !exact {
-		return amount, fmt.Errorf("unit / per is not exact at %d decimals", money.Scale)
-	}
-	return out, nil
-}
-
-// amountOf reads a decimal string or a JSON number as the decimal it spells.
-func amountOf(raw json.RawMessage) (money.Amount, error) {
-	text, ok := scalarText(raw)
-	if !ok {
-		return money.Amount{}, fmt.Errorf("a price must be a decimal string")
-	}
-	var a money.Amount
-	var err error
-	if bytes.HasPrefix(bytes.TrimSpace(raw), []byte(`"`)) {
-		a, err = money.Parse(text)
-	} else {
-		a, err = money.ParseNumber(text)
-	}
-	if err != nil {
-		return a, fmt.Errorf("price %q: %w", clip(text), err)
-	}
-	return a, nil
-}
-
-// scalarText returns the text of a JSON string, number or boolean.
-func scalarText(raw json.RawMessage) (string, bool) {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 {
-		return "", false
-	}
-	switch raw[0] {
-	case '"':
-		var s string
-		if json.Unmarshal(raw, &s) != nil {
-			return "", false
+// unknown lists the fields of an object that are not among the known ones; at is where
+// in the price the object stands.
+func (p *versionParser) unknown(price int, at string, f fields, known ...string) {
+	for name := range f {
+		switch {
+		case slices.Contains(known, name):
+		case price == wholeVersion:
+			p.problem(price, "unknown field %q", clip(name))
+		default:
+			p.problem(price, "prices[%d]%s: unknown field %q", price, at, clip(name))
 		}
-		return s, true
-	case '{', '[', 'n':
-		return "", false
 	}
-	return string(raw), true
 }
 
-// clip shortens a client's text for a message.
-func clip(s string) string {
-	if len(s) > 40 {
-		return strings.ToValidUTF8(s[:40], "") + "…"
+func (p *versionParser) intern(s string) string {
+	if known, ok := p.names[s]; ok {
+		return known
 	}
+	p.names[s] = s
 	return s
-}
-
-// appendCanonical appends the version as canonical JSON: keys sorted, decimals
-// minimal, defaults left out, prices in the order given.
-func (v *Version) appendCanonical(dst []byte) []byte {
-	doc := document{EffectiveFrom: time.Unix(0, v.EffectiveFrom).UTC().Format(time.RFC3339Nano)}
-	for i := range v.Prices {
-		p := &v.Prices[i]
-		d := documentPrice{Meter: p.Meter, Currency: p.Currency.Code(), Payee: p.Payee,
-			Match: map[string]json.RawMessage{}, Components: map[string]json.RawMessage{}}
-		if !p.Fee.IsZero() {
-			d.Fee = quote(p.Fee.String())
-		}
-		for _, m := range p.Match {
-			d.Match[m.Key] = quote(m.Value)
-		}
-		for _, c := range p.Components {
-			d.Components[c.Name] = c.canonical()
-		}
-		doc.Prices = append(doc.Prices, d)
-	}
-	out, err := json.Marshal(doc)
-	if err != nil {
-		panic("BUG: a price version does not encode: " + err.Error())
-	}
-	return append(dst, out...)
-}
-
-func (c *ComponentPrice) canonical() json.RawMessage {
-	if c.QuantityDecimals == 0 {
-		return quote(c.Unit.String())
-	}
-	return fmt.Appendf(nil, `{"unit":%s,"quantity_decimals":%d}`, quote(c.Unit.String()), c.QuantityDecimals)
-}
-
-func quote(s string) json.RawMessage {
-	out, err := json.Marshal(s)
-	if err != nil {
-		panic("BUG: a string does not encode: " + err.Error())
-	}
-	return out
 }

@@ -72,8 +72,8 @@ func TestBadVersions(t *testing.T) {
 			t.Errorf("%s: taken as %s", body, v.Canonical)
 			return
 		}
-		if v != nil || refused.Code != refusal.Invalid || refused.Reason != "invalid_version" {
-			t.Errorf("%s: %+v", body, refused)
+		if refused.Code != refusal.Invalid || refused.Reason != "invalid_version" || strings.Join(refused.Problems, "; ") != refused.Detail {
+			t.Errorf("%.200s: %+v", body, refused)
 		}
 		for _, w := range words {
 			if !strings.Contains(refused.Detail, w) {
@@ -81,7 +81,7 @@ func TestBadVersions(t *testing.T) {
 			}
 		}
 	}
-	f(``, "EOF")
+	f(``, "unexpected end")
 	f(`[]`)
 	f(`{"effective_from":"2026-01-01T00:00:00Z"}`, "prices is empty")
 	f(`{"prices":[]}`, "effective_from", "prices is empty")
@@ -140,10 +140,9 @@ func badPrices() map[string]string {
 		`{"unit":"0.000000000000000001","per":"10"}`:       "not exact at 18 decimals",
 		`{"unit":"1","quantity_decimals":7}`:               "quantity_decimals must be 0 to 6",
 		`{"unit":"1","quantity_decimals":-1}`:              "quantity_decimals must be 0 to 6",
-		`{"unit":"1","quantity_decimals":1.5}`:             "not supported",
+		`{"unit":"1","quantity_decimals":1.5}`:             "quantity_decimals must be 0 to 6",
 		`{"unit":"0.0000000000001","quantity_decimals":6}`: "(13) and quantity_decimals (6) must add up to at most 18",
-		`{"graduated":[{"unit":"0"}]}`:                     "not supported",
-		`{"package":"10","unit":"1"}`:                      "not supported",
+		`{"unit":"1","Per":"10"}`:                          `unknown field "Per"`,
 	}
 }
 
@@ -178,7 +177,7 @@ func TestEveryProblemIsListed(t *testing.T) {
 	}
 	_, refused = ParseVersion("v", []byte(version(strings.Repeat(`{},`, 200)+`{}`)))
 	problems = strings.Split(refused.Detail, "; ")
-	if len(problems) != maxProblems+1 || problems[maxProblems] != "and more" {
+	if len(problems) != maxProblems+1 || problems[maxProblems] != "and 503 more" {
 		t.Errorf("%d problems, the last is %q", len(problems), problems[len(problems)-1])
 	}
 }

@@ -6,10 +6,14 @@ import (
 
 // Version is one immutable price version: the whole book from EffectiveFrom on,
 // until the next version's. It is built by ParseVersion and only read after.
+//
+// A version that ParseVersion returned beside a refusal is only for looking for further
+// problems: a price that could not be read holds zero values where it was wrong, and
+// what cannot be found (an unknown meter, currency or match) is not in the index.
 type Version struct {
 	ID            string
-	EffectiveFrom int64 // nanoseconds since the Unix epoch
-	Prices        []Price
+	EffectiveFrom int64   // nanoseconds since the Unix epoch
+	Prices        []Price // in the order of the document
 	// Canonical is the document in canonical JSON: what the journal keeps and
 	// what "same content" means.
 	Canonical []byte
@@ -25,19 +29,10 @@ type Version struct {
 type Price struct {
 	Meter      string
 	Currency   money.Currency
-	Match      []Dimension // sorted by key
-	Components []ComponentPrice
-	Payee      string       // provider account; empty: the operator
-	Fee        money.Amount // the operator's share of an event's amount, 0 to 1
-}
-
-// ComponentPrice is the flat price of one component.
-type ComponentPrice struct {
-	Name string
-	Unit money.Amount // per unit
-	// QuantityDecimals is how many decimals a quantity may have, 0 to 6. The
-	// price's decimals and these add up to at most 18, so every product is exact.
-	QuantityDecimals int
+	Match      []Dimension      // sorted by key
+	Components []ComponentPrice // sorted by name
+	Payee      string           // provider account; empty: the operator
+	Fee        money.Amount     // the operator's share of an event's amount, 0 to 1
 }
 
 // Component returns the index of a component's price, or -1.
@@ -55,56 +50,6 @@ func (p *Price) Component(name string) int {
 		return lo
 	}
 	return -1
-}
-
-type meterKey struct {
-	meter    string
-	currency money.Currency
-}
-
-// keySet is all prices of a meter and currency that match on the same keys,
-// found by their values. Key sets are sorted by length, longest first, so that
-// the first hit is the most specific price; that there is only one is checked
-// when the version is put.
-type keySet struct {
-	keys   []string
-	prices map[string]int // joined values → index in Prices
-}
-
-// Match returns the index of the price that rates events of shape s in the given
-// currency: that with the most matching dimensions. False: none matches.
-func (v *Version) Match(s *Shape, currency money.Currency) (int, bool) {
-	var buf [256]byte
-	for _, set := range v.index[meterKey{s.Type, currency}] {
-		joined, ok := buf[:0], true
-		for _, k := range set.keys {
-			value, has := s.Value(k)
-			if !has {
-				ok = false
-				break
-			}
-			joined = appendString(joined, value)
-		}
-		if !ok {
-			continue
-		}
-		if i, hit := set.prices[string(joined)]; hit {
-			return i, true
-		}
-	}
-	return 0, false
-}
-
-// MatchKeys calls fn for every dimension key that some price of the version
-// matches on, by meter; the same pair may come more than once.
-func (v *Version) MatchKeys(fn func(meter, key string)) {
-	for mk, sets := range v.index {
-		for _, set := range sets {
-			for _, k := range set.keys {
-				fn(mk.meter, k)
-			}
-		}
-	}
 }
 
 // Book is the price versions of a ledger in the order of their effective time.

@@ -1,0 +1,127 @@
+package meter
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"farthing/money"
+)
+
+// wholeUnit is 1, the largest fee.
+var wholeUnit = mustAmount("1")
+
+// maxUnit bounds units, flats and minimums at 10^12 currency units, so that price × largest
+// quantity stays within what an amount can hold after checking once per event.
+var maxUnit = mustAmount("1000000000000")
+
+func mustAmount(s string) money.Amount {
+	a, err := money.Parse(s)
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return a
+}
+
+// priceOf reads an amount from 0 to maxUnit.
+func priceOf(raw json.RawMessage) (money.Amount, error) {
+	a, err := amountOf(raw)
+	if err == nil {
+		err = checkPrice(a)
+	}
+	return a, err
+}
+
+func checkPrice(a money.Amount) error {
+	switch {
+	case a.Sign() < 0:
+		return fmt.Errorf("a price must not be negative")
+	case a.Cmp(maxUnit) > 0:
+		return fmt.Errorf("a price must be at most %s", maxUnit)
+	}
+	return nil
+}
+
+// dividePer divides exactly; a quotient that 18 decimals do not hold is refused.
+func dividePer(amount money.Amount, raw json.RawMessage) (money.Amount, error) {
+	per, err := quantityOf(raw)
+	whole, isWhole := per.Whole()
+	if err != nil || !isWhole || whole == 0 {
+		return amount, fmt.Errorf("per must be a whole number above 0")
+	}
+	out, exact := amount.DivExact(whole)
+	if !exact {
+		return amount, fmt.Errorf("unit / per is not exact at %d decimals", money.Scale)
+	}
+	return out, nil
+}
+
+// quantityOf reads a decimal string or a JSON number.
+func quantityOf(raw json.RawMessage) (money.Quantity, error) {
+	text, ok := scalarText(raw)
+	if !ok {
+		return 0, fmt.Errorf("must be a decimal string")
+	}
+	q, err := money.ParseQuantity([]byte(text))
+	if err != nil {
+		return 0, fmt.Errorf("%q: %w", clip(text), err)
+	}
+	return q, nil
+}
+
+// amountOf reads a decimal string or a JSON number as the decimal it spells.
+func amountOf(raw json.RawMessage) (money.Amount, error) {
+	text, ok := scalarText(raw)
+	if !ok {
+		return money.Amount{}, fmt.Errorf("a price must be a decimal string")
+	}
+	var a money.Amount
+	var err error
+	if isString(raw) {
+		a, err = money.Parse(text)
+	} else {
+		a, err = money.ParseNumber(text)
+	}
+	if err != nil {
+		return a, fmt.Errorf("price %q: %w", clip(text), err)
+	}
+	return a, nil
+}
+
+func isString(raw json.RawMessage) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte(`"`)) }
+
+// stringText returns the text of a JSON string.
+func stringText(raw json.RawMessage) (string, bool) {
+	if !isString(raw) {
+		return "", false
+	}
+	return scalarText(raw)
+}
+
+// scalarText returns the text of a JSON string, number or boolean.
+func scalarText(raw json.RawMessage) (string, bool) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 {
+		return "", false
+	}
+	switch raw[0] {
+	case '"':
+		var s string
+		if json.Unmarshal(raw, &s) != nil {
+			return "", false
+		}
+		return s, true
+	case '{', '[', 'n':
+		return "", false
+	}
+	return string(raw), true
+}
+
+// clip shortens a client's text for a message.
+func clip(s string) string {
+	if len(s) > 40 {
+		return strings.ToValidUTF8(s[:40], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,82 @@
+package meter
+
+import (
+	"slices"
+
+	"farthing/money"
+)
+
+// NoPlan says why there is no plan.
+type NoPlan uint8
+
+const (
+	// Planned: there is a plan.
+	Planned NoPlan = iota
+	// NoPrice: no price matches.
+	NoPrice
+	// ComponentMissing: the price that matches lacks a component of the shape. A less
+	// specific price does not step in: an event is rated by one price or not at all.
+	ComponentMissing
+)
+
+// Plan is how the events of one shape are rated in one currency under one version. It is
+// immutable and may be shared.
+type Plan struct {
+	Price      *Price
+	Index      int             // of Price in Version.Prices
+	Components []PlanComponent // in the order of the shape's components
+	Counted    uint32          // bit i: component i is counted
+}
+
+// PlanComponent is the price of one component of a shape.
+type PlanComponent struct {
+	*ComponentPrice
+	Number int    // index in Price.Components
+	Of     uint32 // bit i: Above looks at the quantity of the shape's component i
+}
+
+// Plan returns how events of shape s are rated in a currency: by the most specific price
+// that matches, if that prices every component. It allocates the plan's list; PlanInto
+// does not.
+func (v *Version) Plan(s *Shape, c money.Currency) (Plan, NoPlan) {
+	var p Plan
+	no := v.PlanInto(&p, s, c)
+	return p, no
+}
+
+// PlanInto is Plan for a plan whose list is reused: nothing else may hold it. Without a
+// plan, what p holds is unspecified, but Price and Index name the match if there is one.
+func (v *Version) PlanInto(p *Plan, s *Shape, c money.Currency) NoPlan {
+	index, ok := v.Match(s, c)
+	if !ok {
+		*p = Plan{Components: p.Components[:0]}
+		return NoPrice
+	}
+	price := &v.Prices[index]
+	p.Price, p.Index, p.Counted, p.Components = price, index, 0, p.Components[:0]
+	k := 0
+	for i, name := range s.Components { // both lists are sorted
+		for k < len(price.Components) && price.Components[k].Name < name {
+			k++
+		}
+		if k == len(price.Components) || price.Components[k].Name != name {
+			return ComponentMissing
+		}
+		component := &price.Components[k]
+		if component.Period != NoPeriod {
+			p.Counted |= 1 << i
+		}
+		p.Components = append(p.Components, PlanComponent{component, k, component.looksAt(s)})
+	}
+	return Planned
+}
+
+// looksAt returns the bits of the shape's components that c.Of names.
+func (c *ComponentPrice) looksAt(s *Shape) (bits uint32) {
+	for _, name := range c.Of {
+		if i, ok := slices.BinarySearch(s.Components, name); ok {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
