@@ -1,17 +1,15 @@
 package prices
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/go-faster/jx"
 
 	"farthing/meter"
-	"farthing/money"
 )
 
 // Options of an import. The zero value is usable.
@@ -21,18 +19,28 @@ type Options struct {
 	EffectiveFrom time.Time
 	// PayeeByProvider makes each price's payee the account named like the
 	// entry's litellm_provider. The accounts must exist when the version is
-	// put. Entries whose provider is no account id are listed.
+	// put. Entries whose provider is no account id are listed. LiteLLM only.
 	PayeeByProvider bool
 	// IncludeFree imports entries whose every price is zero. Without it they
 	// are listed: the list has zeros for models whose price it does not know,
-	// and usage that is free by mistake is noticed last.
+	// and usage that is free by mistake is noticed last. LiteLLM only.
 	IncludeFree bool
+}
+
+func (o Options) effectiveFrom() time.Time {
+	if o.EffectiveFrom.IsZero() {
+		return time.Unix(0, 0)
+	}
+	return o.EffectiveFrom
 }
 
 // entry is one model of the list as it was read.
 type entry struct {
 	model    string
 	provider string
+	mode     string          // what the model is for: chat, embedding, …; may be empty
+	takes    map[string]bool // kinds of input: "image", "audio", "video"
+	makes    map[string]bool // kinds of output
 	object   bool
 	twice    bool // some field stands in it more than once
 	prices   map[string]number
@@ -55,10 +63,7 @@ func ImportLiteLLM(text []byte, opts Options) (*Document, *Report, error) {
 	for i := range entries {
 		count[entries[i].model]++
 	}
-	doc := &Document{EffectiveFrom: opts.EffectiveFrom}
-	if doc.EffectiveFrom.IsZero() {
-		doc.EffectiveFrom = time.Unix(0, 0)
-	}
+	doc := &Document{EffectiveFrom: opts.effectiveFrom()}
 	report := &Report{Entries: len(entries)}
 	for i := range entries {
 		e := &entries[i]
@@ -66,17 +71,19 @@ func ImportLiteLLM(text []byte, opts Options) (*Document, *Report, error) {
 		if count[e.model] > 1 {
 			reason = ModelTwice
 		}
-		var price Price
+		b := newBuilder(e)
 		if reason == "" {
-			price, reason = e.price(opts, report)
+			reason = b.build(opts)
 		}
 		if reason != "" {
 			report.Listed = append(report.Listed, Note{Model: e.model, Reason: reason})
-			continue
+			b.prices, b.derived = nil, nil
 		}
-		doc.Prices = append(doc.Prices, price)
+		b.account(report, reason)
+		doc.Prices = append(doc.Prices, b.prices...)
 	}
-	slices.SortFunc(doc.Prices, func(a, b Price) int { return cmp.Compare(a.Model, b.Model) })
+	doc.sort()
+	report.Prices = len(doc.Prices)
 	report.sort()
 	return doc, report, nil
 }
@@ -96,101 +103,6 @@ func (e *entry) unusable() Reason {
 	return ""
 }
 
-// price makes the price of e and reports its fields that have no part in it, or
-// returns why there is none.
-func (e *entry) price(opts Options, report *Report) (Price, Reason) {
-	price := Price{Model: e.model}
-	if opts.PayeeByProvider {
-		if !meter.ValidID([]byte(e.provider)) {
-			return price, BadProvider
-		}
-		price.Payee = e.provider
-	}
-	leftOut := func(field string, reason Reason) {
-		report.LeftOut = append(report.LeftOut, Note{e.model, field, reason})
-	}
-	for field := range e.prices {
-		if !hasRule(field) {
-			leftOut(field, reasonWithoutRule(field))
-		}
-	}
-	units := map[string]money.Amount{}
-	free := true
-	for _, rule := range fieldRules {
-		n, ok := e.prices[rule.field]
-		if !ok {
-			continue
-		}
-		unit, reason := rule.apply(n, units)
-		if reason != "" {
-			leftOut(rule.field, reason)
-			continue
-		}
-		if rule.byToken != "" && units[rule.byToken].IsZero() {
-			if _, ok := units[rule.byToken]; ok {
-				leftOut(tokenField(rule.byToken), ZeroFiller)
-				delete(units, rule.byToken)
-			}
-		}
-		units[rule.component] = unit
-		free = free && unit.IsZero()
-	}
-	for name, unit := range units {
-		price.Components = append(price.Components, Component{name, unit})
-	}
-	slices.SortFunc(price.Components, func(a, b Component) int { return cmp.Compare(a.Name, b.Name) })
-	switch {
-	case len(units) == 0:
-		return price, NothingUsable
-	case free && !opts.IncludeFree:
-		return price, EverythingFree
-	}
-	return price, ""
-}
-
-// unitMax is a million dollars. No token costs that; such a number is a slip of
-// the list. It is far below what the price book takes.
-const unitMax = "1000000"
-
-// readUnit reads the text of a JSON number as a price.
-func readUnit(text string) (money.Amount, error) {
-	unit, err := money.ParseNumber(text)
-	if err != nil {
-		return unit, err
-	}
-	most, err := money.Parse(unitMax)
-	if err != nil {
-		panic("BUG: unitMax is no amount: " + err.Error())
-	}
-	if unit.Cmp(most) > 0 {
-		return unit, money.ErrOverflow
-	}
-	return unit, nil
-}
-
-// apply reads n as the price of the rule's component, beside the components
-// that the entry has already.
-func (r *fieldRule) apply(n number, have map[string]money.Amount) (money.Amount, Reason) {
-	if !n.ok {
-		return money.Amount{}, NotANumber
-	}
-	unit, err := readUnit(n.text)
-	before, twice := have[r.component]
-	switch {
-	case err != nil:
-		return unit, BadNumber
-	case unit.Sign() < 0:
-		return unit, NegativePrice
-	case r.other && unit.IsZero():
-		return unit, ZeroFiller
-	case twice && before != unit:
-		return unit, Disagreement
-	case !have[r.byToken].IsZero():
-		return unit, SecondUnit
-	}
-	return unit, ""
-}
-
 func readList(text []byte) ([]entry, error) {
 	if !utf8.Valid(text) {
 		return nil, fmt.Errorf("%w: not UTF-8", ErrList)
@@ -200,13 +112,21 @@ func readList(text []byte) ([]entry, error) {
 	}
 	var entries []entry
 	err := jx.DecodeBytes(text).Obj(func(d *jx.Decoder, model string) error {
-		e := entry{model: model, prices: map[string]number{}}
+		e := entry{model: model, prices: map[string]number{}, takes: map[string]bool{}, makes: map[string]bool{}}
 		if d.Next() != jx.Object {
 			entries = append(entries, e)
 			return d.Skip()
 		}
 		e.object = true
-		err := e.read(d, "", map[string]bool{})
+		seen := map[string]bool{}
+		err := d.Obj(func(d *jx.Decoder, key string) error {
+			e.twice = e.twice || seen[key]
+			seen[key] = true
+			if kind := d.Next(); isPriceField(key) || kind == jx.Object {
+				return e.readPrice(d, key, seen)
+			}
+			return e.readTrait(d, key)
+		})
 		entries = append(entries, e)
 		return err
 	})
@@ -220,32 +140,82 @@ func readList(text []byte) ([]entry, error) {
 // and so their depth. The list's longest is under 80 bytes, one object deep.
 const fieldBytesMax = 1024
 
-// read collects the price fields of one object, under the names that prefix
-// makes unique, and those of the objects that are price fields themselves.
-func (e *entry) read(d *jx.Decoder, prefix string, seen map[string]bool) error {
-	return d.Obj(func(d *jx.Decoder, key string) error {
-		name := prefix + key
-		e.twice = e.twice || seen[name]
-		seen[name] = true
-		kind := d.Next()
-		switch {
-		case name == "litellm_provider" && kind == jx.String:
-			var err error
-			e.provider, err = d.Str()
-			return err
-		case !isPriceField(name):
-			return d.Skip()
-		case kind == jx.Object:
-			if len(name) > fieldBytesMax {
-				return errors.New("objects nested too deeply")
-			}
-			return e.read(d, name+".", seen)
-		case kind == jx.Number:
-			raw, err := d.Raw()
-			e.prices[name] = number{string(raw), true}
-			return err
-		}
-		e.prices[name] = number{}
+// readPrice collects the price fields in a value, under the names that the path
+// to them makes unique: outer.inner, and the index in an array. What is inside a
+// price field is one as well.
+func (e *entry) readPrice(d *jx.Decoder, name string, seen map[string]bool) error {
+	if len(name) > fieldBytesMax {
+		return errors.New("objects nested too deeply")
+	}
+	switch d.Next() {
+	case jx.Object:
+		return d.Obj(func(d *jx.Decoder, key string) error {
+			inner := name + "." + key
+			e.twice = e.twice || seen[inner]
+			seen[inner] = true
+			return e.readPrice(d, inner, seen)
+		})
+	case jx.Array:
+		i := -1
+		return d.Arr(func(d *jx.Decoder) error {
+			i++
+			return e.readPrice(d, name+"."+strconv.Itoa(i), seen)
+		})
+	}
+	if !isPriceField(name) {
 		return d.Skip()
+	}
+	raw, err := d.Raw()
+	e.prices[name] = number{}
+	if raw.Type() == jx.Number {
+		e.prices[name] = number{string(raw), true}
+	}
+	return err
+}
+
+// traits are the switches that say what a model takes and makes.
+var traits = map[string]struct {
+	kind  string
+	makes bool
+}{
+	"supports_vision": {"image", false}, "supports_image_input": {"image", false},
+	"supports_embedding_image_input": {"image", false}, "supports_audio_input": {"audio", false},
+	"supports_video_input": {"video", false}, "supports_audio_output": {"audio", true},
+}
+
+// readTrait reads what is known of the model besides its prices.
+func (e *entry) readTrait(d *jx.Decoder, key string) (err error) {
+	kind := d.Next()
+	switch {
+	case key == "litellm_provider" && kind == jx.String:
+		e.provider, err = d.Str()
+		return err
+	case key == "mode" && kind == jx.String:
+		e.mode, err = d.Str()
+		return err
+	case key == "supported_modalities" && kind == jx.Array:
+		return readKinds(d, e.takes)
+	case key == "supported_output_modalities" && kind == jx.Array:
+		return readKinds(d, e.makes)
+	case traits[key].kind != "" && kind == jx.Bool:
+		yes, err := d.Bool()
+		if trait := traits[key]; yes && trait.makes {
+			e.makes[trait.kind] = true
+		} else if yes {
+			e.takes[trait.kind] = true
+		}
+		return err
+	}
+	return d.Skip()
+}
+
+func readKinds(d *jx.Decoder, into map[string]bool) error {
+	return d.Arr(func(d *jx.Decoder) error {
+		if d.Next() != jx.String {
+			return d.Skip()
+		}
+		kind, err := d.Str()
+		into[kind] = true
+		return err
 	})
 }

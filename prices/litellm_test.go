@@ -22,10 +22,19 @@ func importText(t *testing.T, text []byte, opts Options) (*Document, *Report) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(doc.Prices) + len(report.Listed); got != report.Entries {
-		t.Errorf("%d prices and %d listed do not make %d entries", len(doc.Prices), len(report.Listed), report.Entries)
+	if priced := models(doc); priced+len(report.Listed) != report.Entries {
+		t.Errorf("%d models and %d listed do not make %d entries", priced, len(report.Listed), report.Entries)
 	}
 	return doc, report
+}
+
+// models counts the models that have a price.
+func models(doc *Document) int {
+	seen := map[string]bool{}
+	for i := range doc.Prices {
+		seen[doc.Prices[i].Match[0].Value] = true
+	}
+	return len(seen)
 }
 
 // accept fails the test unless the server's own parser takes the document.
@@ -71,8 +80,8 @@ func TestSample(t *testing.T) {
 	}
 	golden(t, "sample.report.txt", out.Bytes())
 	for _, reason := range []Reason{
-		NotAnObject, BadModel, ModelTwice, FieldTwice, NoPrice, NothingUsable, EverythingFree,
-		ContextTier, OtherUnit, SecondUnit, ZeroFiller, Disagreement, UnknownField, NotANumber, NegativePrice, BadNumber,
+		NotAnObject, BadModel, ModelTwice, FieldTwice, NoPrice, NothingUsable, EverythingFree, TooManyComponents,
+		EntryListed, OtherUnit, SecondUnit, ZeroFiller, Disagreement, UnknownField, Provenance, VideoInterval, NoBase, NoPrompt, BadRange, NotANumber, NegativePrice, BadNumber,
 	} {
 		if !strings.Contains(out.String(), string(reason)) {
 			t.Errorf("the sample has no case of %q", reason)
@@ -96,9 +105,12 @@ func TestOptions(t *testing.T) {
 	for _, price := range version.Prices {
 		payees[price.Match[0].Value] = price.Payee
 	}
-	want := map[string]string{"zeta/chat": "zeta", "alpha \"quoted\" ü": "alpha_ai", "by/character": "c", "by/token": "c", "cache/agree": "c", "cache/disagree": "c", "free/local": "local"}
-	if fmt.Sprint(payees) != fmt.Sprint(want) {
-		t.Errorf("payees %v, want %v", payees, want)
+	for model, want := range map[string]string{
+		"zeta/chat": "zeta", "zeta/tiers": "zeta", "alpha \"quoted\" ü": "alpha_ai", "by/character": "c", "free/local": "local", "media/everything": "",
+	} {
+		if got := payees[model]; got != want {
+			t.Errorf("%s pays %q, want %q", model, got, want)
+		}
 	}
 	found := false
 	for _, n := range report.Listed {
@@ -167,8 +179,8 @@ func FuzzImport(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(doc.Prices)+len(report.Listed) != report.Entries {
-			t.Fatal("entries are unaccounted for")
+		if models(doc)+len(report.Listed) != report.Entries || len(report.Used)+len(report.LeftOut) != report.Fields {
+			t.Fatal("entries or fields are unaccounted for")
 		}
 		if len(doc.Prices) > 0 && len(doc.Prices) < meter.MaxPrices {
 			accept(t, doc.AppendJSON(nil))

@@ -2,8 +2,6 @@ package prices
 
 import (
 	"cmp"
-	"fmt"
-	"io"
 	"slices"
 )
 
@@ -12,43 +10,69 @@ type Reason string
 
 // Reasons for which a whole entry has no price.
 const (
-	NotAnObject    Reason = "the entry is not an object"
-	BadModel       Reason = "the model's name is empty or longer than a dimension may be"
-	ModelTwice     Reason = "the model stands in the list more than once, so which price holds is unknown"
-	FieldTwice     Reason = "a field stands in the entry more than once, so which price holds is unknown"
-	NoPrice        Reason = "the entry states no price"
-	NothingUsable  Reason = "none of its prices can be imported"
-	EverythingFree Reason = "every price is zero: free, or merely not known"
-	BadProvider    Reason = "its provider is missing or no account id"
+	NotAnObject       Reason = "the entry is not an object"
+	BadModel          Reason = "the model's name is empty or longer than a dimension may be"
+	ModelTwice        Reason = "the model stands in the list more than once, so which price holds is unknown"
+	FieldTwice        Reason = "a field stands in the entry more than once, so which price holds is unknown"
+	NoPrice           Reason = "the entry states no price"
+	NothingUsable     Reason = "none of its prices can be imported"
+	EverythingFree    Reason = "every price is zero: free, or merely not known"
+	BadProvider       Reason = "its provider is missing or no account id"
+	TooManyComponents Reason = "it has more components, or prices above some size, than a price may have"
 )
 
 // Reasons for which one price field was left out.
 const (
-	ContextTier   Reason = "the price depends on the length of the request"
+	EntryListed   Reason = "its entry is listed"
 	OtherUnit     Reason = "the price is not in US dollars"
 	SecondUnit    Reason = "the same usage is priced by the token already"
-	ZeroFiller    Reason = "a zero beside real prices in other units: the list means that it does not say"
+	ZeroFiller    Reason = "a zero beside real prices: the list means that it does not say"
 	Disagreement  Reason = "another field for the same component states another price"
 	UnknownField  Reason = "no component stands for this field"
+	Provenance    Reason = "a remark on where another price of the entry comes from"
+	VideoInterval Reason = "the price depends on how the video is cut, which is no quantity of the usage"
+	NoBase        Reason = "a price above some size without a price below it"
+	NoPrompt      Reason = "the price depends on the size of the prompt, of which no part is priced by the token"
+	BadRange      Reason = "its ranges do not start at zero, do not follow each other or are no ranges of tokens"
 	NotANumber    Reason = "the price is not a number"
 	NegativePrice Reason = "the price is negative"
 	BadNumber     Reason = "the price has more than 18 decimals or is too large"
 )
 
 // Note is one thing that was not imported. Field is empty when it is the whole
-// entry; a field inside another is written outer.inner.
+// entry; a field inside another is written outer.inner, with the index in arrays.
 type Note struct {
 	Model  string
 	Field  string
 	Reason Reason
 }
 
-// Report accounts for what was read: Entries is the number of prices in the
-// document plus the number of Listed.
+// Use is one price field that has a part in a price.
+type Use struct {
+	Model     string
+	Field     string
+	Tier      string // service tier; empty: the standard price
+	Component string // "range" for the bounds of a range
+}
+
+// Derived is one component whose price the list does not state.
+type Derived struct {
+	Model     string
+	Tier      string // service tier; empty: the standard price
+	Component string
+	From      string // the component whose price it has, or "the standard price"
+}
+
+// Report accounts for what was read from a public list. Each entry is priced or
+// Listed; each price field is Used or LeftOut.
 type Report struct {
-	Entries int
-	Listed  []Note // entries without a price, sorted by model
-	LeftOut []Note // price fields without a component, sorted by model and field
+	Entries int       // of the list
+	Prices  int       // in the document: entries priced, and their service tiers
+	Fields  int       // price fields of all entries
+	Listed  []Note    // entries without a price, sorted by model
+	Used    []Use     // sorted by model and field
+	LeftOut []Note    // sorted by model and field
+	Derived []Derived // sorted by model, tier and component
 }
 
 func (r *Report) sort() {
@@ -57,53 +81,49 @@ func (r *Report) sort() {
 	}
 	slices.SortFunc(r.Listed, byModel)
 	slices.SortFunc(r.LeftOut, byModel)
-}
-
-// Write prints the counts for each reason and, if verbose, every note.
-func (r *Report) Write(w io.Writer, verbose bool) error {
-	p := printer{w: w}
-	p.printf("%d entries: %d priced, %d not\n", r.Entries, r.Entries-len(r.Listed), len(r.Listed))
-	p.counts(r.Listed)
-	p.printf("%d price fields left out\n", len(r.LeftOut))
-	p.counts(r.LeftOut)
-	if !verbose {
-		return p.err
-	}
-	for _, n := range r.Listed {
-		p.printf("not priced: %q: %s\n", n.Model, n.Reason)
-	}
-	for _, n := range r.LeftOut {
-		p.printf("left out: %q: %q: %s\n", n.Model, n.Field, n.Reason)
-	}
-	return p.err
-}
-
-// printer keeps the first error of a series of prints.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) printf(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
-	}
-}
-
-// counts prints how many notes have each reason, the most frequent first.
-func (p *printer) counts(notes []Note) {
-	count := map[Reason]int{}
-	var reasons []Reason
-	for _, n := range notes {
-		if count[n.Reason] == 0 {
-			reasons = append(reasons, n.Reason)
-		}
-		count[n.Reason]++
-	}
-	slices.SortFunc(reasons, func(a, b Reason) int {
-		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a, b))
+	slices.SortFunc(r.Used, func(a, b Use) int {
+		return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.Field, b.Field), cmp.Compare(a.Component, b.Component))
 	})
-	for _, reason := range reasons {
-		p.printf("%8d  %s\n", count[reason], reason)
+	slices.SortFunc(r.Derived, func(a, b Derived) int {
+		return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Component, b.Component))
+	})
+}
+
+// Count is how often something occurs.
+type Count struct {
+	Of string
+	N  int
+}
+
+// counts counts what key says of the items, the most frequent first.
+func counts[T any](items []T, key func(*T) string) []Count {
+	index := map[string]int{}
+	var out []Count
+	for i := range items {
+		of := key(&items[i])
+		at, seen := index[of]
+		if !seen {
+			at = len(out)
+			index[of] = at
+			out = append(out, Count{Of: of})
+		}
+		out[at].N++
 	}
+	slices.SortFunc(out, func(a, b Count) int { return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Of, b.Of)) })
+	return out
+}
+
+// ByReason counts the notes for each reason, the most frequent first.
+func ByReason(notes []Note) []Count {
+	return counts(notes, func(n *Note) string { return string(n.Reason) })
+}
+
+// ByComponent counts the derived prices, the most frequent first.
+func (r *Report) ByComponent() []Count {
+	return counts(r.Derived, func(d *Derived) string {
+		if d.From == fromStandard {
+			return d.Component + " of a service tier, from " + d.From
+		}
+		return d.Component + ", like " + d.From
+	})
 }
