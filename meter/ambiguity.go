@@ -12,57 +12,69 @@ import (
 // currency or match could not be read are left out.
 func (p *versionParser) buildIndex() {
 	v := p.v
-	v.index = make(map[meterKey][]keySet)
+	v.index = make(map[string][]currencySets)
 	for i := range v.Prices {
 		if !p.unmatched[i] {
 			p.enter(i)
 		}
 	}
-	for mk, sets := range v.index {
-		slices.SortFunc(sets, func(a, b keySet) int {
-			if c := cmp.Compare(len(b.keys), len(a.keys)); c != 0 {
-				return c
-			}
-			return slices.Compare(a.keys, b.keys)
-		})
-		for i := range sets {
-			v.fill(&sets[i], func(first, second int) {
-				p.problem(first, "prices[%d] and prices[%d] match the same events", first, second)
-			})
+	for meter, currencies := range v.index {
+		for _, c := range currencies {
+			p.buildSets(meter, c.sets)
 		}
-		p.checkPairs(mk, sets)
 	}
 }
 
 // enter puts price i into its key set.
 func (p *versionParser) enter(i int) {
 	price := &p.v.Prices[i]
-	mk := meterKey{price.Meter, price.Currency}
-	sets := p.v.index[mk]
+	list := p.v.index[price.Meter]
+	c := slices.IndexFunc(list, func(c currencySets) bool { return c.currency == price.Currency })
+	if c < 0 {
+		c, list = len(list), append(list, currencySets{currency: price.Currency})
+		p.v.index[price.Meter] = list
+	}
+	sets := list[c].sets
 	k := findKeySet(sets, price.Match)
 	if k < 0 {
 		if len(sets) == MaxKeySets {
 			p.problem(i, "prices[%d]: the prices of meter %s in %s match on more than %d different lists of dimensions",
-				i, mk.meter, mk.currency, MaxKeySets)
+				i, price.Meter, price.Currency, MaxKeySets)
 			return
 		}
-		sets = append(sets, keySet{keys: keysOf(price.Match)})
-		p.v.index[mk], k = sets, len(sets)-1
+		k, sets = len(sets), append(sets, keySet{keys: keysOf(price.Match)})
+		list[c].sets = sets
 	}
 	sets[k].indexes = append(sets[k].indexes, int32(i))
 }
 
+// buildSets completes the key sets of one meter in one currency.
+func (p *versionParser) buildSets(meter string, sets []keySet) {
+	slices.SortFunc(sets, func(a, b keySet) int {
+		if c := cmp.Compare(len(b.keys), len(a.keys)); c != 0 {
+			return c
+		}
+		return slices.Compare(a.keys, b.keys)
+	})
+	for i := range sets {
+		p.v.fill(&sets[i], func(first, second int) {
+			p.problem(first, "prices[%d] and prices[%d] match the same events", first, second)
+		})
+	}
+	p.checkPairs(meter, sets)
+}
+
 // checkPairs looks at key sets of equal length: their prices are ambiguous where
 // they agree on all shared keys, found by a hash join on these.
-func (p *versionParser) checkPairs(mk meterKey, sets []keySet) {
+func (p *versionParser) checkPairs(meter string, sets []keySet) {
 	for i := range sets {
 		for j := i + 1; j < len(sets) && len(sets[j].keys) == len(sets[i].keys); j++ {
-			p.checkPair(mk, &sets[i], &sets[j])
+			p.checkPair(meter, &sets[i], &sets[j])
 		}
 	}
 }
 
-func (p *versionParser) checkPair(mk meterKey, a, b *keySet) {
+func (p *versionParser) checkPair(meter string, a, b *keySet) {
 	var shared []string
 	for _, k := range a.keys {
 		if slices.Contains(b.keys, k) {
@@ -79,7 +91,7 @@ func (p *versionParser) checkPair(mk meterKey, a, b *keySet) {
 		joined = p.project(joined[:0], j, shared)
 		if i, ok := seen[string(joined)]; ok {
 			p.problem(int(min(i, j)), "prices[%d] and prices[%d] of meter %s are ambiguous: they match on %s and %s and do not contradict",
-				min(i, j), max(i, j), mk.meter, strings.Join(a.keys, ","), strings.Join(b.keys, ","))
+				min(i, j), max(i, j), meter, strings.Join(a.keys, ","), strings.Join(b.keys, ","))
 		}
 	}
 }

@@ -8,9 +8,21 @@ import (
 	"farthing/money"
 )
 
-type meterKey struct {
-	meter    string
+// currencySets is the key sets of one meter in one currency. A meter has few currencies.
+type currencySets struct {
 	currency money.Currency
+	sets     []keySet
+}
+
+// sets returns the key sets of a meter in a currency.
+func (v *Version) sets(meter string, currency money.Currency) []keySet {
+	list := v.index[meter]
+	for i := range list {
+		if list[i].currency == currency {
+			return list[i].sets
+		}
+	}
+	return nil
 }
 
 // keySet is all prices of a meter and currency that match on the same keys. Key sets are
@@ -36,7 +48,7 @@ type slot struct {
 // currency: that with the most matching dimensions. False: none matches. It does not
 // allocate.
 func (v *Version) Match(s *Shape, currency money.Currency) (int, bool) {
-	sets := v.index[meterKey{s.Type, currency}]
+	sets := v.sets(s.Type, currency)
 	for i := range sets {
 		if index, ok := v.find(&sets[i], s.Dimensions); ok {
 			return index, true
@@ -49,7 +61,7 @@ func (v *Version) Match(s *Shape, currency money.Currency) (int, bool) {
 // first of them rates the event.
 func (v *Version) Candidates(s *Shape, currency money.Currency) []int {
 	var out []int
-	sets := v.index[meterKey{s.Type, currency}]
+	sets := v.sets(s.Type, currency)
 	for i := range sets {
 		if index, ok := v.find(&sets[i], s.Dimensions); ok {
 			out = append(out, index)
@@ -61,54 +73,42 @@ func (v *Version) Candidates(s *Shape, currency money.Currency) []int {
 // find returns the price of set whose values are those of the dimensions, which are
 // sorted by key as the set's keys are.
 func (v *Version) find(set *keySet, dims []Dimension) (int, bool) {
-	hash, next := uint64(0), 0
-	for _, key := range set.keys {
-		for next < len(dims) && dims[next].Key < key {
+	var buf [MaxDimensions]uint8
+	places, next := buf[:len(set.keys)], 0 // of the keys in dims
+	for i, key := range set.keys {
+		for next < len(dims) && dims[next].Key != key {
 			next++
 		}
-		if next == len(dims) || dims[next].Key != key {
+		if next == len(dims) {
 			return 0, false
 		}
-		hash = xxh3.HashStringSeed(dims[next].Value, hash)
+		places[i] = uint8(next)
 		next++
 	}
-	return v.probe(set, uint32(hash), dims)
-}
-
-// probe looks for the values of dims, which has all keys of set, under their hash.
-func (v *Version) probe(set *keySet, hash uint32, dims []Dimension) (int, bool) {
+	hash := uint64(0)
+	for _, place := range places {
+		hash = xxh3.HashStringSeed(dims[place].Value, hash)
+	}
 	mask := uint32(len(set.table) - 1)
-	for at := hash & mask; ; at = (at + 1) & mask {
-		switch s := set.table[at]; {
+	for i := uint32(hash) & mask; ; i = (i + 1) & mask {
+		switch s := set.table[i]; {
 		case s.price == 0:
 			return 0, false
-		case s.hash == hash && sameValues(v.Prices[s.price-1].Match, dims):
+		case s.hash == uint32(hash) && v.matches(s.price-1, dims, places):
 			return int(s.price - 1), true
 		}
 	}
 }
 
-// sameValues reports whether dims, which has all keys of match, has its values.
-func sameValues(match, dims []Dimension) bool {
-	next := 0
-	for i := range match {
-		for dims[next].Key != match[i].Key {
-			next++
-		}
-		if dims[next].Value != match[i].Value {
-			return false
-		}
-	}
-	return true
-}
-
 // MatchKeys calls fn for every dimension key that some price of the version
 // matches on, by meter; the same pair may come more than once.
 func (v *Version) MatchKeys(fn func(meter, key string)) {
-	for mk, sets := range v.index {
-		for _, set := range sets {
-			for _, k := range set.keys {
-				fn(mk.meter, k)
+	for meter, currencies := range v.index {
+		for _, c := range currencies {
+			for _, set := range c.sets {
+				for _, k := range set.keys {
+					fn(meter, k)
+				}
 			}
 		}
 	}
@@ -124,13 +124,13 @@ func (v *Version) fill(set *keySet, twice func(first, second int)) {
 	set.table = make([]slot, size)
 	for _, index := range set.indexes {
 		match := v.Prices[index].Match
+		if first, taken := v.find(set, match); taken {
+			twice(first, int(index))
+			continue
+		}
 		hash := uint64(0)
 		for i := range match {
 			hash = xxh3.HashStringSeed(match[i].Value, hash)
-		}
-		if first, taken := v.probe(set, uint32(hash), match); taken {
-			twice(first, int(index))
-			continue
 		}
 		at := uint32(hash) & uint32(size-1)
 		for set.table[at].price != 0 {

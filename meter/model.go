@@ -57,7 +57,6 @@ type ComponentPrice struct {
 	Unit   money.Amount // per unit; per package for Package; unused with tiers
 	Model  Model
 	Period Period // NoPeriod exactly with Linear
-	plain  bool   // linear without anything else: set by ParseVersion, a hint for speed only
 	// QuantityDecimals is how many decimals a quantity may have, 0 to 6.
 	QuantityDecimals int
 	// Flat is added for each event that has the component, whatever the model.
@@ -95,6 +94,11 @@ func (c *ComponentPrice) PeriodPrice(q money.Quantity) (money.Amount, bool) {
 		return c.Unit.MulQuantity(q - min(q, c.Size))
 	}
 	panic("BUG: the price of a period is asked of a component that is not counted")
+}
+
+// plain reports whether the price is linear without anything else.
+func (c *ComponentPrice) plain() bool {
+	return c.Model == Linear && c.Flat.IsZero() && c.Minimum.IsZero() && c.Above == nil
 }
 
 // quantityStep is the smallest quantity with so many decimals.

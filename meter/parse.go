@@ -1,9 +1,10 @@
 package meter
 
 import (
+	"bytes"
 	"encoding/json"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -24,27 +25,31 @@ const (
 	MaxKeySets = 128
 )
 
-// fields is a JSON object, its values unread.
-type fields map[string]json.RawMessage
-
 // ParseVersion reads the JSON of a price version. Every problem is listed at once in the
 // refusal, in the order of the prices; of more than a hundred the first, and how many
-// more there are. The JSON must have no duplicate keys (the caller checks).
+// more there are.
 //
 // If the document could be read as JSON, the version is returned beside a refusal, too,
 // with what could be read of it (see Version), so that the caller can look for further
 // problems.
 func ParseVersion(id string, body []byte) (*Version, *refusal.Refusal) {
-	var doc fields
-	if err := json.Unmarshal(body, &doc); err != nil {
+	var raw json.RawMessage
+	if err := json.Unmarshal(body, &raw); err != nil {
 		return nil, refuseVersion([]string{"price version: " + err.Error()})
 	}
 	p := &versionParser{v: &Version{ID: id}, names: map[string]string{}}
-	p.unknown(wholeVersion, "", doc, "effective_from", "prices")
-	p.effectiveFrom(doc["effective_from"])
-	for i, raw := range p.prices(doc["prices"]) {
+	doc, ok := p.object(bytes.TrimSpace(raw))
+	if !ok {
+		return nil, refuseVersion([]string{"price version: the document must be an object"})
+	}
+	for _, strange := range doc.strange("effective_from", "prices") {
+		p.problem(wholeVersion, "%s", strange)
+	}
+	p.effectiveFrom(doc.get("effective_from"))
+	for i, raw := range p.prices(doc.get("prices")) {
 		p.price(i, raw)
 	}
+	p.v.rows.build(p.v.Prices)
 	p.buildIndex()
 	if refused := p.refusal(); refused != nil {
 		return p.v, refused
@@ -63,9 +68,9 @@ type versionParser struct {
 
 // effectiveFrom reads the moment in UTC: that is how it is written again, so a bound that
 // looked at another offset would accept what cannot be read back.
-func (p *versionParser) effectiveFrom(raw json.RawMessage) {
+func (p *versionParser) effectiveFrom(raw []byte) {
 	text, _ := stringText(raw)
-	at, err := time.Parse(time.RFC3339Nano, text)
+	at, err := time.Parse(time.RFC3339Nano, string(text))
 	at = at.UTC()
 	switch {
 	case err != nil:
@@ -78,13 +83,15 @@ func (p *versionParser) effectiveFrom(raw json.RawMessage) {
 }
 
 // prices makes room for the prices and returns their JSON.
-func (p *versionParser) prices(raw json.RawMessage) (list []json.RawMessage) {
+func (p *versionParser) prices(raw []byte) [][]byte {
+	list, ok := array(raw)
 	switch {
-	case raw != nil && json.Unmarshal(raw, &list) != nil:
+	case raw != nil && !isNull(raw) && !ok:
 		p.problem(wholeVersion, "prices must be an array")
 		return nil
 	case len(list) == 0:
 		p.problem(wholeVersion, "prices is empty")
+		return nil
 	case len(list) > MaxPrices:
 		p.problem(wholeVersion, "a version has at most %d prices", MaxPrices)
 		return nil
@@ -93,36 +100,46 @@ func (p *versionParser) prices(raw json.RawMessage) (list []json.RawMessage) {
 	return list
 }
 
-func (p *versionParser) price(i int, raw json.RawMessage) {
-	var f fields
-	if json.Unmarshal(raw, &f) != nil || f == nil {
+func (p *versionParser) price(i int, raw []byte) {
+	f, ok := p.object(raw)
+	if !ok {
 		p.problem(i, "prices[%d] must be an object", i)
 		p.unmatched[i] = true
 		return
 	}
-	p.unknown(i, "", f, "meter", "currency", "match", "components", "payee", "fee")
+	for _, strange := range f.strange("meter", "currency", "match", "components", "payee", "fee") {
+		p.problem(i, "prices[%d]: %s", i, strange)
+	}
 	out := &p.v.Prices[i]
-	if text, ok := stringText(f["meter"]); ok && ValidID([]byte(text)) {
+	if text, _ := stringText(f.get("meter")); ValidID(text) {
 		out.Meter = p.intern(text)
 	} else {
 		p.problem(i, "prices[%d]: meter must be an id", i)
 		p.unmatched[i] = true
 	}
-	code, ok := stringText(f["currency"])
-	if out.Currency, ok = money.Lookup(code); !ok {
-		p.problem(i, "prices[%d]: unknown currency %q", i, clip(code))
+	code, _ := stringText(f.get("currency"))
+	if out.Currency, ok = money.LookupBytes(code); !ok {
+		p.problem(i, "prices[%d]: unknown currency %q", i, clip(string(code)))
 		p.unmatched[i] = true
 	}
-	if raw, given := f["payee"]; given {
+	p.earnings(i, f)
+	p.match(i, f.get("match"))
+	p.components(i, f.get("components"))
+}
+
+// earnings reads who earns from price i.
+func (p *versionParser) earnings(i int, f fields) {
+	out := &p.v.Prices[i]
+	if raw := f.get("payee"); raw != nil {
 		text, ok := stringText(raw)
 		switch {
-		case !ok || (text != "" && !ValidID([]byte(text))):
+		case !ok || (len(text) > 0 && !ValidID(text)):
 			p.problem(i, "prices[%d]: payee must be an account id", i)
-		case text != "operator":
+		case string(text) != "operator":
 			out.Payee = p.intern(text)
 		}
 	}
-	if raw, given := f["fee"]; given {
+	if raw := f.get("fee"); raw != nil {
 		fee, err := amountOf(raw)
 		if err != nil || fee.Sign() < 0 || fee.Cmp(wholeUnit) > 0 {
 			p.problem(i, "prices[%d]: fee must be a decimal fraction from \"0\" to \"1\"", i)
@@ -130,80 +147,76 @@ func (p *versionParser) price(i int, raw json.RawMessage) {
 			out.Fee = fee
 		}
 	}
-	p.match(i, f["match"])
-	p.components(i, f["components"])
 }
 
 // match reads what price i matches; without it everything matches.
-func (p *versionParser) match(i int, raw json.RawMessage) {
-	var m fields
-	if raw != nil && json.Unmarshal(raw, &m) != nil {
-		p.problem(i, "prices[%d]: match must be an object", i)
-		p.unmatched[i] = true
-	}
+func (p *versionParser) match(i int, raw []byte) {
+	m, ok := p.sorted(i, "match", raw)
 	if len(m) > MaxDimensions {
 		p.problem(i, "prices[%d]: more than %d dimensions", i, MaxDimensions)
-		p.unmatched[i] = true
+		ok = false
 	}
 	out := make([]Dimension, 0, len(m))
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		value, ok := scalarText(m[k])
+	for _, d := range m {
+		value, scalar := scalarText(d.raw)
 		switch {
-		case !ok:
-			p.problem(i, "prices[%d]: match.%s must be a string, number or boolean", i, clip(k))
-		case k == "" || k == "usage" || len(k) > MaxDimensionKeyBytes || !utf8.ValidString(k):
-			p.problem(i, "prices[%d]: %q is no dimension", i, clip(k))
-		case len(value) > MaxDimensionBytes || !utf8.ValidString(value):
-			p.problem(i, "prices[%d]: match.%s is longer than %d bytes", i, clip(k), MaxDimensionBytes)
+		case !scalar:
+			p.problem(i, "prices[%d]: match.%s must be a string, number or boolean", i, clip(d.name))
+		case d.name == "" || d.name == "usage" || len(d.name) > MaxDimensionKeyBytes || !utf8.ValidString(d.name):
+			p.problem(i, "prices[%d]: %q is no dimension", i, clip(d.name))
+		case len(value) > MaxDimensionBytes || !utf8.Valid(value):
+			p.problem(i, "prices[%d]: match.%s is longer than %d bytes", i, clip(d.name), MaxDimensionBytes)
 		default:
-			out = append(out, Dimension{p.intern(k), value})
+			out = append(out, Dimension{d.name, string(value)})
 		}
 	}
-	p.unmatched[i] = p.unmatched[i] || len(out) < len(m)
+	p.unmatched[i] = p.unmatched[i] || !ok || len(out) < len(m)
 	p.v.Prices[i].Match = out
 }
 
-func (p *versionParser) components(i int, raw json.RawMessage) {
-	var m fields
-	if raw != nil && json.Unmarshal(raw, &m) != nil {
-		p.problem(i, "prices[%d]: components must be an object", i)
-		return
-	}
-	if len(m) == 0 || len(m) > MaxPriceComponents {
+func (p *versionParser) components(i int, raw []byte) {
+	m, ok := p.sorted(i, "components", raw)
+	if ok && (len(m) == 0 || len(m) > MaxPriceComponents) {
 		p.problem(i, "prices[%d]: components must be 1 to %d", i, MaxPriceComponents)
 	}
 	out := make([]ComponentPrice, 0, len(m))
-	for _, name := range slices.Sorted(maps.Keys(m)) {
+	for _, f := range m {
 		c := componentParser{p: p, price: i}
-		c.c.Name = p.intern(name)
-		if !validName([]byte(name)) {
+		c.c.Name = f.name
+		if !validName([]byte(f.name)) {
 			c.problem("not a component name")
 		}
-		if c.read(m[name]); !c.bad {
+		if c.read(f.raw); !c.bad {
 			out = append(out, c.c)
 		}
 	}
 	p.v.Prices[i].Components = out
 }
 
-// unknown lists the fields of an object that are not among the known ones; at is where
-// in the price the object stands.
-func (p *versionParser) unknown(price int, at string, f fields, known ...string) {
-	for name := range f {
-		switch {
-		case slices.Contains(known, name):
-		case price == wholeVersion:
-			p.problem(price, "unknown field %q", clip(name))
-		default:
-			p.problem(price, "prices[%d]%s: unknown field %q", price, at, clip(name))
-		}
+// sorted reads an object whose names are the client's, sorted by them. Without it, and
+// with null, it is empty. False: it is no object, or a name is there twice.
+func (p *versionParser) sorted(i int, name string, raw []byte) (fields, bool) {
+	f, ok := p.object(raw)
+	if !ok && raw != nil && !isNull(raw) {
+		p.problem(i, "prices[%d]: %s must be an object", i, name)
+		return nil, false
 	}
+	slices.SortFunc(f, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	unique := slices.CompactFunc(slices.Clone(f), func(a, b field) bool {
+		if a.name == b.name {
+			p.problem(i, "prices[%d]: %s.%s is given twice", i, name, clip(a.name))
+		}
+		return a.name == b.name
+	})
+	return unique, len(unique) == len(f)
 }
 
-func (p *versionParser) intern(s string) string {
-	if known, ok := p.names[s]; ok {
+// intern returns one string for all equal texts.
+func (p *versionParser) intern(text []byte) string {
+	if known, ok := p.names[string(text)]; ok {
 		return known
 	}
+	s := string(text)
 	p.names[s] = s
 	return s
 }

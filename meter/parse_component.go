@@ -1,8 +1,6 @@
 package meter
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,18 +28,15 @@ var countedModels = [...]struct {
 	model Model
 }{{"package", Package}, {"graduated", Graduated}, {"volume", Volume}, {"included", Included}}
 
-func (c *componentParser) read(raw json.RawMessage) {
-	if !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
+func (c *componentParser) read(raw []byte) {
+	f, ok := c.p.object(raw)
+	if !ok {
 		unit, err := priceOf(raw)
 		if err != nil {
 			c.problem("%v", err)
 		}
-		c.c.Unit, c.c.plain = unit, true
+		c.c.Unit = unit
 		return
-	}
-	var f fields
-	if json.Unmarshal(raw, &f) != nil {
-		panic("BUG: a part of a JSON document is no JSON")
 	}
 	c.known("", f, "unit", "per", "flat", "minimum", "above", "package", "graduated", "volume", "included", "period", "quantity_decimals")
 	c.model(f)
@@ -60,14 +55,13 @@ func (c *componentParser) read(raw json.RawMessage) {
 		c.above(f)
 	}
 	c.period(f)
-	c.c.plain = c.c.Model == Linear && c.c.Flat.IsZero() && c.c.Minimum.IsZero() && c.c.Above == nil
 }
 
 // model finds the model by its field; of several the first is read.
 func (c *componentParser) model(f fields) {
 	var stated []string
 	for _, m := range countedModels {
-		if _, given := f[m.field]; given {
+		if f.get(m.field) != nil {
 			if stated = append(stated, m.field); len(stated) == 1 {
 				c.c.Model = m.model
 			}
@@ -82,31 +76,26 @@ func (c *componentParser) model(f fields) {
 }
 
 func (c *componentParser) decimals(f fields) {
-	raw, given := f["quantity_decimals"]
-	if !given {
-		return
-	}
-	var n int
-	if string(raw) == "null" || json.Unmarshal(raw, &n) != nil || n < 0 || n > money.QuantityDecimals {
+	raw := f.get("quantity_decimals")
+	switch {
+	case raw == nil:
+	case len(raw) != 1 || raw[0] < '0' || raw[0] > '0'+money.QuantityDecimals:
 		c.problem("quantity_decimals must be 0 to %d", money.QuantityDecimals)
-		return
+	default:
+		c.c.QuantityDecimals = int(raw[0] - '0')
 	}
-	c.c.QuantityDecimals = n
 }
 
 func (c *componentParser) period(f fields) {
-	raw, given := f["period"]
+	raw := f.get("period")
 	if c.c.Model == Linear {
 		c.absent(f, "is only for package, graduated, volume and included", "period")
 		return
 	}
 	c.c.Period = Month
-	if !given {
-		return
-	}
-	switch text, _ := stringText(raw); text {
-	case "month":
-	case "window":
+	switch text, _ := stringText(raw); {
+	case raw == nil || string(text) == "month":
+	case string(text) == "window":
 		c.c.Period = Window
 	default:
 		c.problem(`period must be "month" or "window"`)
@@ -117,22 +106,21 @@ func (c *componentParser) period(f fields) {
 // at a place within the component's price. The unit may be left out beside a flat.
 func (c *componentParser) unitAndFlat(at string, f fields) (unit, flat money.Amount) {
 	flat = c.amount(at+"flat", f)
-	raw, given := f["unit"]
-	_, per := f["per"]
-	if _, hasFlat := f["flat"]; !given && hasFlat && !per {
+	if f.get("unit") == nil && f.get("per") == nil && f.get("flat") != nil {
 		return unit, flat
 	}
-	return c.unit(at, raw, f), flat
+	return c.unit(at, f), flat
 }
 
 // unit reads unit / per and checks that its products are exact.
-func (c *componentParser) unit(at string, raw json.RawMessage, f fields) money.Amount {
+func (c *componentParser) unit(at string, f fields) money.Amount {
+	raw := f.get("unit")
 	if raw == nil {
 		c.problem("%sunit is missing: a price must be a decimal string", at)
 		return money.Amount{}
 	}
 	unit, err := amountOf(raw)
-	if per, given := f["per"]; given && err == nil {
+	if per := f.get("per"); per != nil && err == nil {
 		unit, err = dividePer(unit, per)
 	}
 	if err == nil {
@@ -150,8 +138,8 @@ func (c *componentParser) unit(at string, raw json.RawMessage, f fields) money.A
 
 // amount reads an amount that may be left out; at ends with the field's name.
 func (c *componentParser) amount(at string, f fields) money.Amount {
-	raw, given := f[at[strings.LastIndexByte(at, '.')+1:]]
-	if !given {
+	raw := f.get(at[strings.LastIndexByte(at, '.')+1:])
+	if raw == nil {
 		return money.Amount{}
 	}
 	a, err := priceOf(raw)
@@ -164,11 +152,11 @@ func (c *componentParser) amount(at string, f fields) money.Amount {
 // size reads the size of a package or what is included.
 func (c *componentParser) size(f fields) {
 	field := countedModels[c.c.Model-Package].field
-	c.c.Size = c.threshold(field, f[field], 0)
+	c.c.Size = c.threshold(field, f.get(field), 0)
 }
 
 // threshold reads a quantity above another one, in the decimals of the component.
-func (c *componentParser) threshold(at string, raw json.RawMessage, above money.Quantity) money.Quantity {
+func (c *componentParser) threshold(at string, raw []byte, above money.Quantity) money.Quantity {
 	q, err := quantityOf(raw)
 	switch {
 	case err != nil:
@@ -183,20 +171,20 @@ func (c *componentParser) threshold(at string, raw json.RawMessage, above money.
 
 func (c *componentParser) tiers(f fields) {
 	field := countedModels[c.c.Model-Package].field
-	list := c.list(field, f[field])
+	list := c.list(field, f.get(field))
 	start := money.Quantity(0)
 	for i, t := range list {
 		at := fmt.Sprintf("%s[%d].", field, i)
 		c.known(at, t, "up_to", "unit", "per", "flat")
 		var tier Tier
 		tier.Unit, tier.Flat = c.unitAndFlat(at, t)
-		raw, given := t["up_to"]
+		raw := t.get("up_to")
 		switch last := i == len(list)-1; {
-		case given && last:
+		case raw != nil && last:
 			c.problem("%sup_to leaves quantities above it without a price: the last tier must be open", at)
-		case !given && !last:
+		case raw == nil && !last:
 			c.problem("%sup_to is missing: only the last tier is open", at)
-		case given:
+		case raw != nil:
 			tier.UpTo = c.threshold(at+"up_to", raw, start)
 			start = tier.UpTo
 		}
@@ -207,21 +195,21 @@ func (c *componentParser) tiers(f fields) {
 // above reads the alternatives of a linear price. Their thresholds are compared with
 // sums over several components and may have any decimals.
 func (c *componentParser) above(f fields) {
-	raw, given := f["above"]
-	if !given {
+	raw := f.get("above")
+	if raw == nil {
 		return
 	}
 	for i, a := range c.list("above", raw) {
 		at := fmt.Sprintf("above[%d].", i)
 		c.known(at, a, "of", "quantity", "unit", "per")
-		of := c.of(at+"of", a["of"])
+		of := c.of(at+"of", a.get("of"))
 		if i == 0 {
 			c.c.Of = of
 		} else if !slices.Equal(of, c.c.Of) {
 			c.problem("%sof must be the same as in above[0]", at)
 		}
-		alternative := Alternative{Unit: c.unit(at, a["unit"], a)}
-		q, err := quantityOf(a["quantity"])
+		alternative := Alternative{Unit: c.unit(at, a)}
+		q, err := quantityOf(a.get("quantity"))
 		switch {
 		case err != nil:
 			c.problem("%squantity: %v", at, err)
@@ -234,47 +222,55 @@ func (c *componentParser) above(f fields) {
 }
 
 // of reads a list of components and sorts it: their order says nothing.
-func (c *componentParser) of(at string, raw json.RawMessage) []string {
-	var names []string
-	if json.Unmarshal(raw, &names) != nil || len(names) == 0 || len(names) > MaxComponents {
+func (c *componentParser) of(at string, raw []byte) []string {
+	list, ok := array(raw)
+	if !ok || len(list) == 0 || len(list) > MaxComponents {
 		c.problem("%s must name 1 to %d components", at, MaxComponents)
 		return nil
 	}
+	names := make([]string, len(list))
+	for i := range list {
+		text, _ := stringText(list[i])
+		if !validName(text) {
+			c.problem("%s: %q is not a component name", at, clip(string(text)))
+		}
+		names[i] = c.p.intern(text)
+	}
 	slices.Sort(names)
-	for i, name := range names {
-		if !validName([]byte(name)) {
-			c.problem("%s: %q is not a component name", at, clip(name))
+	for i := 1; i < len(names); i++ {
+		if names[i] == names[i-1] {
+			c.problem("%s names %s twice", at, clip(names[i]))
 		}
-		if i > 0 && name == names[i-1] {
-			c.problem("%s names %s twice", at, clip(name))
-		}
-		names[i] = c.p.intern(name)
 	}
 	return names
 }
 
 // list reads a list of 1 to MaxTiers objects.
-func (c *componentParser) list(at string, raw json.RawMessage) (list []fields) {
-	if json.Unmarshal(raw, &list) != nil || len(list) == 0 || len(list) > MaxTiers || slices.ContainsFunc(list, func(f fields) bool { return f == nil }) {
+func (c *componentParser) list(at string, raw []byte) (list []fields) {
+	elements, _ := array(raw)
+	for _, e := range elements {
+		if f, ok := c.p.object(e); ok {
+			list = append(list, f)
+		}
+	}
+	if len(list) == 0 || len(list) != len(elements) || len(list) > MaxTiers {
 		c.problem("%s must be a list of 1 to %d objects", at, MaxTiers)
 		return nil
 	}
 	return list
 }
 
-// known tells fields that an object does not have.
+// known tells fields that an object does not have, or has twice.
 func (c *componentParser) known(at string, f fields, names ...string) {
-	for name := range f {
-		if !slices.Contains(names, name) {
-			c.problem("%sunknown field %q", at, clip(name))
-		}
+	for _, strange := range f.strange(names...) {
+		c.problem("%s%s", at, strange)
 	}
 }
 
 // absent tells fields that the model does not have.
 func (c *componentParser) absent(f fields, why string, names ...string) {
 	for _, name := range names {
-		if _, given := f[name]; given {
+		if f.get(name) != nil {
 			c.problem("%s %s", name, why)
 		}
 	}

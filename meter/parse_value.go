@@ -1,8 +1,6 @@
 package meter
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -25,7 +23,7 @@ func mustAmount(s string) money.Amount {
 }
 
 // priceOf reads an amount from 0 to maxUnit.
-func priceOf(raw json.RawMessage) (money.Amount, error) {
+func priceOf(raw []byte) (money.Amount, error) {
 	a, err := amountOf(raw)
 	if err == nil {
 		err = checkPrice(a)
@@ -44,7 +42,7 @@ func checkPrice(a money.Amount) error {
 }
 
 // dividePer divides exactly; a quotient that 18 decimals do not hold is refused.
-func dividePer(amount money.Amount, raw json.RawMessage) (money.Amount, error) {
+func dividePer(amount money.Amount, raw []byte) (money.Amount, error) {
 	per, err := quantityOf(raw)
 	whole, isWhole := per.Whole()
 	if err != nil || !isWhole || whole == 0 {
@@ -58,20 +56,20 @@ func dividePer(amount money.Amount, raw json.RawMessage) (money.Amount, error) {
 }
 
 // quantityOf reads a decimal string or a JSON number.
-func quantityOf(raw json.RawMessage) (money.Quantity, error) {
+func quantityOf(raw []byte) (money.Quantity, error) {
 	text, ok := scalarText(raw)
 	if !ok {
 		return 0, fmt.Errorf("must be a decimal string")
 	}
-	q, err := money.ParseQuantity([]byte(text))
+	q, err := money.ParseQuantity(text)
 	if err != nil {
-		return 0, fmt.Errorf("%q: %w", clip(text), err)
+		return 0, fmt.Errorf("%q: %w", clip(string(text)), err)
 	}
 	return q, nil
 }
 
 // amountOf reads a decimal string or a JSON number as the decimal it spells.
-func amountOf(raw json.RawMessage) (money.Amount, error) {
+func amountOf(raw []byte) (money.Amount, error) {
 	text, ok := scalarText(raw)
 	if !ok {
 		return money.Amount{}, fmt.Errorf("a price must be a decimal string")
@@ -79,43 +77,14 @@ func amountOf(raw json.RawMessage) (money.Amount, error) {
 	var a money.Amount
 	var err error
 	if isString(raw) {
-		a, err = money.Parse(text)
+		a, err = money.ParseBytes(text)
 	} else {
-		a, err = money.ParseNumber(text)
+		a, err = money.ParseNumberBytes(text)
 	}
 	if err != nil {
-		return a, fmt.Errorf("price %q: %w", clip(text), err)
+		return a, fmt.Errorf("price %q: %w", clip(string(text)), err)
 	}
 	return a, nil
-}
-
-func isString(raw json.RawMessage) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte(`"`)) }
-
-// stringText returns the text of a JSON string.
-func stringText(raw json.RawMessage) (string, bool) {
-	if !isString(raw) {
-		return "", false
-	}
-	return scalarText(raw)
-}
-
-// scalarText returns the text of a JSON string, number or boolean.
-func scalarText(raw json.RawMessage) (string, bool) {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 {
-		return "", false
-	}
-	switch raw[0] {
-	case '"':
-		var s string
-		if json.Unmarshal(raw, &s) != nil {
-			return "", false
-		}
-		return s, true
-	case '{', '[', 'n':
-		return "", false
-	}
-	return string(raw), true
 }
 
 // clip shortens a client's text for a message.

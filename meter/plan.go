@@ -33,6 +33,8 @@ type PlanComponent struct {
 	*ComponentPrice
 	Number int    // index in Price.Components
 	Of     uint32 // bit i: Above looks at the quantity of the shape's component i
+	plain  bool   // unit × quantity is all there is to it
+	unit   money.Amount
 }
 
 // Plan returns how events of shape s are rated in a currency: by the most specific price
@@ -52,21 +54,24 @@ func (v *Version) PlanInto(p *Plan, s *Shape, c money.Currency) NoPlan {
 		*p = Plan{Components: p.Components[:0]}
 		return NoPrice
 	}
-	price := &v.Prices[index]
-	p.Price, p.Index, p.Counted, p.Components = price, index, 0, p.Components[:0]
-	k := 0
+	p.Price, p.Index, p.Counted, p.Components = &v.Prices[index], index, 0, p.Components[:0]
+	row := &v.rows.list[index]
+	names, k := v.rows.names[row.names], 0
 	for i, name := range s.Components { // both lists are sorted
-		for k < len(price.Components) && price.Components[k].Name < name {
+		for k < len(names) && names[k] != name {
 			k++
 		}
-		if k == len(price.Components) || price.Components[k].Name != name {
+		if k == len(names) {
 			return ComponentMissing
 		}
-		component := &price.Components[k]
-		if component.Period != NoPeriod {
-			p.Counted |= 1 << i
+		at := int(row.start) + k
+		c := PlanComponent{ComponentPrice: &v.rows.components[at], Number: k, unit: v.rows.units[at], plain: row.plain>>k&1 != 0}
+		if !c.plain {
+			c.Of = c.looksAt(s)
+			p.Counted |= (row.counted >> k & 1) << i
 		}
-		p.Components = append(p.Components, PlanComponent{component, k, component.looksAt(s)})
+		p.Components = append(p.Components, c)
+		k++
 	}
 	return Planned
 }

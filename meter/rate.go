@@ -22,7 +22,7 @@ func (p *Plan) Rate(quantities, before *[MaxComponents]money.Quantity, amounts *
 		var part money.Amount
 		if n, whole := q.Whole(); c.plain && whole { // nearly always
 			var ok bool
-			if part, ok = c.Unit.MulUint64(n); !ok {
+			if part, ok = c.unit.MulUint64(n); !ok {
 				return total, amountOverflow()
 			}
 		} else if part, refused = c.rate(i, quantities, before[i]); refused != nil {

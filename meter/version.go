@@ -21,7 +21,8 @@ type Version struct {
 	// Index numbers the versions of a ledger in the order they were put; its owner sets it.
 	Index uint32
 
-	index map[meterKey][]keySet
+	index map[string][]currencySets // by meter
+	rows  rows
 }
 
 // Price prices the components of one meter in one currency for the events whose
