@@ -17,7 +17,8 @@ import (
 const priceListBytesMax = 64 << 20
 
 type pricesCmd struct {
-	Import pricesImportCmd `cmd:"" help:"Convert a public price list into a price book version."`
+	Import    pricesImportCmd    `cmd:"" help:"Convert a public price list into a price book version."`
+	Catalogue pricesCatalogueCmd `cmd:"" help:"Print the list prices that come with the program as a price book version."`
 }
 
 type pricesImportCmd struct {
