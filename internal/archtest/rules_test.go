@@ -15,6 +15,7 @@ const (
 var imports = map[string][]string{
 	"cmd/farthing":      {"apikey", "bench", "engine", "httpapi", "journal", "meter", "prices", "prices/catalogue", "publish", "refusal"},
 	"httpapi":           {"engine", "meter", "money", "refusal"},
+	"usage":             {"money", "refusal"},
 	"engine":            {"batch", "cow", "journal", "ledger", "meter", "money", "refusal"},
 	"publish":           {},
 	"batch":             {"internal/sha256x2", "money"},
@@ -47,7 +48,7 @@ var onlyIn = map[string][]string{
 
 // pure packages decide and compute. Time, ids and randomness reach them as
 // arguments, so that a replay of the journal gives the same bytes anywhere.
-var pure = []string{"money", "meter", "ledger", "cow", "batch", "refusal"}
+var pure = []string{"money", "meter", "ledger", "cow", "batch", "refusal", "usage"}
 
 // impureImports are refused in pure packages, with everything below them.
 var impureImports = []string{

@@ -1,0 +1,79 @@
+// Package usage reads the usage object that a provider of language models sends with
+// an answer, and divides it into exclusive components: no token is in two of them, and
+// together they are what the provider reported. Totals that include their details are
+// split, numbers that stand beside each other are kept, and an object whose numbers
+// cannot all be true is refused.
+//
+// # Types
+//
+// Format says whose object it is; its method Normalise does the work. Component is a
+// part of the result. The package is pure and keeps no state; a slice that Normalise
+// appends to belongs to the caller.
+//
+// # What contains what
+//
+// Read from the vendors' pages in November 2026.
+//
+// OpenAI, Chat Completions and Responses. cached_tokens and cache_write_tokens are
+// inside prompt_tokens (input_tokens) and do not overlap; audio_tokens, image_tokens
+// and text_tokens divide it a second time. reasoning_tokens, audio_tokens and the
+// accepted and rejected predictions are inside completion_tokens (output_tokens);
+// predictions are billed as output and stay in it. total_tokens is the sum of both.
+// An embedding has an input only. The Images API reports output_tokens as image tokens;
+// where it does not divide them, they are known by input_tokens_details.image_tokens.
+// Transcription reports tokens, or seconds. Realtime reports the modalities of
+// what was cached.
+//
+//	https://developers.openai.com/api/docs/guides/prompt-caching
+//	https://developers.openai.com/api/docs/guides/reasoning
+//	https://developers.openai.com/api/docs/guides/predicted-outputs
+//	https://developers.openai.com/api/docs/guides/realtime-costs
+//	https://developers.openai.com/api/reference
+//
+// Anthropic, Messages. input_tokens is what was neither read from nor written to a cache;
+// all input is input_tokens + cache_read_input_tokens + cache_creation_input_tokens.
+// cache_creation divides the last by time to live. thinking_tokens are an estimate inside
+// output_tokens, which is what is billed: they stay in it. Web fetches cost nothing.
+// inference_geo and speed, which change prices, are not read: an event that needs them
+// gives them as dimensions.
+//
+//	https://platform.claude.com/docs/en/build-with-claude/prompt-caching
+//	https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool
+//	https://platform.claude.com/docs/en/api/service-tiers
+//
+// Gemini, usageMetadata. promptTokenCount includes cachedContentTokenCount;
+// thoughtsTokenCount and toolUsePromptTokenCount stand beside promptTokenCount and
+// candidatesTokenCount, and totalTokenCount is the sum of the four. The lists of details
+// divide each by modality.
+//
+//	https://ai.google.dev/api/generate-content#UsageMetadata
+//	https://ai.google.dev/gemini-api/docs/caching
+//	https://googleapis.github.io/js-genai/release_docs/classes/types.GenerateContentResponseUsageMetadata.html
+//
+// Bedrock, Converse. inputTokens is what was neither read from nor written to a cache;
+// all input is inputTokens + cacheReadInputTokens + cacheWriteInputTokens, and
+// totalTokens is that and outputTokens. cacheDetails divides the writes by time to live.
+//
+//	https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html
+//	https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
+//	https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CacheDetail.html
+//
+// OpenTelemetry, gen_ai.usage attributes. input_tokens includes cache reads and writes and
+// all modalities, output_tokens includes reasoning. prompt_tokens and completion_tokens
+// are their old names.
+//
+//	https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/registry/attributes/gen-ai.md
+//
+// # What is not known
+//
+// Fields that are not named here are ignored. What an unknown detail counts stays in the
+// rest of its total: new kinds of tokens are charged as input or output until they get
+// a component, never twice and never not at all. Where cache reads and modalities
+// divide the same input and the modalities of the reads are not reported, reads are
+// counted as text as far as there is text. What then remains is of the one other
+// modality; with several the object is refused as ambiguous. There is no component for
+// cached video, which no price list has: it is cached_input.
+//
+// The package does not price, does not check that a model can have such usage, and does
+// not read streams: the object must be the one that counts the whole answer.
+package usage

@@ -1,0 +1,99 @@
+package usage
+
+import (
+	"github.com/go-faster/jx"
+
+	"farthing/money"
+	"farthing/refusal"
+)
+
+// Component is a quantity of a component. Its name is a constant of this package.
+type Component struct {
+	Name     string
+	Quantity money.Quantity
+}
+
+// Standard is the service tier that no dimension is needed for.
+const Standard = "standard"
+
+// Tier returns the service tier that a provider or a client calls so: Standard for the
+// words that mean it, any other word as it is, and nothing for nothing.
+func Tier(v []byte) string {
+	switch string(v) {
+	case "":
+		return ""
+	case "standard", "default", "auto", "unspecified", "STANDARD", "SERVICE_TIER_UNSPECIFIED":
+		return Standard
+	case "batch", "BATCH":
+		return "batch"
+	case "priority", "PRIORITY":
+		return "priority"
+	case "flex", "FLEX":
+		return "flex"
+	}
+	return string(v)
+}
+
+// Normalise appends to dst what raw, a usage object as the provider f sends it, says as
+// exclusive components: no token is in two, none is zero, and together they are what
+// was reported. tier is the service tier that the object itself states, see Tier;
+// empty: none. Nothing is kept of raw. It allocates only to refuse, for strings with
+// escapes, tiers of other names, many keys, and for dst to grow.
+//
+// A refusal has the code Invalid and one of these reasons: invalid_usage (not such an
+// object, or a number that is not whole, negative or above 9 * 10^12), duplicate_key,
+// usage_contradiction (numbers that cannot all be true), usage_ambiguous (numbers
+// that leave open what was bought).
+func (f Format) Normalise(raw []byte, dst []Component) (components []Component, tier string, no *refusal.Refusal) {
+	if f == 0 || f >= formatEnd {
+		panic("BUG: normalising usage of no format")
+	}
+	r := reader{d: jx.GetDecoder(), format: f, dst: dst}
+	defer jx.PutDecoder(r.d)
+	if !r.read(raw) || !r.complete() {
+		return dst, "", r.no
+	}
+	ok := false
+	switch f {
+	case OpenAI:
+		ok = r.openAI()
+	case Anthropic:
+		ok = r.anthropic()
+	case Gemini:
+		ok = r.gemini()
+	case Bedrock:
+		ok = r.bedrock()
+	case OTel:
+		ok = r.otel()
+	}
+	if !ok {
+		return dst, "", r.no
+	}
+	return r.dst, r.tier, nil
+}
+
+// complete refuses an object without any of the totals: it is most likely another
+// provider's, and would be free of charge.
+func (r *reader) complete() bool {
+	if r.has(fieldInput) || r.has(fieldOutput) || r.has(fieldSeconds) {
+		return true
+	}
+	return r.refuse("invalid_usage", "usage has neither %s nor %s, so it is not of the format %s",
+		r.nameOf(fieldInput), r.nameOf(fieldOutput), r.format)
+}
+
+// nameOf returns the name that a field was given under, or the first it could have been.
+func (r *reader) nameOf(f field) string {
+	if r.listed>>f&1 != 0 && f >= fieldText && f <= fieldOutVideo {
+		return r.name[f] + "[" + modalityNames[(f-fieldText)%field(modalityEnd)] + "]"
+	}
+	if r.has(f) {
+		return r.name[f]
+	}
+	for _, m := range members[roots[r.format]] {
+		if m.field == f && m.kind == count {
+			return m.name
+		}
+	}
+	return "what is reported"
+}

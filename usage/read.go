@@ -1,0 +1,271 @@
+package usage
+
+import (
+	"bytes"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/go-faster/jx"
+
+	"farthing/money"
+	"farthing/refusal"
+)
+
+// depthMax is how deep a usage object may nest, itself counted as 1. The deepest that a
+// vendor documents has three levels; it bounds the recursion.
+const depthMax = 32
+
+// quantityMax is the largest number that is read, and the largest sum of a list.
+const quantityMax = uint64(money.QuantityMax) / 1_000_000
+
+// reader holds what one usage object says. It lives on the stack of Normalise.
+type reader struct {
+	d      *jx.Decoder
+	format Format
+
+	value   [fieldEnd]uint64
+	name    [fieldEnd]string // under which it was given, for messages
+	seen    uint64           // bit set of fields
+	listed  uint64           // bit set of the fields that came in a list
+	seconds money.Quantity
+	tier    string
+	label   []byte // of the element of a list being read
+
+	dst []Component // what it comes to, see split.go
+	no  *refusal.Refusal
+}
+
+func (r *reader) has(f field) bool { return r.seen>>f&1 != 0 }
+
+// refuse notes the first refusal and returns false.
+func (r *reader) refuse(reason, format string, args ...any) bool {
+	if r.no == nil {
+		r.no = refusal.New(refusal.Invalid, reason, format, args...)
+	}
+	return false
+}
+
+func (r *reader) broken() bool { return r.refuse("invalid_usage", "usage is not JSON") }
+
+// read reads the whole of raw.
+func (r *reader) read(raw []byte) bool {
+	if !utf8.Valid(raw) || r.validate(raw) != nil {
+		return r.broken()
+	}
+	r.d.ResetBytes(raw)
+	if r.d.Next() != jx.Object {
+		return r.refuse("invalid_usage", "usage must be an object")
+	}
+	return r.object(roots[r.format], 1)
+}
+
+// validate looks for faults of the syntax once, so that no later step meets one.
+func (r *reader) validate(raw []byte) error {
+	r.d.ResetBytes(raw)
+	return r.d.Validate()
+}
+
+// keysUsual is how many keys of one object have room without allocating, more than any
+// vendor's has, and up to how many are compared each with each.
+const keysUsual = 16
+
+func (r *reader) object(g group, depth int) bool {
+	if depth > depthMax {
+		return r.refuse("invalid_usage", "usage nests deeper than %d", depthMax)
+	}
+	it, err := r.d.ObjIter()
+	if err != nil {
+		return r.broken()
+	}
+	var usual [keysUsual][]byte
+	keys := usual[:0]
+	for it.Next() {
+		keys = append(keys, it.Key())
+		if !r.member(memberOf(g, it.Key()), depth) {
+			return false
+		}
+	}
+	if it.Err() != nil {
+		return r.broken()
+	}
+	if i := repeated(keys); i >= 0 {
+		return r.refuse("duplicate_key", "usage gives %s twice", clipped(keys[i]))
+	}
+	return true
+}
+
+// repeated returns the position of a key that is there twice, or -1. It may sort keys.
+func repeated(keys [][]byte) int {
+	if len(keys) > keysUsual {
+		slices.SortFunc(keys, bytes.Compare)
+		for i := 1; i < len(keys); i++ {
+			if string(keys[i-1]) == string(keys[i]) {
+				return i
+			}
+		}
+		return -1
+	}
+	for i := 1; i < len(keys); i++ {
+		for _, other := range keys[:i] {
+			if string(keys[i]) == string(other) {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// member reads the value of a key; a nil m is one that nothing is known of.
+func (r *reader) member(m *member, depth int) bool {
+	next := r.d.Next()
+	if m == nil || next == jx.Null {
+		return r.skip(next, depth)
+	}
+	switch m.kind {
+	case count, decimal:
+		if next != jx.Number {
+			return r.refuse("invalid_usage", "%s must be a number", m.where())
+		}
+		return r.number(m)
+	case word:
+		if next != jx.String {
+			return r.refuse("invalid_usage", "%s must be a string", m.where())
+		}
+		return r.word(m)
+	case object:
+		if next != jx.Object {
+			return r.refuse("invalid_usage", "%s must be an object", m.where())
+		}
+		return r.object(m.group, depth+1)
+	}
+	if next != jx.Array {
+		return r.refuse("invalid_usage", "%s must be an array", m.where())
+	}
+	return r.list(m, depth+1)
+}
+
+// skip steps over a value, looking only for keys that are given twice.
+func (r *reader) skip(next jx.Type, depth int) bool {
+	switch next {
+	case jx.Object:
+		return r.object(unknown, depth+1)
+	case jx.Array:
+		return r.list(nil, depth+1)
+	}
+	return r.d.Skip() == nil || r.broken()
+}
+
+// list reads an array; with a nil m it is one that nothing is known of.
+func (r *reader) list(m *member, depth int) bool {
+	if depth > depthMax {
+		return r.refuse("invalid_usage", "usage nests deeper than %d", depthMax)
+	}
+	it, err := r.d.ArrIter()
+	if err != nil {
+		return r.broken()
+	}
+	for it.Next() {
+		next := r.d.Next()
+		if m == nil && !r.skip(next, depth) || m != nil && !r.element(m, next, depth) {
+			return false
+		}
+	}
+	return it.Err() == nil || r.broken()
+}
+
+// element reads one object of a list, a label and a number.
+func (r *reader) element(m *member, next jx.Type, depth int) bool {
+	if next != jx.Object {
+		return r.refuse("invalid_usage", "%s must hold objects", m.where())
+	}
+	r.label, r.value[fieldCount] = nil, 0
+	r.seen &^= 1 << fieldCount
+	return r.object(m.group, depth+1) && r.add(m, r.listField(m), r.value[fieldCount])
+}
+
+// listField returns what an element of the list m counts.
+func (r *reader) listField(m *member) field {
+	switch {
+	case m.field == fieldToolParts:
+		return fieldToolParts
+	case m.group == cacheDetail && string(r.label) == "1h":
+		return fieldWriteLong
+	case m.group == cacheDetail:
+		return fieldWriteShort
+	}
+	return m.field + field(modalityOf(r.label))
+}
+
+// add counts an element of a list. A list may be there under an old and a new name.
+func (r *reader) add(m *member, f field, n uint64) bool {
+	if r.has(f) && r.name[f] != m.where() {
+		return r.refuse("usage_contradiction", "usage has both %s and %s", r.name[f], m.where())
+	}
+	r.value[f] += n
+	r.seen |= 1 << f
+	r.listed |= 1 << f
+	r.name[f] = m.where()
+	if r.value[f] > quantityMax {
+		return r.refuse("invalid_usage", "%s sum to more than %d", m.where(), quantityMax)
+	}
+	return true
+}
+
+// number reads a number.
+func (r *reader) number(m *member) bool {
+	token, err := r.d.Num()
+	if err != nil {
+		return r.refuse("invalid_usage", "%s must be a number", m.where())
+	}
+	q, err := money.ParseQuantity(token)
+	if m.kind == decimal {
+		if err != nil {
+			return r.refuse("invalid_usage", "%s must be from 0 to %d with at most %d decimals, not %s", m.where(), quantityMax, money.QuantityDecimals, clipped(token))
+		}
+		r.seconds = q
+		r.seen |= 1 << m.field
+		return true
+	}
+	n, whole := q.Whole()
+	if err != nil || !whole {
+		return r.refuse("invalid_usage", "%s must be a whole number from 0 to %d, not %s", m.where(), quantityMax, clipped(token))
+	}
+	return r.set(m, n)
+}
+
+// set keeps a number. Two names of one field must agree.
+func (r *reader) set(m *member, n uint64) bool {
+	f := m.field
+	if r.has(f) && r.name[f] == m.where() {
+		return r.refuse("duplicate_key", "usage gives %s twice", m.name)
+	}
+	if r.has(f) && r.value[f] != n {
+		return r.refuse("usage_contradiction", "%s is %d, but %s is %d", r.name[f], r.value[f], m.where(), n)
+	}
+	r.value[f], r.name[f] = n, m.where()
+	r.seen |= 1 << f
+	return true
+}
+
+// word reads a string.
+func (r *reader) word(m *member) bool {
+	v, err := r.d.StrBytes()
+	if err != nil {
+		return r.refuse("invalid_usage", "%s must be a string", m.where())
+	}
+	if m.field == fieldTier {
+		r.tier = Tier(v)
+	} else {
+		r.label = v
+	}
+	return true
+}
+
+// clipped shortens a client's text for a message.
+func clipped(b []byte) string {
+	const bytesMax = 40
+	if len(b) > bytesMax {
+		return string(bytes.ToValidUTF8(b[:bytesMax], nil)) + "…"
+	}
+	return string(b)
+}
