@@ -74,7 +74,7 @@ func ImportCSV(text []byte, opts Options) (*Document, *Report, error) {
 		slices.SortStableFunc(t.problems, func(a, b Problem) int { return cmp.Compare(a.Row, b.Row) })
 		return nil, nil, &TableError{t.problems}
 	}
-	return doc, &Report{Entries: len(t.rows), Prices: len(doc.Prices)}, nil
+	return doc, &Report{Rows: true, Entries: len(t.rows), Prices: len(doc.Prices)}, nil
 }
 
 // read collects the rows. Spreadsheets put a byte order mark first and empty

@@ -63,9 +63,10 @@ type Derived struct {
 	From      string // the component whose price it has, or "the standard price"
 }
 
-// Report accounts for what was read from a public list. Each entry is priced or
+// Report accounts for what was read. Each entry of a public list is priced or
 // Listed; each price field is Used or LeftOut.
 type Report struct {
+	Rows    bool      // the entries are rows of a table, of which all were imported
 	Entries int       // of the list
 	Prices  int       // in the document: entries priced, and their service tiers
 	Fields  int       // price fields of all entries

@@ -11,9 +11,14 @@ import (
 )
 
 // Write prints tables of what became of the entries and of their price fields
-// and, if verbose, every note.
+// and, if verbose, every note. Of a CSV, which has no price fields and of which
+// every row was imported, it prints the numbers.
 func (r *Report) Write(w io.Writer, verbose bool) error {
 	p := printer{w: w}
+	if r.Rows {
+		p.printf("%d rows, %d prices\n", r.Entries, r.Prices)
+		return p.err
+	}
 	p.table("entries", r.Entries, []part{
 		{fmt.Sprintf("priced, in %d prices", r.Prices), r.Entries - len(r.Listed), nil},
 		{"listed", len(r.Listed), ByReason(r.Listed)},

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -36,7 +33,9 @@ func TestExitCodes(t *testing.T) {
 	f(2, "--help", "nonsense")
 	f(2, "unknown flag --nonsense", "version", "--nonsense")
 	f(2, "--format", "prices", "import", list)
-	f(2, "litellm", "prices", "import", "--format=csv", list)
+	f(2, "litellm", "prices", "import", "--format=xml", list)
+	f(2, "--include-free", "prices", "import", "--format=csv", "--include-free", list)
+	f(1, "row 1: bare", "prices", "import", "--format=csv", list)
 	f(2, "is no id", "prices", "import", "--format=litellm", "--price-version=a b", list)
 	f(2, "log-level", "version", "--log-level=loud")
 	f(2, "log-format", "version", "--log-format=xml")
@@ -91,36 +90,6 @@ func TestKeysNewMakesAUsableEntry(t *testing.T) {
 		}
 		if strings.Contains(stdout.String(), secret) {
 			t.Error("the secret stands in the entry for the file")
-		}
-	}
-}
-
-func TestPricesImport(t *testing.T) {
-	text := `{"m":{"input_cost_per_token":1e-6,"litellm_provider":"p"},"free":{"input_cost_per_token":0}}`
-	out := filepath.Join(t.TempDir(), "book.json")
-	ctx, stdout, stderr := testContext()
-	ctx.Stdin = strings.NewReader(text)
-	code := run([]string{"prices", "import", "--format=litellm", "--effective-from=2026-11-01T00:00:00Z", "--payee-by-provider", "--version=v7", "-v", "-o", out, "-"}, ctx)
-	if code != exitOK || stdout.Len() != 0 {
-		t.Fatalf("exit code %d, standard output %q, standard error %s", code, stdout, stderr)
-	}
-	var book struct {
-		EffectiveFrom string `json:"effective_from"`
-		Prices        []struct{ Payee string }
-	}
-	body, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(body, &book); err != nil {
-		t.Fatal(err)
-	}
-	if book.EffectiveFrom != "2026-11-01T00:00:00Z" || len(book.Prices) != 1 || book.Prices[0].Payee != "p" {
-		t.Errorf("the book is %+v", book)
-	}
-	for _, want := range []string{"2 entries: 1 priced, 1 not", `not priced: "free"`, "/v1/prices/v7"} {
-		if !strings.Contains(stderr.String(), want) {
-			t.Errorf("no %q in:\n%s", want, stderr)
 		}
 	}
 }
