@@ -20,6 +20,7 @@ type Problem struct {
 	Text   string
 }
 
+// String tells where the problem is and what.
 func (p Problem) String() string {
 	switch {
 	case p.Row == 0:
