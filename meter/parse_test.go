@@ -247,7 +247,7 @@ func TestCanonical(t *testing.T) {
 	f(version(simple(`{"k":false}`, `{"a":"1"}`)), true, version(simple(`{"k":"false"}`, `{"a":"1"}`)))
 }
 
-func checkCanonical(t *testing.T, v *Version) {
+func checkCanonical(t testing.TB, v *Version) {
 	t.Helper()
 	again, refused := ParseVersion(v.ID, v.Canonical)
 	if refused != nil {
