@@ -16,9 +16,13 @@ type Span struct{ Off, Len uint32 }
 // Event is one usage event as a fixed-size record. All its bytes lie in the
 // arena of its batch, contiguously: source, NUL, id, subject, NUL, shape, and
 // then eight little-endian bytes per quantity in the order of the shape's
-// component names.
+// component names, and then what the provider reported, if that was given.
 type Event struct {
 	Source, ID, Subject, Shape Span
+	// Raw is the provider's own usage object: a byte for its format, then the JSON
+	// without white space. Len 0: none. It is neither identity nor content, which has
+	// what became of it.
+	Raw Span
 
 	// Identity hashes (source, id) and Content hashes subject, shape and
 	// quantities, both under the ledger's seed. A hash only finds candidates:
@@ -61,6 +65,8 @@ type builder struct {
 	dimensions                [MaxDimensions]dimension
 	nc, nd                    int
 	usage                     bool // data.usage was given
+	rawFormat                 byte
+	raw                       []byte // nil: none
 	refusal                   *refusal.Refusal
 }
 
@@ -111,7 +117,7 @@ func (b *Batch) Begin(index int) {
 	c := &b.cur
 	c.index = uint32(index)
 	c.source, c.id, c.subject, c.kind = nil, nil, nil, nil
-	c.time, c.nc, c.nd, c.usage, c.refusal = NoTime, 0, 0, false, nil
+	c.time, c.nc, c.nd, c.usage, c.raw, c.refusal = NoTime, 0, 0, false, nil, nil
 }
 
 // Refuse marks the event under construction as refused; the first refusal counts.
@@ -178,6 +184,16 @@ func (b *Batch) Component(name []byte, q money.Quantity) {
 	c.nc++
 }
 
+// GivenDimension returns a dimension that the event under construction was given.
+func (b *Batch) GivenDimension(key string) (value []byte, ok bool) {
+	for i := range b.cur.nd {
+		if d := &b.cur.dimensions[i]; string(d.key) == key {
+			return d.value, true
+		}
+	}
+	return nil, false
+}
+
 // Dimension adds a dimension: any scalar field of data besides usage, as text.
 // The list is kept sorted by key.
 func (b *Batch) Dimension(key, value []byte) {
@@ -240,6 +256,9 @@ func (b *Batch) End() {
 	e.SubjectHash = xxh3.HashSeed(a[e.Subject.Off:e.Subject.Off+e.Subject.Len], b.seed)
 	e.ShapeHash = xxh3.HashSeed(a[start:quantities], b.seed)
 	e.Content = contentOf(e.SubjectHash, e.ShapeHash, a[quantities:], b.seed)
+	if c.raw != nil {
+		a, e.Raw = appendRaw(a, c.rawFormat, c.raw)
+	}
 	b.arena = a
 	b.Events = append(b.Events, e)
 }

@@ -18,6 +18,7 @@ type draft struct {
 	usage                     []component
 	dims                      [][2]string
 	noUsage                   bool
+	raw                       string // with format 2, if not empty
 }
 
 func standardDraft() draft {
@@ -36,6 +37,9 @@ func (d *draft) put(b *Batch, index int) {
 	}
 	if !d.noUsage {
 		b.Usage()
+	}
+	if d.raw != "" {
+		b.SetRawUsage(2, []byte(d.raw))
 	}
 	for _, u := range d.usage {
 		b.Component(u.name, u.quantity)
@@ -79,6 +83,7 @@ func TestIdentityAndContent(t *testing.T) {
 	f("order of components", true, true, func(d *draft) { d.usage[0], d.usage[1] = d.usage[1], d.usage[0] })
 	f("order of dimensions", true, true, func(d *draft) { d.dims[0], d.dims[1] = d.dims[1], d.dims[0] })
 	f("a zero quantity more", true, true, func(d *draft) { d.usage = append(d.usage, component{[]byte("cached"), 0}) })
+	f("the provider's own object", true, true, func(d *draft) { d.raw = `{"input_tokens": 5}` })
 	f("source", false, true, func(d *draft) { d.source = "gx" })
 	f("id", false, true, func(d *draft) { d.id = "e2" })
 	f("where source ends", false, true, func(d *draft) { d.source, d.id = "g", "we1" })
@@ -122,6 +127,9 @@ func TestContentHashAgrees(t *testing.T) {
 			}
 			for k := range rng.IntN(MaxDimensions + 1) {
 				d.dims = append(d.dims, [2]string{fmt.Sprint("d", k), strings.Repeat("v", rng.IntN(MaxDimensionBytes+1))})
+			}
+			if rng.IntN(2) == 0 {
+				d.raw = fmt.Sprintf(`{"n":%d}`, rng.Uint64())
 			}
 			rng.Shuffle(len(d.usage), func(i, j int) { d.usage[i], d.usage[j] = d.usage[j], d.usage[i] })
 			rng.Shuffle(len(d.dims), func(i, j int) { d.dims[i], d.dims[j] = d.dims[j], d.dims[i] })
@@ -225,6 +233,10 @@ func TestRefusals(t *testing.T) {
 	f("", func(d *draft) { d.dims[0] = [2]string{long(64), long(256)} })
 	f("", func(d *draft) { d.dims[0] = [2]string{"schlüssel", ""} })
 	f("duplicate_key", func(d *draft) { d.dims[0][0] = "region" })
+	f("usage_too_large", func(d *draft) { d.raw = `"` + long(MaxRawUsageBytes-1) + `"` })
+	f("usage_too_large", func(d *draft) { d.raw = `"` + long(MaxRawUsageBytes-2) + `\u0041"` })
+	f("", func(d *draft) { d.raw = `"` + long(MaxRawUsageBytes-2) + `"` })
+	f("", func(d *draft) { d.raw = "[" + strings.Repeat(" ", 2*MaxRawUsageBytes) + "]" })
 	f("too_many_dimensions", func(d *draft) { d.dims = wide(MaxDimensions + 1) })
 	f("", func(d *draft) { d.dims = wide(MaxDimensions) })
 }

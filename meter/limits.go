@@ -13,6 +13,9 @@ const (
 	// MaxDimensionKeyBytes and MaxDimensionBytes bound a dimension's key and value.
 	MaxDimensionKeyBytes = 64
 	MaxDimensionBytes    = 256
+	// MaxRawUsageBytes bounds a provider's own usage object, without its white space.
+	// The largest that a vendor documents has about 600 bytes.
+	MaxRawUsageBytes = 4096
 	// MaxBatchEvents is the contract's limit of events in one request.
 	MaxBatchEvents = 10_000
 )
