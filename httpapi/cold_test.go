@@ -265,23 +265,70 @@ func TestSettlements(t *testing.T) {
 	}
 }
 
+// ratedEvent is an event that was rated with a counted price and settled.
+func ratedEvent() engine.Event {
+	sum, fee, before := amount("1.5"), amount("0.1"), money.Quantity(7_000_000)
+	return engine.Event{Type: "m", Subject: "acme", Time: someTime, Recorded: someTime, Sequence: 9, State: "rated", Currency: usd,
+		Dimensions: []meter.Dimension{{Key: "model", Value: "x"}},
+		Usage:      []engine.EventComponent{{Component: "input", Quantity: 3_000_000}},
+		Rating: &engine.Rating{Sequence: 9, Time: someTime, Version: "v1", Price: 4, Match: []meter.Dimension{{Key: "model", Value: "x"}}, Why: "because",
+			Others: []engine.PriceMatch{{Price: 2}}, Amount: sum, Fee: fee,
+			Components: []engine.RatedComponent{{Component: "input", Quantity: 3_000_000, Model: "graduated", Period: "2026-11", Before: &before, Amount: sum, Steps: []string{"3 x 0.5 = 1.5"}}},
+			Transfers:  []engine.EventTransfer{{Debit: "acme", DebitClass: "paid", Credit: "operator", CreditClass: "revenue", Amount: sum, Reason: "usage"}},
+			Settlement: engine.EventSettlement{Window: 2, Batch: "b1", Line: 0}}}
+}
+
+const (
+	eventHead = `{"source":"s","id":"e","type":"m","subject":"acme","time":"2026-11-23T10:00:00Z","recorded":"2026-11-23T10:00:00Z","sequence":9,"state":`
+	someLegs  = `"transfers":[{"debit":"acme","debit_class":"paid","credit":"operator","credit_class":"revenue","amount":"1.5","reason":"usage"}]`
+	somePrice = `"components":[{"component":"input","quantity":"3","model":"graduated","price":null,"period":"2026-11","counted_before":"7","steps":["3 x 0.5 = 1.5"],"amount":"1.5"}],` +
+		`"price":{"version":"v1","meter":"m","index":4,"match":{"model":"x"},"why":"because","others":[{"index":2,"match":{}}]},"amount":"1.5","fee":"0.1",` + someLegs
+)
+
 func TestEventAnswer(t *testing.T) {
 	r := newRig(t, Options{})
-	price, sum := amount("0.5"), amount("1.5")
-	r.engine.event = engine.Event{Type: "m", Subject: "acme", Time: someTime, Recorded: someTime, Sequence: 9,
-		Dimensions: []meter.Dimension{{Key: "model", Value: "x"}}, Priced: true, Version: "v1", Meter: "m", Currency: usd, Amount: sum, Window: 2, Batch: "b1", Line: 0,
-		Usage:     []engine.EventComponent{{Component: "input", Quantity: money.Quantity(3_000_000), Price: &price, Amount: &sum}},
-		Transfers: []engine.EventTransfer{{Debit: "acme", DebitClass: "paid", Credit: "operator", CreditClass: "revenue", Amount: sum, Reason: "usage"}}}
-	if got, want := r.get("/v1/events/s/e").body, `{"source":"s","id":"e","type":"m","subject":"acme","time":"2026-11-23T10:00:00Z","recorded":"2026-11-23T10:00:00Z","sequence":9,"dimensions":{"model":"x"},`+
-		`"components":[{"component":"input","quantity":"3","price":"0.5","amount":"1.5"}],"priced":true,"price":{"version":"v1","meter":"m","match":{}},"currency":"USD","amount":"1.5",`+
-		`"transfers":[{"debit":"acme","debit_class":"paid","credit":"operator","credit_class":"revenue","amount":"1.5","reason":"usage"}],"window":2,"batch_id":"b1","line":0}`; got != want {
-		t.Errorf("\n got %s\nwant %s", got, want)
+	f := func(want string) {
+		t.Helper()
+		if got := r.get("/v1/events/s/e").body; got != want {
+			t.Errorf("\n got %s\nwant %s", got, want)
+		}
 	}
-	r.engine.event = engine.Event{Time: someTime, Recorded: someTime, Reason: "no_price", Usage: []engine.EventComponent{{Component: "input", Quantity: 1}}}
-	got := r.get("/v1/events/s/e").body
-	if !strings.Contains(got, `"priced":false,"reason":"no_price","price":null,"amount":null,"transfers":[],"window":null,"batch_id":null,"line":null}`) ||
-		!strings.Contains(got, `{"component":"input","quantity":"0.000001","price":null,"amount":null}`) {
+	r.engine.event = ratedEvent()
+	f(eventHead + `"rated","dimensions":{"model":"x"},"priced":true,"currency":"USD",` + somePrice + `,"window":2,"batch_id":"b1","line":0,"published":null,"corrections":[]}`)
+	price := amount("0.5")
+	r.engine.event.Rating.Components[0] = engine.RatedComponent{Component: "input", Quantity: 3_000_000, Model: "linear", Price: &price, Amount: amount("1.5")}
+	if got := r.get("/v1/events/s/e").body; !strings.Contains(got, `"components":[{"component":"input","quantity":"3","model":"linear","price":"0.5","amount":"1.5"}]`) {
 		t.Error(got)
+	}
+	r.engine.event = engine.Event{Type: "m", Subject: "acme", Time: someTime, Recorded: someTime, Sequence: 9, State: "unpriced", Currency: usd, Reason: "no_price",
+		UsageFormat: "openai", Reported: []byte(`{"prompt_tokens": 1, "x": "<&>"}`), Usage: []engine.EventComponent{{Component: "input", Quantity: 1}}}
+	f(eventHead + `"unpriced","usage_format":"openai","reported":{"prompt_tokens":1,"x":"<&>"},"dimensions":{},"priced":false,"reason":"no_price","currency":"USD",` +
+		`"components":[{"component":"input","quantity":"0.000001","price":null,"amount":null}],"price":null,"amount":null,"fee":null,"transfers":[],"window":null,"batch_id":null,"line":null,"published":null,"corrections":[]}`)
+}
+
+// TestCorrectedEventAnswer shows an event that was rated late, then anew, then voided.
+func TestCorrectedEventAnswer(t *testing.T) {
+	r := newRig(t, Options{})
+	e := ratedEvent()
+	first := *e.Rating
+	e.Rating.Sequence, e.Reason, e.State = 12, "no_price", "voided"
+	e.Rating.Settlement.Published = &engine.LinePublication{Topic: "farthing.settlements", Partition: 1, Offset: 77}
+	first.Settlement = engine.EventSettlement{}
+	e.Corrections = []engine.Correction{
+		{Kind: "rerate", ID: "r1", Sequence: 20, Time: someTime, Back: &first, New: &first},
+		{Kind: "void", ID: "v1", Reason: "", Sequence: 30, Time: someTime, Back: &first},
+		{Kind: "rerate", ID: "r2", Sequence: 40, Time: someTime},
+	}
+	r.engine.event = e
+	open := `,"window":null,"batch_id":null,"line":null,"published":null}`
+	posted := `{"sequence":9,"time":"2026-11-23T10:00:00Z",` + somePrice + open
+	want := eventHead + `"voided","dimensions":{"model":"x"},"priced":true,"reason":"no_price","rated":{"sequence":12,"time":"2026-11-23T10:00:00Z"},"currency":"USD",` + somePrice +
+		`,"window":2,"batch_id":"b1","line":0,"published":{"topic":"farthing.settlements","partition":1,"offset":77},"corrections":[` +
+		`{"kind":"rerate","id":"r1","sequence":20,"time":"2026-11-23T10:00:00Z","back":` + posted + `,"new":` + posted + `},` +
+		`{"kind":"void","id":"v1","reason":"","sequence":30,"time":"2026-11-23T10:00:00Z","back":` + posted + `,"new":null},` +
+		`{"kind":"rerate","id":"r2","sequence":40,"time":"2026-11-23T10:00:00Z","back":null,"new":null}]}`
+	if got := r.get("/v1/events/s/e").body; got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 }
 

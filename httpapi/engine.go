@@ -34,7 +34,7 @@ type Engine interface {
 	Usage(account string, from, to time.Time) ([]engine.UsageRow, uint64, *refusal.Refusal)
 	TrialBalance() ([]engine.TrialBalance, *refusal.Refusal)
 
-	PutPrices(v *meter.Version) (p engine.PriceVersion, created bool, no *refusal.Refusal)
+	PutPrices(v *meter.Version, faults *refusal.Refusal) (p engine.PriceVersion, created bool, no *refusal.Refusal)
 	PriceVersions(cursor string, limit int) (engine.Page[engine.PriceVersion], *refusal.Refusal)
 	PriceVersion(id string) (engine.PriceVersion, *refusal.Refusal)
 

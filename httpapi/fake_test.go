@@ -142,7 +142,10 @@ func (f *fakeEngine) TrialBalance() ([]engine.TrialBalance, *refusal.Refusal) {
 		Classes: []engine.ClassTotal{{Class: "cash", Debits: amount("3")}, {Class: "paid", Credits: amount("3")}}}}, f.note()
 }
 
-func (f *fakeEngine) PutPrices(v *meter.Version) (engine.PriceVersion, bool, *refusal.Refusal) {
+func (f *fakeEngine) PutPrices(v *meter.Version, faults *refusal.Refusal) (engine.PriceVersion, bool, *refusal.Refusal) {
+	if faults != nil {
+		return engine.PriceVersion{}, false, faults
+	}
 	f.versions = append(f.versions, v)
 	return engine.PriceVersion{Version: v, Sequence: 3, Time: someTime}, !f.existing, f.note()
 }

@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 	"time"
 
 	"farthing/engine"
@@ -20,54 +18,12 @@ func (s *Server) putPrices(c *call) (answer, *refusal.Refusal) {
 	if no != nil {
 		return answer{}, no
 	}
-	if checkVersionKeys(o); o.no != nil {
-		return answer{}, o.no
-	}
-	v, no := meter.ParseVersion(id, o.body)
-	if no != nil {
-		return answer{}, no
-	}
-	p, created, no := s.engine.PutPrices(v)
+	v, faults := meter.ParseVersion(id, o.body)
+	p, created, no := s.engine.PutPrices(v, faults)
 	if no != nil {
 		return answer{}, no
 	}
 	return answer{createdStatus(created), priceVersionView(&p)}, nil
-}
-
-// checkVersionKeys refuses keys that a price version does not have. The parser
-// refuses unknown ones too, but encoding/json takes "Prices" for "prices", and
-// then the second would win.
-func checkVersionKeys(o *object) {
-	o.only("effective_from", "prices")
-	if o.no != nil || !o.has("prices") {
-		return
-	}
-	var prices []json.RawMessage
-	if json.Unmarshal(o.fields["prices"], &prices) != nil {
-		o.refuse("wrong_type", "prices must be an array")
-		return
-	}
-	for _, raw := range prices {
-		price := o.part(raw, "meter", "currency", "match", "components", "payee", "fee")
-		components := o.part(price["components"])
-		for _, name := range slices.Sorted(maps.Keys(components)) {
-			o.part(components[name], "unit", "per", "quantity_decimals")
-		}
-	}
-}
-
-// part reads a nested object whose keys must be among names (no names: any). It
-// returns nil for any other value, which the parser judges.
-func (o *object) part(raw json.RawMessage, names ...string) map[string]json.RawMessage {
-	nested := object{no: o.no}
-	if len(raw) == 0 || raw[0] != '{' || json.Unmarshal(raw, &nested.fields) != nil {
-		return nil
-	}
-	if len(names) > 0 {
-		nested.only(names...)
-		o.no = nested.no
-	}
-	return nested.fields
 }
 
 func (s *Server) getPrices(c *call) (answer, *refusal.Refusal) {

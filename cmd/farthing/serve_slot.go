@@ -98,8 +98,8 @@ func (s *engineSlot) TrialBalance() ([]engine.TrialBalance, *refusal.Refusal) {
 }
 
 // PutPrices implements httpapi.Engine.
-func (s *engineSlot) PutPrices(v *meter.Version) (engine.PriceVersion, bool, *refusal.Refusal) {
-	return call2(s, func(e *engine.Engine) (engine.PriceVersion, bool, *refusal.Refusal) { return e.PutPrices(v) })
+func (s *engineSlot) PutPrices(v *meter.Version, faults *refusal.Refusal) (engine.PriceVersion, bool, *refusal.Refusal) {
+	return call2(s, func(e *engine.Engine) (engine.PriceVersion, bool, *refusal.Refusal) { return e.PutPrices(v, faults) })
 }
 
 // PriceVersions implements httpapi.Engine.
