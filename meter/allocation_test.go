@@ -2,7 +2,9 @@ package meter
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"farthing/money"
 )
@@ -66,5 +68,65 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestMatchWithAllDimensions does not allocate for the longest values there may be either.
+func TestMatchWithAllDimensions(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	var match []string
+	s := Shape{Type: "m"}
+	for i := range MaxDimensions {
+		d := Dimension{fmt.Sprintf("k%02d", i), strings.Repeat("v", MaxDimensionBytes)}
+		match = append(match, fmt.Sprintf("%q:%q", d.Key, d.Value))
+		s.Dimensions = append(s.Dimensions, d)
+	}
+	v := mustParse(t, version(simple("{"+strings.Join(match, ",")+"}", `{"in":"1"}`)))
+	usd := v.Prices[0].Currency
+	if n := testing.AllocsPerRun(100, func() {
+		if i, ok := v.Match(&s, usd); i != 0 || !ok {
+			t.Fatal("no hit")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestRatingDoesNotAllocate plans and rates events of each model and takes them back.
+func TestRatingDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	v := mustParse(t, version(simple(`{}`, `{"a":"1","b":{"graduated":[{"up_to":"5","unit":"1"},{"unit":"2"}]},"c":{"volume":[{"unit":"1"}]},
+		"d":{"unit":"1","package":"7"},"e":{"unit":"1","included":"7"},"f":{"unit":"1","flat":"1","minimum":"5","above":[{"of":["a","f"],"quantity":"1","unit":"2"}]}}`)))
+	usd := v.Prices[0].Currency
+	s := Shape{Type: "m", Components: []string{"a", "b", "c", "d", "e", "f"}}
+	var plan Plan
+	var quantities, before [MaxComponents]money.Quantity
+	var amounts [MaxComponents]money.Amount
+	for i := range s.Components {
+		quantities[i], before[i] = 7_000_000, 9_000_000
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if no := v.PlanInto(&plan, &s, usd); no != Planned {
+			t.Fatal(no)
+		}
+		if _, refused := plan.Rate(&quantities, &before, &amounts); refused != nil {
+			t.Fatal(refused)
+		}
+		if _, refused := plan.Reverse(&quantities, &before, &amounts); refused != nil {
+			t.Fatal(refused)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestRowIsACacheLine holds the layout to its word.
+func TestRowIsACacheLine(t *testing.T) {
+	if size := unsafe.Sizeof(row{}); size != 64 {
+		t.Errorf("%d bytes", size)
 	}
 }

@@ -58,7 +58,7 @@ func (p *versionParser) buildSets(meter string, sets []keySet) {
 	})
 	for i := range sets {
 		p.v.fill(&sets[i], func(first, second int) {
-			p.problem(first, "prices[%d] and prices[%d] match the same events", first, second)
+			p.between(first, second, "prices[%d] and prices[%d] match the same events", first, second)
 		})
 	}
 	p.checkPairs(meter, sets)
@@ -82,18 +82,35 @@ func (p *versionParser) checkPair(meter string, a, b *keySet) {
 		}
 	}
 	var joined []byte
-	seen := make(map[string]int32, len(a.indexes))
-	for _, i := range slices.Backward(a.indexes) { // the first one of each is kept
+	agreeing := make(map[string][]int32, len(a.indexes))
+	for _, i := range a.indexes {
 		joined = p.project(joined[:0], i, shared)
-		seen[string(joined)] = i
+		agreeing[string(joined)] = append(agreeing[string(joined)], i)
 	}
 	for _, j := range b.indexes {
 		joined = p.project(joined[:0], j, shared)
-		if i, ok := seen[string(joined)]; ok {
-			p.problem(int(min(i, j)), "prices[%d] and prices[%d] of meter %s are ambiguous: they match on %s and %s and do not contradict",
-				min(i, j), max(i, j), meter, strings.Join(a.keys, ","), strings.Join(b.keys, ","))
+		with := agreeing[string(joined)]
+		listed := with[:min(len(with), maxPartners)]
+		p.count += len(with) - len(listed)
+		for _, i := range listed {
+			p.ambiguous(meter, i, j, a, b)
 		}
 	}
+}
+
+// maxPartners is how many prices that one price is ambiguous with are told; of the others
+// only the number is. Two lists of dimensions that share nothing make every pair of their
+// prices ambiguous.
+const maxPartners = 16
+
+func (p *versionParser) ambiguous(meter string, i, j int32, a, b *keySet) {
+	first, second := int(min(i, j)), int(max(i, j))
+	if p.beyond(first) {
+		p.count++
+		return
+	}
+	p.between(first, second, "prices[%d] and prices[%d] of meter %s are ambiguous: they match on %s and %s and do not contradict",
+		first, second, meter, strings.Join(a.keys, ","), strings.Join(b.keys, ","))
 }
 
 // project appends the joined values of price i on the given keys.

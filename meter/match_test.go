@@ -3,6 +3,7 @@ package meter
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,11 +110,68 @@ func TestMatchAgainstNaive(t *testing.T) {
 			if ok {
 				hits++
 			}
+			checkCandidates(t, v, &s, c)
 		}
 		checkMatchKeys(t, v)
 	}
 	if hits < 1000 {
 		t.Fatalf("only %d hits", hits)
+	}
+}
+
+// checkCandidates compares with all prices whose dimensions the shape has.
+func checkCandidates(t *testing.T, v *Version, s *Shape, c money.Currency) {
+	t.Helper()
+	got := v.Candidates(s, c)
+	for i := range v.Prices {
+		p := &v.Prices[i]
+		matches := p.Meter == s.Type && p.Currency == c && !slices.ContainsFunc(p.Match, func(d Dimension) bool { return !slices.Contains(s.Dimensions, d) })
+		if matches != slices.Contains(got, i) {
+			t.Fatalf("%v: candidates %v, price %d matches: %v", s.Dimensions, got, i, matches)
+		}
+	}
+	for i := 1; i < len(got); i++ {
+		if len(v.Prices[got[i-1]].Match) <= len(v.Prices[got[i]].Match) {
+			t.Fatalf("%v: candidates %v are not in order", s.Dimensions, got)
+		}
+	}
+}
+
+// TestMatchByLongValues looks for values that fit a row just so, or not, and for such that
+// run into each other.
+func TestMatchByLongValues(t *testing.T) {
+	var dims [][]Dimension
+	var prices []string
+	room := len(row{}.values) - 1
+	add := func(values ...string) {
+		var match []string
+		var list []Dimension
+		for i, value := range values {
+			list = append(list, Dimension{fmt.Sprint("k", i), value})
+			match = append(match, fmt.Sprintf(`"k%d":%q`, i, value))
+		}
+		dims, prices = append(dims, list), append(prices, simple("{"+strings.Join(match, ",")+"}", `{"a":"1"}`))
+	}
+	for _, n := range []int{0, 1, room - 1, room, room + 1, 127, 128, 129, MaxDimensionBytes} {
+		add(strings.Repeat("v", n))
+	}
+	for _, n := range []int{1, room/2 - 1, room / 2, room - 2, room - 1, room, 200} {
+		add(strings.Repeat("v", n), strings.Repeat("v", room-min(n, room)))
+		add(strings.Repeat("v", n), strings.Repeat("w", room-min(n, room)+1))
+	}
+	add("1", "23")
+	add("12", "3")
+	add("", "123")
+	v := mustParse(t, version(prices...))
+	for i := range dims {
+		s := Shape{Type: "m", Dimensions: append(slices.Clone(dims[i]), Dimension{"z", "beside"})}
+		if got, ok := v.Match(&s, v.Prices[0].Currency); !ok || got != i {
+			t.Errorf("%v: price %d %v, want %d", dims[i], got, ok, i)
+		}
+		s.Dimensions[0].Value += "x"
+		if got, ok := v.Match(&s, v.Prices[0].Currency); ok {
+			t.Errorf("%v: price %d", s.Dimensions, got)
+		}
 	}
 }
 

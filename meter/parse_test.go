@@ -289,15 +289,25 @@ func TestParsedTimes(t *testing.T) {
 }
 
 // FuzzParseVersion feeds documents: what is taken must have a canonical form that is a
-// fixed point.
+// fixed point, and what is refused must be fit for looking at.
 func FuzzParseVersion(f *testing.F) {
 	f.Add([]byte(version(simple(`{"a":"1"}`, `{"in":{"unit":"1","per":"8","quantity_decimals":2}}`))))
 	f.Add([]byte(version(`{"meter":"m","currency":"JPY","match":{"a":1e3},"components":{"x":1e-7},"payee":"p","fee":"0.25"}`)))
 	f.Add([]byte(`{"effective_from":"1970-01-01T00:30:00+01:00","prices":[]}`))
+	f.Add([]byte(version(simple(`{"a":"1"}`, `{"in":{"graduated":[{"up_to":"5","unit":"1"},{"unit":"2","flat":"3"}],"period":"window"}}`), simple(`{"b":"1"}`, `{"in":{"volume":[{"unit":1}]}}`))))
+	f.Add([]byte(version(simple(`{}`, `{"in":{"unit":"1","minimum":"3","above":[{"of":["in"],"quantity":"1","unit":"2"}]},"out":{"unit":1,"included":"7"},"x":{"unit":1,"package":"7"}}`))))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		v, refused := ParseVersion("v", body)
 		if refused == nil {
 			checkCanonical(t, v)
+		}
+		for i := 0; v != nil && i < len(v.Prices); i++ {
+			p := &v.Prices[i]
+			s := Shape{Type: p.Meter, Dimensions: p.Match}
+			if _, ok := v.Match(&s, p.Currency); !ok && refused == nil {
+				t.Errorf("price %d is not found", i)
+			}
+			v.Candidates(&s, p.Currency)
 		}
 	})
 }

@@ -82,6 +82,9 @@ func TestRate(t *testing.T) {
 	f(above, "3", "a 1", "b 9000000000000")
 	f(`{"a":{"unit":"1","above":[{"of":["z"],"quantity":"0","unit":"2"}]},"z":"1"}`, "4", "a 4")
 	f(`{"a":{"unit":"1","above":[{"of":["z"],"quantity":"0","unit":"2"}]},"z":"1"}`, "9", "a 4", "z 1")
+	most := `{"a":{"unit":"1","above":[{"of":["a","b"],"quantity":"9000000000000","unit":"2"}]},"b":"0"}`
+	f(most, "1", "a 1", "b 8999999999999")
+	f(most, "2", "a 1", "b 9000000000000")
 	f(`{"a":{"unit":"1","flat":"7","minimum":"12","above":[{"of":["a"],"quantity":"2","unit":"2"}]}}`, "12", "a 2")
 	f(`{"a":{"unit":"1","flat":"7","minimum":"12","above":[{"of":["a"],"quantity":"2","unit":"2"}]}}`, "13", "a 3")
 
