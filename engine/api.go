@@ -58,8 +58,8 @@ type Transfer struct {
 	Account  string       // the other account
 	Class    string       // the other side's class: revenue, payable, receivable …
 	Amount   money.Amount // + is credit to the account asked for
-	Reason   string       // usage, fee, topup, collection, payout
-	Source   string       // of the event, when the reason is usage or fee
+	Reason   string       // usage, fee, void, void_fee, rerate, rerate_fee, topup, collection, payout
+	Source   string       // of the event, when an event is the reason
 	Event    string
 	Batch    string // hex batch id, when the reason is a closing transfer
 	ID       string // of the top-up
@@ -152,43 +152,176 @@ type PriceVersion struct {
 	payees []ledger.Ref // by price; undefined where the operator earns
 }
 
-// Event is everything known about one usage event.
+// Event is everything known about one usage event: what was reported, what it was rated
+// with, what it moved, where that was settled and published, and what corrected it since.
 type Event struct {
 	Source, ID, Type, Subject string
 	Time                      time.Time // of the event
 	Recorded                  time.Time // group time
 	Sequence                  uint64
-	Dimensions                []meter.Dimension
-	Usage                     []EventComponent
-	Priced                    bool
-	Reason                    string // why it is unpriced
-	Version                   string // the price version it was rated with
-	Meter                     string
-	Match                     []meter.Dimension // of the price
+	State                     string // rated, unpriced, voided, being_rerated
 	Currency                  money.Currency
-	Amount                    money.Amount
-	Transfers                 []EventTransfer
-	Window                    uint64 // the settlement window it posted in
-	Batch                     string // hex batch id once settled
-	Line                      uint32 // the payer's line in it
+	Dimensions                []meter.Dimension
+	UsageFormat               string // of Reported; empty: the event's usage was given in components
+	Reported                  []byte // the provider's own usage object, JSON
+	Usage                     []EventComponent
+	Reason                    string       // why it is, or was at first, unpriced
+	Rating                    *Rating      // its first; nil: none yet
+	Corrections               []Correction // in order
 }
 
-// EventComponent is one component: quantity × price = amount.
+// EventComponent is one component of a normalised usage.
 type EventComponent struct {
 	Component string
 	Quantity  money.Quantity
-	Price     *money.Amount // nil when unpriced
-	Amount    *money.Amount
 }
 
-// EventTransfer is one transfer an event posted.
+// Rating is how an event was priced, or how such a pricing was taken back: then its amounts
+// are those that the taking back moved.
+type Rating struct {
+	Sequence   uint64 // of the command that posted it: the event's own, or later when it was rated late
+	Time       time.Time
+	Version    string            // price version
+	Price      int               // index of the price in the version
+	Match      []meter.Dimension // of the price
+	Why        string            // why that price and no other
+	Others     []PriceMatch      // prices that match as well, less specific, most specific first
+	Components []RatedComponent
+	Amount     money.Amount // of the payer's currency; negative: given back
+	Fee        money.Amount // the operator's share of it
+	Transfers  []EventTransfer
+	Settlement EventSettlement
+}
+
+// PriceMatch names a price of a version.
+type PriceMatch struct {
+	Price int
+	Match []meter.Dimension
+}
+
+// RatedComponent is one component: how its quantity makes its amount, step by step.
+type RatedComponent struct {
+	Component string
+	Quantity  money.Quantity
+	Model     string          // linear, package, graduated, volume, included
+	Price     *money.Amount   // per unit, where one price holds for the whole quantity
+	Period    string          // "2026-11" or "window 7" where quantities of a period count, else empty
+	Before    *money.Quantity // what the period had counted before
+	Amount    money.Amount
+	Steps     []string // arithmetic to check with a pocket calculator
+}
+
+// EventSettlement says where a rating was settled; Batch is empty until it is.
+type EventSettlement struct {
+	Window    uint64
+	Batch     string // hex batch id
+	Line      uint32 // the payer's
+	Published *LinePublication
+}
+
+// LinePublication is where a line stands in Kafka.
+type LinePublication struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// Correction is what changed an event after its first rating.
+type Correction struct {
+	Kind       string // void or rerate
+	ID, Reason string // of the void; ID of the rerate
+	Sequence   uint64
+	Time       time.Time
+	Back       *Rating // the rating that was taken back; nil: it was unpriced, or lifted before
+	New        *Rating // the rating that stands from here on; nil: none
+}
+
+// VoidSpec asks to take an event back.
+type VoidSpec struct {
+	Source, Event string // the event's identity
+	ID            string // the void's
+	Reason        string // at most 500 bytes
+}
+
+// Void is a void as it was booked.
+type Void struct {
+	ID, Reason    string
+	Source, Event string
+	Sequence      uint64
+	Time          time.Time
+	Account       string // the payer
+	Currency      money.Currency
+	Priced        bool         // false: the event was unpriced and nothing moved
+	Amount        money.Amount // given back to the payer; negative: charged
+	Transfers     []EventTransfer
+}
+
+// RepriceOptions asks what events would come to under a version.
+type RepriceOptions struct {
+	Version  string
+	From, To time.Time // event times, To exclusive; zero: open
+	// Progress is told how many of how many sequences are done; an error (ErrAborted) stops. May be nil.
+	Progress func(done, total uint64) error
+}
+
+// Repricing is what they would come to.
+type Repricing struct {
+	Version  string
+	From, To time.Time
+	Sequence uint64 // of the state it is about
+	Events   uint64 // that would be rated anew
+	Unpriced uint64 // that the version does not price: they are in no row
+	Totals   []RepricedTotal
+	Rows     []RepricedRow // by currency, account, model, component
+}
+
+// RepricedTotal is the sums of one currency.
+type RepricedTotal struct {
+	Currency   money.Currency
+	Was, Would money.Amount
+}
+
+// RepricedRow is the sums of one customer, model (the dimension of that name) and component.
+type RepricedRow struct {
+	Currency                  money.Currency
+	Account, Model, Component string
+	Events                    uint64
+	Was, Would                money.Amount
+}
+
+// RerateSpec asks to post the difference that a version makes for past events.
+type RerateSpec struct {
+	ID, Version string
+	From, To    time.Time // event times, To exclusive; zero: open
+}
+
+// Rerate is a rerate and how far it is.
+type Rerate struct {
+	ID, Version string
+	From, To    time.Time
+	State       string // running, done
+	Sequence    uint64 // of its beginning
+	Time        time.Time
+	Done        time.Time
+	Events      uint64 // rated anew so far
+	Totals      []RerateTotal
+}
+
+// RerateTotal is what a rerate moved in one currency.
+type RerateTotal struct {
+	Currency          money.Currency
+	Returned, Charged money.Amount
+}
+
+// EventTransfer is one transfer of an event or of its corrections.
 type EventTransfer struct {
 	Debit, Credit           string // accounts
 	DebitClass, CreditClass string
 	Amount                  money.Amount
-	Reason                  string
+	Reason                  string // usage, fee, void, void_fee, rerate, rerate_fee
 
-	id, batch string // the top-up or batch it belongs to, when it is no event's
+	id, batch     string // the top-up or batch it belongs to, when it is no event's
+	source, event string // the event it corrects
 }
 
 // UnpricedEvent is an entry of the unpriced list.
@@ -196,9 +329,27 @@ type UnpricedEvent struct {
 	Source, ID, Type, Subject string
 	Time                      time.Time
 	Sequence                  uint64
-	Reason                    string
+	Reason                    string // as it arrived
+	Now                       string // why the book as it is now does not price it either; empty: it is about to be rated
 	Dimensions                []meter.Dimension
 	Usage                     []EventComponent
+}
+
+// UnpricedCount counts the events that wait for the same price.
+type UnpricedCount struct {
+	Reason     string
+	Type       string // meter; empty: of those that no longer fit into the counts
+	Currency   money.Currency
+	Dimensions []meter.Dimension
+	Components []string
+	Events     uint64
+}
+
+// UnpricedSummary is all that waits for prices.
+type UnpricedSummary struct {
+	Events   uint64
+	Counts   []UnpricedCount
+	Sequence uint64
 }
 
 // Page is a part of a list; Next is the cursor of the following part, empty at the end.

@@ -11,17 +11,20 @@ import (
 // followed by a uvarint length and a payload; an event's kind byte holds its flags
 // and its payload has no length, because events are what the journal is full of.
 const (
-	kindGenesis  = 0x01 // the ledger's birth: its id, seed and format
-	kindSource   = 0x02 // the next source id: a name
-	kindShape    = 0x03 // the next shape id: canonical shape bytes
-	kindAccount  = 0x04 // a participant
-	kindPrices   = 0x05 // a price version
-	kindTopUp    = 0x06 // a top-up
-	kindCut      = 0x07 // a window closes here
-	kindClosing  = 0x08 // a slice of closing transfers
-	kindSeal     = 0x09 // the batches of a window
-	kindEvent    = 0x40 // and flags, up to 0x7f
-	kindEventTop = 0x7f
+	kindGenesis = 0x01 // the ledger's birth: its id, seed and format
+	kindSource  = 0x02 // the next source id: a name
+	kindShape   = 0x03 // the next shape id: canonical shape bytes
+	kindAccount = 0x04 // a participant
+	kindPrices  = 0x05 // a price version
+	kindTopUp   = 0x06 // a top-up
+	kindCut     = 0x07 // a window closes here
+	kindClosing = 0x08 // a slice of closing transfers
+	kindSeal    = 0x09 // the batches of a window
+	kindAmend   = 0x0a // an event is rated late, voided or rated anew
+	kindRerate  = 0x0b // a rerate begins
+	kindRerated = 0x0c // and is done
+	kindTop     = kindRerated
+	kindEvent   = 0x40 // this bit and flags
 )
 
 // The flags of an event's kind byte.
@@ -32,6 +35,7 @@ const (
 	flagExtras   = 0x08 // dimensions that rating does not look at follow
 	flagPaid     = 0x10 // all of it was taken from paid credit
 	flagMixed    = 0x20 // the part taken from paid credit follows
+	flagMore     = 0x80 // the provider's usage object and counters follow
 )
 
 var errCodec = errors.New("command does not decode")

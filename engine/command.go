@@ -8,9 +8,9 @@ import (
 	"farthing/money"
 )
 
-// formatVersion is the version of the commands below. A journal with another one is
-// refused by name.
-const formatVersion = 1
+// formatVersion is the version of the commands and checkpoints. A journal with another one
+// is refused by name. 2: amendments, counters and the list of unpriced events.
+const formatVersion = 2
 
 // genesis is the first command of every ledger.
 type genesis struct {

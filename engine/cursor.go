@@ -26,7 +26,7 @@ func (c *cursor) reset(body []byte, first uint64, time int64, t *tables) {
 }
 
 // isEvent reports whether the current command is a usage event.
-func (c *cursor) isEvent() bool { return c.kind >= kindEvent && c.kind <= kindEventTop }
+func (c *cursor) isEvent() bool { return c.kind&kindEvent != 0 }
 
 // next decodes the next command; false at the end or on a fault, which err tells apart.
 func (c *cursor) next() bool {
@@ -38,7 +38,7 @@ func (c *cursor) next() bool {
 	switch {
 	case c.isEvent():
 		c.r.event(&c.event, c.kind, c.time, c.t)
-	case c.kind >= kindGenesis && c.kind <= kindSeal:
+	case c.kind >= kindGenesis && c.kind <= kindTop:
 		c.payload = c.r.bytes()
 	default:
 		c.r.fail()
@@ -148,10 +148,4 @@ func (x *earners) operator(c money.Currency, t *tables) ledger.Ref {
 }
 
 // feeOf returns the operator's share of a priced event.
-func (x *earner) feeOf(amount money.Amount) money.Amount {
-	if x.price.Fee.IsZero() || x.price.Payee == "" {
-		return money.Amount{}
-	}
-	fee, _ := amount.MulFraction(x.price.Fee)
-	return fee
-}
+func (x *earner) feeOf(amount money.Amount) money.Amount { return feeOf(x.price, amount) }

@@ -16,8 +16,8 @@ import (
 // Engine is a running ledger. Its methods may be called from any goroutine.
 //
 // Goroutines, in the order a group meets them: sequencer, committer, indexer, run builder;
-// beside them the checkpoint writer and the settler. Open starts all six, Close ends them
-// in that order and waits for each.
+// beside them the checkpoint writer, the settler and the repricer. Open starts all seven,
+// Close ends the repricer first, then the others in that order, and waits for each.
 type Engine struct {
 	o         Options
 	store     *journal.Store
@@ -47,12 +47,19 @@ type Engine struct {
 	writerIdle   chan struct{}       // a token: it became free
 	dropBelow    atomic.Uint64       // generations below have become runs
 
+	repricePoke chan struct{}      // a token: the repricer has something to do
+	repriceIdle chan chan struct{} // closed by the repricer once it has done all it was told before
+	repriceStop chan struct{}      // closed: the repricer ends
+	rehearsals  atomic.Int64       // simulations under way
+	unpriced    atomic.Int64       // events on the unpriced list, as of the last group handed on
+
 	sealedChanged broadcast
 	confirmed     atomic.Uint64 // last stream_seq whose confirmation is durable; the relay's goroutine
 
 	stop           chan struct{} // closed: the sequencer finishes and ends
 	sequencerDone  chan struct{}
 	buildDone      chan struct{}
+	repriceDone    chan struct{}
 	checkpointDone chan struct{}
 	settleDone     chan struct{}
 	closing        sync.Once
@@ -125,7 +132,8 @@ func newEngine(o Options, store *journal.Store) *Engine {
 		free: make(chan *group, groupsMax), toCommit: make(chan *group, 1), toIndex: make(chan *group, groupsMax),
 		idle: make(chan struct{}, 1), writerIdle: make(chan struct{}, 1), toCheckpoint: make(chan *checkpointJob, 1), toSettle: make(chan *settleJob, 1),
 		stop: make(chan struct{}), sequencerDone: make(chan struct{}), buildDone: make(chan struct{}), toBuild: make(chan runJob),
-		checkpointDone: make(chan struct{}), settleDone: make(chan struct{}),
+		checkpointDone: make(chan struct{}), settleDone: make(chan struct{}), repriceDone: make(chan struct{}),
+		repricePoke: make(chan struct{}, 1), repriceIdle: make(chan chan struct{}), repriceStop: make(chan struct{}),
 	}
 	e.marks.init()
 	e.writerFree.Store(true)
@@ -134,8 +142,8 @@ func newEngine(o Options, store *journal.Store) *Engine {
 }
 
 // internalMax is how many requests of the engine's own may be on the ring beside the
-// admitted ones: one of the settler.
-const internalMax = 8
+// admitted ones: one of the settler, one of the repricer, one of each simulation.
+const internalMax = 2 + rehearsalsMax
 
 // recover loads the newest checkpoint, replays what follows and returns the sequencer and
 // the indexer ready to run.
@@ -310,6 +318,8 @@ func (x *indexer) replayed(c *cursor, newer, unindexed bool) {
 		x.e.roots.put(r.cut().window, x.trees.cut())
 	case c.kind == kindSeal && newer:
 		x.e.roots.take(r.seal().window)
+	case c.kind == kindAmend:
+		x.amendment(c, newer, unindexed)
 	case unindexed:
 		x.young.postCommand(c.kind, &r, c.seq, c.t, x.earners)
 	}
@@ -333,6 +343,8 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	go e.buildLoop()
 	go e.checkpointLoop()
 	go e.settleLoop()
+	go e.repriceLoop()
+	e.pokeRepricer() // what a crash left undone
 }
 
 // tickEvery is how often an idle sequencer looks at the clock: a window closes at most
@@ -358,6 +370,8 @@ func (e *Engine) Close() error {
 
 func (e *Engine) close() error {
 	e.admission.close()
+	close(e.repriceStop)
+	<-e.repriceDone
 	close(e.stop)
 	<-e.sequencerDone // closes toCommit, which ends the committer, the indexer, the run builder
 	<-e.buildDone

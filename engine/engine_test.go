@@ -59,7 +59,7 @@ func TestEventsSettleAndRestart(t *testing.T) {
 		t.Fatalf("the same close answers %+v, then %+v", s, again)
 	}
 	ev, refused := r.e.Event("gw", "e1")
-	if refused != nil || ev.Amount.String() != "0.00125" || ev.Batch != s.Batches[0].BatchID || ev.Line == 0 {
+	if refused != nil || ev.Rating.Amount.String() != "0.00125" || ev.Rating.Settlement.Batch != s.Batches[0].BatchID || ev.Rating.Settlement.Line == 0 {
 		t.Fatalf("event: %+v %v", ev, refused)
 	}
 	r.reopen()

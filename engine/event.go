@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"farthing/ledger"
 	"farthing/meter"
@@ -16,10 +17,11 @@ const (
 	noVersion                        // no version was in force at its time
 	noPrice                          // no price of its meter and currency matches
 	componentUnpriced                // the price lacks one of its components
+	lifted                           // a rerate took its rating back and has not rated it anew yet; not on the unpriced list
 	numUnpricedReasons
 )
 
-var reasonNames = [numUnpricedReasons]string{"", "no_version_in_force", "no_matching_price", "component_without_price"}
+var reasonNames = [numUnpricedReasons]string{"", "no_version_in_force", "no_matching_price", "component_without_price", "being_rerated"}
 
 // String returns the reason as the unpriced list shows it.
 func (r unpricedReason) String() string {
@@ -49,6 +51,12 @@ type eventRecord struct {
 
 	components int
 	quantities [meter.MaxComponents]money.Quantity
+
+	usage []byte // the provider's own usage object, preceded by its format; empty: none
+	// counted has a bit for each component that counts in a period, and before is what its
+	// counter stood at.
+	counted uint32
+	before  [meter.MaxComponents]money.Quantity
 }
 
 // appendEvent appends the command of e to a block whose group has the given time.
@@ -73,7 +81,7 @@ func appendEvent(dst []byte, e *eventRecord, sourceID uint32, groupTime int64) [
 		dst[at] = kind | flagUnpriced
 		dst = append(dst, byte(e.reason))
 		dst = appendBytes(dst, e.raw)
-		return appendQuantities(dst, e)
+		return appendMore(appendQuantities(dst, e), at, e)
 	}
 	dst = binary.AppendUvarint(dst, uint64(e.shape))
 	if len(e.extras) > 0 {
@@ -92,7 +100,46 @@ func appendEvent(dst []byte, e *eventRecord, sourceID uint32, groupTime int64) [
 		dst = e.split.Paid.AppendBinary(dst)
 	}
 	dst[at] = kind
+	return appendMore(dst, at, e)
+}
+
+// appendMore appends what few events have: the provider's usage object and the counters.
+func appendMore(dst []byte, at int, e *eventRecord) []byte {
+	if len(e.usage) == 0 && e.counted == 0 {
+		return dst
+	}
+	dst[at] |= flagMore
+	return appendCounters(appendBytes(dst, e.usage), e)
+}
+
+// appendCounters writes what the counters of a rating stood at.
+func appendCounters(dst []byte, e *eventRecord) []byte {
+	dst = binary.AppendUvarint(dst, uint64(e.counted))
+	for mask := e.counted; mask != 0; mask &= mask - 1 {
+		dst = appendQuantity(dst, e.before[bits.TrailingZeros32(mask)])
+	}
 	return dst
+}
+
+// more reads what appendMore wrote.
+func (r *reader) more(e *eventRecord, kind byte) {
+	e.usage, e.counted = nil, 0
+	if kind&flagMore != 0 {
+		e.usage = r.bytes()
+		r.counters(e)
+	}
+}
+
+func (r *reader) counters(e *eventRecord) {
+	n := r.uvarint()
+	if n >= 1<<e.components {
+		r.fail()
+		return
+	}
+	e.counted = uint32(n)
+	for mask := e.counted; mask != 0; mask &= mask - 1 {
+		e.before[bits.TrailingZeros32(mask)] = r.quantity()
+	}
 }
 
 func appendQuantities(dst []byte, e *eventRecord) []byte {
@@ -122,6 +169,7 @@ func (r *reader) event(e *eventRecord, kind byte, groupTime int64, t *tables) {
 	}
 	if kind&flagUnpriced != 0 {
 		r.unpricedEvent(e)
+		r.more(e, kind)
 		return
 	}
 	e.shape = uint32(r.uvarint())
@@ -144,7 +192,8 @@ func (r *reader) event(e *eventRecord, kind byte, groupTime int64, t *tables) {
 	default:
 		e.split.Receivable = e.amount
 	}
-	if e.amount.Sign() < 0 || int(e.version) >= len(t.versions) {
+	r.more(e, kind)
+	if int(e.version) >= len(t.versions) {
 		r.fail()
 	}
 }
@@ -153,7 +202,7 @@ func (r *reader) event(e *eventRecord, kind byte, groupTime int64, t *tables) {
 func (r *reader) mixed(e *eventRecord) {
 	e.split.Paid = r.amount()
 	owed, ok := e.amount.Sub(e.split.Paid)
-	if !ok || e.split.Paid.Sign() <= 0 || owed.Sign() <= 0 {
+	if !ok || e.split.Paid.Sign() != e.amount.Sign() || owed.Sign() != e.amount.Sign() {
 		r.fail()
 	}
 	e.split.Receivable = owed
@@ -163,7 +212,7 @@ func (r *reader) unpricedEvent(e *eventRecord) {
 	e.reason = unpricedReason(r.byte())
 	e.raw = r.bytes()
 	shape, err := meter.ParseShape(e.raw)
-	if err != nil || e.reason == priced || e.reason >= numUnpricedReasons {
+	if err != nil || e.reason == priced || e.reason >= lifted {
 		r.fail()
 		return
 	}

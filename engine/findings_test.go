@@ -22,7 +22,7 @@ func TestPriceVersionsCanBeReadBack(t *testing.T) {
 		v, refused := meter.ParseVersion("edge", fmt.Appendf(nil,
 			`{"effective_from":%q,"prices":[{"meter":"m","currency":"USD","match":{},"components":{"call":"1"}}]}`, from))
 		if refused == nil {
-			_, _, refused = r.e.PutPrices(v)
+			_, _, refused = r.e.PutPrices(v, nil)
 		}
 		if (refused == nil) != accepted {
 			t.Errorf("%s: %v", from, refused)

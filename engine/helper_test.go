@@ -85,7 +85,7 @@ func (r *rig) prices(id, document string) {
 	r.t.Helper()
 	v, refused := meter.ParseVersion(id, []byte(document))
 	if refused == nil {
-		_, _, refused = r.e.PutPrices(v)
+		_, _, refused = r.e.PutPrices(v, nil)
 	}
 	if refused != nil {
 		r.t.Fatal(refused)

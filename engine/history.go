@@ -10,8 +10,6 @@ import (
 
 	"farthing/journal"
 	"farthing/ledger"
-	"farthing/meter"
-	"farthing/money"
 	"farthing/refusal"
 )
 
@@ -194,13 +192,14 @@ func (v *statementView) transfers(seq uint64) ([]Transfer, error) {
 	return out, nil
 }
 
-// name says which event, top-up or batch the transfer belongs to.
+// name says which event, top-up or batch the transfer belongs to; of a correction the event
+// that it corrects.
 func (item *Transfer) name(c *cursor, t EventTransfer) {
 	if c.isEvent() {
 		item.Source, item.Event = string(c.event.source), string(c.event.id)
 		return
 	}
-	item.ID, item.Batch = t.id, t.batch
+	item.ID, item.Batch, item.Source, item.Event = t.id, t.batch, t.source, t.event
 }
 
 // legs returns the transfers of the current command. What repays a customer goes to its
@@ -218,6 +217,10 @@ func (v *statementView) legs(c *cursor) []EventTransfer {
 			Amount: u.amount, Reason: "topup", id: u.id}}
 	case kindClosing:
 		return closingLegs(r.closing(), t)
+	case kindAmend:
+		var a amendment
+		r.amendment(&a, t)
+		return amendmentLegs(&a, t, v.earners)
 	}
 	return nil
 }
@@ -248,71 +251,12 @@ func closingLegs(c *closingSlice, t *tables) []EventTransfer {
 	return out
 }
 
-// eventLegs are the transfers of a priced event: amount − fee to the payee, then the fee
-// to the operator, each taken from the payer's sources in burn order.
+// eventLegs are the transfers of a priced event's first rating.
 func eventLegs(e *eventRecord, t *tables, x *earners) []EventTransfer {
 	if e.reason != priced {
 		return nil
 	}
-	who := x.of(e, t)
-	fee := who.feeOf(e.amount)
-	payer := t.people[e.account].ID
-	paidLeft := e.split.Paid
-	var out []EventTransfer
-	take := func(amount money.Amount, credit, class, reason string) {
-		paid := amount
-		if paidLeft.Cmp(amount) < 0 {
-			paid = paidLeft
-		}
-		paidLeft = paidLeft.MustSub(paid)
-		owed := amount.MustSub(paid)
-		leg := EventTransfer{Debit: payer, Credit: credit, CreditClass: class, Reason: reason}
-		if !paid.IsZero() {
-			leg.DebitClass, leg.Amount = ledger.Paid.String(), paid
-			out = append(out, leg)
-		}
-		if !owed.IsZero() || amount.IsZero() {
-			leg.DebitClass, leg.Amount = ledger.Receivable.String(), owed
-			out = append(out, leg)
-		}
-	}
-	if who.price.Payee == "" {
-		take(e.amount, ledger.OperatorID, ledger.Revenue.String(), "usage")
-		return out
-	}
-	take(e.amount.MustSub(fee), t.people[who.payee].ID, ledger.Payable.String(), "usage")
-	if !fee.IsZero() {
-		take(fee, ledger.OperatorID, ledger.Fees.String(), "fee")
-	}
-	return out
-}
-
-// Event explains one usage event: what was reported, what it was rated with, what it
-// moved and where it was settled.
-func (e *Engine) Event(source, id string) (Event, *refusal.Refusal) {
-	done, refused := e.read()
-	if refused != nil {
-		return Event{}, refused
-	}
-	defer done()
-	identity := []byte(source + "\x00" + id)
-	blocks := blockReader{e: e}
-	at, found, refused := e.locate(identity, &blocks)
-	if refused != nil {
-		return Event{}, refused
-	}
-	if !found {
-		return Event{}, refusal.New(refusal.NotFound, "unknown_event", "there is no event %s of source %s", id, source)
-	}
-	c, err := blocks.at(at.seq)
-	if err != nil {
-		return Event{}, e.damaged(err)
-	}
-	out, err := e.explain(c)
-	if err != nil {
-		return Event{}, e.damaged(err)
-	}
-	return out, nil
+	return ratingLegs(e, t, x, "usage", "fee")
 }
 
 // locate finds a durable identity: in the runs, else among the young.
@@ -339,109 +283,4 @@ func (e *Engine) locate(identity []byte, blocks *blockReader) (at seen, found bo
 			return at, found, refused
 		}
 	}
-}
-
-// explain turns the current command, an event, into its full account.
-func (e *Engine) explain(c *cursor) (Event, error) {
-	ev, t := &c.event, c.t
-	person := t.people[ev.account]
-	out := Event{Source: string(ev.source), ID: string(ev.id), Subject: person.ID, Time: timeOf(ev.time), Recorded: timeOf(c.time),
-		Sequence: c.seq, Currency: person.Currency, Priced: ev.reason == priced, Reason: ev.reason.String()}
-	shape, err := shapeOf(ev, t)
-	if err != nil {
-		return out, err
-	}
-	out.Type, out.Meter, out.Dimensions = shape.Type, shape.Type, shape.Dimensions
-	for i, name := range shape.Components {
-		out.Usage = append(out.Usage, EventComponent{Component: name, Quantity: ev.quantities[i]})
-	}
-	if !out.Priced {
-		return out, nil
-	}
-	x := newEarners()
-	who := x.of(ev, t)
-	out.Version, out.Match, out.Amount = t.versions[ev.version].Version.ID, who.price.Match, ev.amount
-	for i := range out.Usage {
-		price := who.price.Components[who.price.Component(out.Usage[i].Component)].Unit
-		amount, ok := price.MulQuantity(out.Usage[i].Quantity)
-		if !ok {
-			return out, fmt.Errorf("sequence %d: a booked amount overflows", c.seq)
-		}
-		out.Usage[i].Price, out.Usage[i].Amount = &price, &amount
-	}
-	out.Transfers = eventLegs(ev, t, x)
-	return out, e.settled(&out)
-}
-
-func shapeOf(e *eventRecord, t *tables) (meter.Shape, error) {
-	if e.reason != priced {
-		return meter.ParseShape(e.raw)
-	}
-	return fullShape(e, t), nil
-}
-
-// settled fills in window, batch and line.
-func (e *Engine) settled(out *Event) error {
-	windows := e.published.Load().windows
-	i := sort.Search(len(windows), func(i int) bool { return windows[i].cut >= out.Sequence })
-	if i == len(windows) {
-		return nil // not settled yet
-	}
-	out.Window = windows[i].number
-	for k := range windows[i].batches {
-		b := &windows[i].batches[k]
-		if b.currency != out.Currency {
-			continue
-		}
-		line, ok, err := lineOf(e.store, b, out.Subject)
-		if err != nil {
-			return err
-		}
-		if ok {
-			out.Batch, out.Line = hexID(b.id), line.Line
-		}
-	}
-	return nil
-}
-
-// Unpriced lists the events whose price is not known, oldest first.
-func (e *Engine) Unpriced(start string, limit int) (page Page[UnpricedEvent], refused *refusal.Refusal) {
-	from, refused := seqCursor(start)
-	if refused != nil {
-		return page, refused
-	}
-	limit = min(limit, listMax)
-	var seqs []uint64
-	done, refused := e.read()
-	if refused != nil {
-		return page, refused
-	}
-	defer done()
-	refused = e.do(func(s *sequencer) bool {
-		all := s.state.unpriced
-		i := sort.Search(len(all), func(i int) bool { return all[i] >= from })
-		seqs = append(seqs[:0], all[i:min(len(all), i+limit+1)]...)
-		return false
-	})
-	if refused != nil {
-		return page, refused
-	}
-	blocks := blockReader{e: e}
-	for _, seq := range seqs {
-		if len(page.Items) == limit {
-			page.Next = strconv.FormatUint(seq, 10)
-			break
-		}
-		c, err := blocks.at(seq)
-		if err != nil {
-			return Page[UnpricedEvent]{}, e.damaged(err)
-		}
-		full, err := e.explain(c)
-		if err != nil {
-			return Page[UnpricedEvent]{}, e.damaged(err)
-		}
-		page.Items = append(page.Items, UnpricedEvent{Source: full.Source, ID: full.ID, Type: full.Type, Subject: full.Subject, Time: full.Time,
-			Sequence: full.Sequence, Reason: full.Reason, Dimensions: full.Dimensions, Usage: full.Usage})
-	}
-	return page, nil
 }

@@ -179,6 +179,8 @@ func (x *indexer) command() {
 	switch c.kind {
 	case kindCut:
 		x.e.roots.put(r.cut().window, x.trees.cut())
+	case kindAmend:
+		x.amendment(c, true, true)
 	default:
 		x.young.postCommand(c.kind, &r, c.seq, c.t, x.earners)
 	}
@@ -193,6 +195,31 @@ func (x *indexer) event(seq uint64, e *eventRecord) {
 	x.leaf = appendLeaf(x.leaf[:0], seq, e, t)
 	x.trees.add(t.people[e.account].Currency, x.leaf)
 	x.young.postEvent(seq, e, t, x.earners)
+}
+
+// amendment adds the leaf of an event that was rated late, which belongs to the window in
+// which it posts, and the statement entries of an amendment.
+func (x *indexer) amendment(c *cursor, newer, unindexed bool) {
+	a, err := c.amendment()
+	if err != nil {
+		panic("BUG: a durable amendment does not decode: " + err.Error())
+	}
+	if newer {
+		x.leaf = x.trees.amendment(x.leaf, c, a)
+	}
+	if unindexed {
+		x.young.postAmendment(c.seq, a, c.t, x.earners)
+	}
+}
+
+// amendment adds the leaf of an amendment that is an event of its window; scratch is reused.
+func (v *evidence) amendment(scratch []byte, c *cursor, a *amendment) []byte {
+	if a.op != amendRated {
+		return scratch
+	}
+	scratch = appendLeaf(scratch[:0], c.seq, &a.new, c.t)
+	v.add(c.t.people[a.new.account].Currency, scratch)
+	return scratch
 }
 
 // handOver gives a full generation and the postings up to its end to the run builder. If

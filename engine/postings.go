@@ -88,6 +88,16 @@ func (p *postings) postCommand(kind byte, r *reader, seq uint64, t *tables, x *e
 	}
 }
 
+// postAmendment lists an amendment with everybody it moved.
+func (p *postings) postAmendment(seq uint64, a *amendment, t *tables, x *earners) {
+	if a.old.reason == priced {
+		p.postEvent(seq, &a.old, t, x)
+	}
+	if a.op.rates() {
+		p.postEvent(seq, &a.new, t, x)
+	}
+}
+
 // after appends up to limit sequences of an account above seq.
 func (p *postings) after(a ledger.Ref, seq uint64, limit int, out []uint64) []uint64 {
 	p.mu.RLock()

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"strconv"
-
 	"github.com/zeebo/xxh3"
 
 	"farthing/ledger"
@@ -22,6 +20,7 @@ type rates struct {
 	relevant map[string]map[string]bool // meter → dimension keys that some price matches on
 	named    map[[2]string]bool         // dimensions (key, value) that some price names
 	slots    [][]rateSlot               // by shape number: what it costs, by version and currency
+	series   map[string]uint32          // what counted components count (meter.Price.Series) → its number
 }
 
 // wideShape caches how a shape with further dimensions splits.
@@ -44,17 +43,17 @@ const (
 
 // rateSlot is the price of one shape under one version in one currency.
 type rateSlot struct {
-	version    uint32
-	currency   money.Currency
-	reason     unpricedReason
-	price      *meter.Price
-	payee      ledger.Ref
-	components []meter.ComponentPrice // in the order of the shape's components
+	version  uint32
+	currency money.Currency
+	reason   unpricedReason
+	plan     meter.Plan
+	payee    ledger.Ref
+	series   []uint32 // by the shape's components; what the counted ones count
 }
 
 func newRates(seed uint64) *rates {
 	return &rates{seed: seed, byHash: map[uint64]uint32{}, byRaw: map[string]uint32{}, wide: map[uint64]*wideShape{},
-		relevant: map[string]map[string]bool{}, named: map[[2]string]bool{}}
+		relevant: map[string]map[string]bool{}, named: map[[2]string]bool{}, series: map[string]uint32{}}
 }
 
 // addVersion takes a version into the book and learns which dimensions count.
@@ -69,11 +68,24 @@ func (r *rates) addVersion(v *meter.Version) {
 		r.relevant[m][key] = true
 	})
 	for i := range v.Prices {
-		for _, d := range v.Prices[i].Match {
+		p := &v.Prices[i]
+		for _, d := range p.Match {
 			r.named[[2]string{d.Key, d.Value}] = true
+		}
+		for k := range p.Components {
+			if p.Components[k].Counted() {
+				r.addSeries(p.Series(k))
+			}
 		}
 	}
 	clear(r.wide) // what was irrelevant may count now
+}
+
+// addSeries numbers a series in the order of its first version.
+func (r *rates) addSeries(name string) {
+	if _, there := r.series[name]; !there {
+		r.series[name] = uint32(len(r.series))
+	}
 }
 
 // addShape enters an interned shape under its number.
@@ -113,66 +125,60 @@ func (s *state) slot(n uint32, v *meter.Version, c money.Currency) *rateSlot {
 	return &slots[len(slots)-1]
 }
 
-// resolve finds the price of a shape: the most specific match that prices every component.
+// resolve finds the price of a shape: the most specific match, which prices every component.
 func (s *state) resolve(shape *meter.Shape, v *meter.Version, c money.Currency) rateSlot {
 	slot := rateSlot{version: v.Index, currency: c}
-	i, ok := v.Match(shape, c)
-	if !ok {
+	var none meter.NoPlan
+	switch slot.plan, none = v.Plan(shape, c); none {
+	case meter.NoPrice:
 		slot.reason = noPrice
 		return slot
+	case meter.ComponentMissing:
+		slot.reason = componentUnpriced
+		return slot
 	}
-	slot.price = &v.Prices[i]
-	for _, name := range shape.Components {
-		k := slot.price.Component(name)
-		if k < 0 {
-			slot.reason = componentUnpriced
-			return slot
+	if slot.plan.Counted != 0 {
+		slot.series = make([]uint32, len(shape.Components))
+		for i, component := range slot.plan.Components {
+			if component.Counted() {
+				slot.series[i] = s.rates.series[slot.plan.Price.Series(component.Number)]
+			}
 		}
-		slot.components = append(slot.components, slot.price.Components[k])
 	}
-	slot.payee = s.versions[v.Index].payees[i]
-	if slot.price.Payee == "" {
+	slot.payee = s.versions[v.Index].payees[slot.plan.Index]
+	if slot.plan.Price.Payee == "" {
 		slot.payee = s.ledger.Totals(c).Operator
 	}
 	return slot
 }
 
 // ratingAmounts is the rated amount of each component of one event.
-type ratingAmounts [meter.MaxComponents]money.Amount
+type ratingAmounts = [meter.MaxComponents]money.Amount
 
-// rate prices the quantities of e by slot and sets amount; amounts gets the parts.
-func (slot *rateSlot) rate(e *eventRecord, amounts *ratingAmounts) *refusal.Refusal {
-	total := money.Amount{}
-	for i := range slot.components {
-		c := &slot.components[i]
-		q := e.quantities[i]
-		if _, whole := q.Whole(); !whole && q.Decimals() > c.QuantityDecimals {
-			return refusal.New(refusal.Invalid, "fractional_quantity", "%s: the price allows quantities with at most %s decimals",
-				c.Name, strconv.Itoa(c.QuantityDecimals))
-		}
-		part, ok := c.Unit.MulQuantity(q)
-		if ok {
-			total, ok = total.Add(part)
-		}
-		if !ok {
-			return overflow()
-		}
-		amounts[i] = part
+// rate prices the quantities of e by slot, for a posting in the given window, and sets
+// e's amount and what it counted from; amounts gets the parts.
+func (s *state) rate(slot *rateSlot, e *eventRecord, amounts *ratingAmounts, window uint64) (refused *refusal.Refusal) {
+	s.look(slot, e, window)
+	e.amount, refused = slot.plan.Rate(&e.quantities, &e.before, amounts)
+	if refused == nil && !s.ledger.Fits(slot.currency, e.amount) {
+		refused = overflow()
 	}
-	e.amount = total
-	return nil
+	return refused
 }
 
 func overflow() *refusal.Refusal {
 	return refusal.New(refusal.Invalid, "amount_overflow", "the amount is larger than this ledger can hold")
 }
 
-// fee returns the operator's share of an amount.
-func (slot *rateSlot) fee(amount money.Amount) money.Amount {
-	if slot.price.Fee.IsZero() || slot.price.Payee == "" {
+// fee returns the operator's share of an amount, of the same sign.
+func (slot *rateSlot) fee(amount money.Amount) money.Amount { return feeOf(slot.plan.Price, amount) }
+
+// feeOf returns the operator's share of an amount under a price.
+func feeOf(p *meter.Price, amount money.Amount) money.Amount {
+	if p.Fee.IsZero() || p.Payee == "" {
 		return money.Amount{}
 	}
-	fee, _ := amount.MulFraction(slot.price.Fee)
+	fee, _ := amount.MulFraction(p.Fee)
 	return fee
 }
 

@@ -92,6 +92,16 @@ func (p *replayer) apply() error {
 		if seal := r.seal(); !r.bad {
 			err = p.applySeal(seal)
 		}
+	case kindAmend:
+		return p.applyAmendment(&r)
+	case kindRerate:
+		return p.applyRerate(&r)
+	case kindRerated:
+		job := r.rerate()
+		n, ok := s.rerateID[job.id]
+		if err = s.applyRerated(n); !ok {
+			err = fmt.Errorf("rerate %q ends that never began", job.id)
+		}
 	}
 	if err != nil {
 		return err
@@ -163,15 +173,15 @@ func (p *replayer) applyPrices(r *reader) error {
 	if err := r.end(); err != nil {
 		return err
 	}
+	if p.state.byVersion[id] != nil {
+		return fmt.Errorf("price version %s is put twice", id)
+	}
 	v, refused := meter.ParseVersion(id, body)
 	if refused == nil {
-		refused = p.state.checkVersion(v)
+		refused = p.state.checkVersion(v, nil)
 	}
 	if refused != nil {
 		return fmt.Errorf("price version %q: %w", id, refused)
-	}
-	if p.state.byVersion[id] != nil {
-		return fmt.Errorf("price version %s is put twice", id)
 	}
 	p.state.applyPrices(v)
 	return nil
@@ -196,20 +206,29 @@ func (p *replayer) applyEvent(e *eventRecord) error {
 		return fmt.Errorf("event %s has no price: %s", e.id, slot.reason)
 	}
 	amount, split := e.amount, e.split
-	if refused := slot.rate(e, &p.amounts); refused != nil {
+	before := counterText(e)
+	if refused := s.rate(slot, e, &p.amounts, s.ledger.Window()); refused != nil {
 		return fmt.Errorf("event %s: %w", e.id, refused)
+	}
+	if got := counterText(e); got != before {
+		return fmt.Errorf("event %s: the journal counts from %s, the counters stand at %s", e.id, before, got)
 	}
 	if e.amount != amount {
 		return fmt.Errorf("event %s: the journal says %s, its price makes %s", e.id, amount, e.amount)
-	}
-	if !s.ledger.Fits(s.people[e.account].Currency, e.amount) {
-		return fmt.Errorf("event %s: %w", e.id, overflow())
 	}
 	s.applyEvent(e, slot, &p.amounts)
 	if e.split != split {
 		return fmt.Errorf("event %s: the journal takes %s from paid credit, the books %s", e.id, split.Paid, e.split.Paid)
 	}
 	return nil
+}
+
+// counterText is what an event counted from, for comparing and showing; empty when nothing counts.
+func counterText(e *eventRecord) string {
+	if e.counted == 0 {
+		return ""
+	}
+	return string(appendCounters(nil, e))
 }
 
 // tellIdentity computes the identity and content hashes as the decoder did.
@@ -224,16 +243,7 @@ func (p *replayer) tellIdentity() error {
 
 // contentHash is the content hash of a journaled event: that of package meter's Event.
 func contentHash(e *eventRecord, t *tables, seed uint64) uint64 {
-	raw := e.raw
-	switch {
-	case e.reason != priced:
-	case len(e.extras) == 0:
-		raw = []byte(t.shapes[e.shape].raw)
-	default:
-		full := fullShape(e, t)
-		raw = full.Append(nil)
-	}
-	return meter.ContentHash([]byte(t.people[e.account].ID), raw, e.quantities[:e.components], seed)
+	return meter.ContentHash([]byte(t.people[e.account].ID), e.shapeBytes(t), e.quantities[:e.components], seed)
 }
 
 // fullShape is the shape of a priced event with all its dimensions.

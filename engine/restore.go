@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"farthing/cow"
 	"farthing/journal"
 	"farthing/ledger"
 	"farthing/meter"
@@ -55,6 +56,8 @@ func restore(store *journal.Store) (restored, error) {
 	out.evidence = l.evidence
 	out.base = out.state.extent()
 	out.base.rows, out.base.usage = out.state.ledger.Rows.Restored(), out.state.usage.rows.Restored()
+	out.base.counters, out.base.amends = out.state.counters.rows.Restored(), out.state.amends.rows.Restored()
+	out.base.unpriced = out.state.unpriced.rows.Restored()
 	return out, nil
 }
 
@@ -67,9 +70,13 @@ type loader struct {
 	versions []*PriceVersion
 	topUps   []*topUp
 	windows  []*window
-	unpriced []uint64
+	groups   []unpricedGroup
+	voids    []*voidEntry
 	rows     ledger.Ledger // only Rows is used
 	usage    usageTable
+	counters cow.Table[counterRow]
+	amends   cow.Table[amendRow]
+	unpriced cow.Table[unpricedRow]
 	evidence evidence
 }
 
@@ -127,21 +134,36 @@ func (l *loader) entry(kind byte, r *reader) {
 		l.topUps = append(l.topUps, u)
 	case chunkWindows:
 		l.windows = append(l.windows, r.window())
-	case chunkUnpriced:
-		l.unpriced = append(l.unpriced, r.uvarint())
+	case chunkGroups:
+		l.groups = append(l.groups, unpricedGroup{reason: unpricedReason(r.byte()), currency: r.currency(), raw: r.str()})
+	case chunkVoids:
+		l.voids = append(l.voids, &voidEntry{id: r.str(), reason: r.str(), origin: r.uvarint(), seq: r.uvarint()})
 	case chunkRows:
 		l.row(r)
 	case chunkUsage:
-		i := r.uvarint()
-		row := r.usageRow()
-		if r.bad || i >= 1<<31 || int(row.account) >= len(l.people) || int(row.shape) >= len(l.shapes) {
-			r.fail()
-			return
-		}
-		l.usage.rows.Restore(uint32(i), row)
+		i, row := r.uvarint(), r.usageRow()
+		restoreRow(r, &l.usage.rows, i, row, int(row.account) < len(l.people) && int(row.shape) < len(l.shapes))
+	case chunkCounters:
+		i, row := r.uvarint(), r.counterRow()
+		restoreRow(r, &l.counters, i, row, int(row.account) < len(l.people))
+	case chunkAmends:
+		i, row := r.uvarint(), r.amendRow()
+		restoreRow(r, &l.amends, i, row, row.origin < row.last)
+	case chunkUnpriced:
+		i, row := r.uvarint(), r.unpricedRow()
+		restoreRow(r, &l.unpriced, i, row, int(row.group) <= len(l.groups))
 	default:
 		r.fail()
 	}
+}
+
+// restoreRow puts a row where it was, unless it cannot be one.
+func restoreRow[R any](r *reader, t *cow.Table[R], i uint64, row R, plausible bool) {
+	if r.bad || i >= 1<<31 || !plausible {
+		r.fail()
+		return
+	}
+	t.Restore(uint32(i), row)
 }
 
 func (l *loader) row(r *reader) {
@@ -180,7 +202,7 @@ func (l *loader) finish() (*state, error) {
 	s.seq, s.time, s.windowFirst = r.uvarint(), int64(r.uvarint()), r.uvarint()
 	openWindow := r.uvarint()
 	s.nextStream = r.uvarint()
-	usageRows := r.uvarint()
+	lengths := [...]uint64{r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()}
 	totals := make([]ledger.Totals, money.Currencies())
 	for range r.uvarint() {
 		c, hash := r.currency(), r.hash()
@@ -194,11 +216,16 @@ func (l *loader) finish() (*state, error) {
 			s.lastHash[c] = hash
 		}
 	}
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		s.enterRerate(r.rerateState())
+	}
 	if err := r.end(); err != nil {
 		return nil, err
 	}
-	if uint64(l.usage.rows.Len()) != usageRows {
-		return nil, fmt.Errorf("%d of %d usage rows", l.usage.rows.Len(), usageRows)
+	for i, got := range [...]uint32{l.usage.rows.Len(), l.counters.Len(), l.amends.Len(), l.unpriced.Len()} {
+		if uint64(got) != lengths[i] {
+			return nil, fmt.Errorf("%d of %d rows of table %d", got, lengths[i], i)
+		}
 	}
 	if int(l.rows.Rows.Len()) != len(l.people) {
 		return nil, fmt.Errorf("%d rows of %d participants", l.rows.Rows.Len(), len(l.people))
@@ -237,8 +264,21 @@ func (l *loader) enterTables(s *state) error {
 			s.closedBy[w.id] = w
 		}
 	}
-	s.unpriced = l.unpriced
+	for _, g := range l.groups {
+		if _, err := meter.ParseShape([]byte(g.raw)); err != nil {
+			return err
+		}
+		s.unpriced.enter(g.reason, g.currency, g.raw)
+	}
+	for _, v := range l.voids {
+		s.voids[v.id] = v
+		s.voidLog = append(s.voidLog, v)
+	}
 	s.usage = l.usage
 	s.usage.restored()
+	s.counters.rows, s.amends.rows, s.unpriced.rows = l.counters, l.amends, l.unpriced
+	s.counters.restored()
+	s.amends.restored()
+	s.unpriced.restored()
 	return nil
 }

@@ -30,6 +30,9 @@ import (
 //	closes                                     several, queued before any is looked at
 //	balance ACCOUNT…, statement ACCOUNT [limit=N], usage ACCOUNT, event SOURCE/ID
 //	trial-balance, unpriced, tables
+//	void SOURCE/ID VOID [REASON]
+//	simulate VERSION [from=TIME] [to=TIME]     what the version would make; preview: what a rerate would post
+//	rerate ID VERSION [from=TIME] [to=TIME]    posts it
 //	clock DURATION                             a restart after that much time
 //	restart, verify
 //
@@ -65,7 +68,8 @@ func (s *scenario) run(t *testing.T, d *datadriven.TestData) string {
 	command, ok := map[string]func(*datadriven.TestData, []string) string{
 		"ledger": s.ledger, "account": s.account, "prices": s.prices, "post": s.post, "topup": s.topUp, "close": s.close,
 		"closes": s.closes, "balance": s.balance, "statement": s.statement, "usage": s.usage, "event": s.event,
-		"trial-balance": s.trialBalance, "unpriced": s.unpriced, "tables": s.tables, "clock": s.clock, "restart": s.restart, "verify": s.verify,
+		"trial-balance": s.trialBalance, "unpriced": s.unpriced, "tables": s.tables, "clock": s.clock,
+		"void": s.void, "simulate": s.simulate, "preview": s.simulate, "rerate": s.rerate, "restart": s.restart, "verify": s.verify,
 	}[d.Cmd]
 	if !ok {
 		t.Fatalf("unknown command %s", d.Cmd)
@@ -157,10 +161,8 @@ func (s *scenario) prices(d *datadriven.TestData, args []string) string {
 	}
 	body := fmt.Sprintf(`{"effective_from":%q,"prices":[%s]}`, from, strings.ReplaceAll(strings.TrimSpace(d.Input), "\n", ","))
 	v, refused := meter.ParseVersion(args[0], []byte(body))
-	if refused != nil {
-		return refusedText(refused)
-	}
-	_, created, refused := s.r.e.PutPrices(v)
+	_, created, refused := s.r.e.PutPrices(v, refused)
+	s.r.e.repriced() // what it makes ratable is rated before the story goes on
 	return s.outcome(created, refused)
 }
 

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cockroachdb/datadriven"
@@ -34,36 +33,6 @@ func (s *scenario) usage(_ *datadriven.TestData, args []string) string {
 	return out + fmt.Sprintf("as of %d", seq)
 }
 
-func (s *scenario) event(_ *datadriven.TestData, args []string) string {
-	source, id, _ := strings.Cut(args[0], "/")
-	e, refused := s.r.e.Event(source, id)
-	if refused != nil {
-		return refusedText(refused)
-	}
-	out := fmt.Sprintf("%d %s/%s of %s, %s%s\n", e.Sequence, e.Source, e.ID, e.Subject, e.Type, dimensionsText(e.Dimensions))
-	if !e.Time.Equal(e.Recorded) {
-		out += "  time " + e.Time.Format(time.RFC3339) + "\n"
-	}
-	for _, u := range e.Usage {
-		out += fmt.Sprintf("  %s %s", u.Quantity, u.Component)
-		if u.Price != nil {
-			out += fmt.Sprintf(" × %s = %s", u.Price, u.Amount)
-		}
-		out += "\n"
-	}
-	if !e.Priced {
-		return out + "  unpriced: " + e.Reason
-	}
-	out += fmt.Sprintf("  %s %s by %s, price of%s\n", e.Amount, e.Currency, e.Version, dimensionsText(e.Match)+" "+e.Meter)
-	for _, t := range e.Transfers {
-		out += fmt.Sprintf("  %s: %s %s to %s %s, %s\n", t.Reason, t.Debit, t.DebitClass, t.Credit, t.CreditClass, t.Amount)
-	}
-	if e.Batch != "" {
-		out += fmt.Sprintf("  settled in window %d, batch %.8s, line %d\n", e.Window, e.Batch, e.Line)
-	}
-	return out
-}
-
 func (s *scenario) trialBalance(*datadriven.TestData, []string) string {
 	books, refused := s.r.e.TrialBalance()
 	if refused != nil {
@@ -92,9 +61,12 @@ func (s *scenario) unpriced(*datadriven.TestData, []string) string {
 		for _, e := range page.Items {
 			n++
 			out += fmt.Sprintf("%d %s/%s of %s, %s%s: %s\n", e.Sequence, e.Source, e.ID, e.Subject, e.Type, dimensionsText(e.Dimensions), e.Reason)
+			if e.Now != e.Reason {
+				out += "  now: " + e.Now + "\n"
+			}
 		}
 		if cursor = page.Next; cursor == "" {
-			return out + fmt.Sprintf("%d unpriced", n)
+			return out + fmt.Sprintf("%d unpriced\n", n) + s.unpricedCounts()
 		}
 	}
 }

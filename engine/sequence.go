@@ -26,6 +26,7 @@ type sequencer struct {
 	rec     eventRecord
 	amounts ratingAmounts
 	ahead   lookahead
+	scratch []byte
 	// lastSource is the interned source of the last event; 0: none.
 	lastSource uint32
 
@@ -150,6 +151,7 @@ func (s *sequencer) handOff() {
 	}
 	s.startCheckpoint(g)
 	g.tables = s.state.tables
+	s.e.unpriced.Store(int64(s.state.unpriced.open))
 	s.e.toCommit <- g
 	s.g = <-s.e.free
 	s.g.reset()
@@ -238,7 +240,7 @@ func (s *sequencer) event(r *Request, e *meter.Event, i int) *refusal.Refusal {
 		return refused
 	}
 	// Nothing below may refuse.
-	rec.source, rec.id = r.batch.Bytes(e.Source), r.batch.Bytes(e.ID)
+	rec.source, rec.id, rec.usage = r.batch.Bytes(e.Source), r.batch.Bytes(e.ID), r.batch.Bytes(e.Raw)
 	source := s.source(rec.source)
 	b := s.begin()
 	s.state.applyEvent(rec, slot, &s.amounts)
@@ -286,37 +288,34 @@ func (s *sequencer) price(r *Request, e *meter.Event, shape uint32) (*rateSlot, 
 	for i := range rec.components {
 		rec.quantities[i] = r.batch.Quantity(e, i)
 	}
-	rec.extras, rec.raw, rec.reason = nil, nil, priced
+	rec.extras, rec.raw, rec.reason, rec.counted = nil, nil, priced, 0
 	raw := r.batch.Bytes(e.Shape)
 	version := st.rates.book.InForce(rec.time)
 	if version == nil {
 		rec.reason, rec.raw = noVersion, raw
 		return nil, nil
 	}
-	slot, fresh := s.shape(shape, e.ShapeHash, raw, version)
+	slot, fresh := s.shape(rec, shape, e.ShapeHash, raw, version)
 	if rec.reason != priced {
 		rec.raw = raw
 		return slot, nil
 	}
-	if refused := slot.rate(rec, &s.amounts); refused != nil {
+	if refused := st.rate(slot, rec, &s.amounts, st.ledger.Window()); refused != nil {
 		return nil, refused
-	}
-	if !st.ledger.Fits(st.people[rec.account].Currency, rec.amount) {
-		return nil, overflow()
 	}
 	rec.version = version.Index
 	if fresh != nil {
-		return slot, s.intern(fresh, e.ShapeHash, raw)
+		return slot, s.intern(rec, fresh, e.ShapeHash, raw)
 	}
 	return slot, nil
 }
 
 // shape finds the price slot for shape bytes (n is their number if they were interned when
-// the request began) and sets the record's shape, extras and
+// the request began; unknownShape if nobody looked) and sets the record's shape, extras and
 // reason. The usual case is one look-up; a shape that is not interned is returned as
 // well, to be interned once nothing can refuse the event any more.
-func (s *sequencer) shape(n uint32, hash uint64, raw []byte, v *meter.Version) (*rateSlot, *meter.Shape) {
-	rec, st := &s.rec, s.state
+func (s *sequencer) shape(rec *eventRecord, n uint32, hash uint64, raw []byte, v *meter.Version) (*rateSlot, *meter.Shape) {
+	st := s.state
 	currency := st.people[rec.account].Currency
 	ok := n != unknownShape
 	if !ok {
@@ -343,8 +342,8 @@ func (s *sequencer) shape(n uint32, hash uint64, raw []byte, v *meter.Version) (
 
 // intern gives what counts of a priced shape a number and remembers how the whole splits.
 // Shapes without a price are never interned: they could be anything a client makes up.
-func (s *sequencer) intern(shape *meter.Shape, hash uint64, raw []byte) *refusal.Refusal {
-	rec, st := &s.rec, s.state
+func (s *sequencer) intern(rec *eventRecord, shape *meter.Shape, hash uint64, raw []byte) *refusal.Refusal {
+	st := s.state
 	kept, extras := st.splitShape(shape)
 	bytes := kept.Append(nil)
 	n, ok := st.rates.lookup(st.hashOf(bytes), bytes, &st.tables)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"farthing/cow"
 	"farthing/journal"
 	"farthing/ledger"
 	"farthing/money"
@@ -34,7 +35,11 @@ const (
 	chunkVersions = 'v'
 	chunkTopUps   = 't'
 	chunkWindows  = 'w'
+	chunkGroups   = 'o' // of unpriced events
 	chunkUnpriced = 'n'
+	chunkCounters = 'c'
+	chunkAmends   = 'a'
+	chunkVoids    = 'd'
 	chunkRows     = 'r'
 	chunkUsage    = 'u'
 	chunkEvidence = 'e'
@@ -54,13 +59,13 @@ type checkpoints struct {
 
 // extent is how far the tables and epochs went at a checkpoint: where a delta begins.
 type extent struct {
-	people, sources, shapes, versions, topUps, windows, unpriced int
-	rows, usage                                                  uint32 // epochs
+	people, sources, shapes, versions, topUps, windows, groups, voids int
+	rows, usage, counters, amends, unpriced                           uint32 // epochs
 }
 
 func (s *state) extent() extent {
 	return extent{people: len(s.people), sources: len(s.sources), shapes: len(s.shapes), versions: len(s.versions),
-		topUps: len(s.topUpLog), windows: len(s.windows), unpriced: len(s.unpriced)}
+		topUps: len(s.topUpLog), windows: len(s.windows), groups: len(s.unpriced.groups), voids: len(s.voidLog)}
 }
 
 // checkpointJob is one checkpoint on its way to disk. The sequencer fills chunks, the
@@ -73,13 +78,14 @@ type checkpointJob struct {
 	from, to extent
 	tables   tables
 	topUps   []*topUp
-	unpriced []uint64
+	groups   []*unpricedGroup
+	voids    []*voidEntry
 	chunks   chan []byte
 	room     chan struct{}     // a token when the writer took a chunk
 	evidence chan []byte       // from the indexer
 	head     chan journal.Head // from the committer
 	buf      []byte            // the chunk being filled; sequencer
-	rowsDone bool
+	copied   int               // tables of rows whose snapshot is complete
 }
 
 // chunksQueued bounds the chunks between sequencer and writer (4 MiB).
@@ -95,7 +101,7 @@ func (s *sequencer) startCheckpoint(g *group) {
 	st := s.state
 	full := s.base == (extent{}) || s.deltas >= deltasMax
 	job := &checkpointJob{id: s.nextID, seq: st.seq, header: st.appendHeader(nil), to: st.extent(), tables: st.tables,
-		topUps: st.topUpLog, unpriced: st.unpriced, chunks: make(chan []byte, chunksQueued),
+		topUps: st.topUpLog, groups: st.unpriced.groups, voids: st.voidLog, chunks: make(chan []byte, chunksQueued),
 		room: make(chan struct{}, 1), evidence: make(chan []byte, 1), head: make(chan journal.Head, 1)}
 	if full {
 		s.deltas = 0
@@ -106,6 +112,9 @@ func (s *sequencer) startCheckpoint(g *group) {
 	job.deltas = s.deltas
 	job.to.rows = st.ledger.Rows.Begin(job.from.rows)
 	job.to.usage = st.usage.rows.Begin(job.from.usage)
+	job.to.counters = st.counters.rows.Begin(job.from.counters)
+	job.to.amends = st.amends.rows.Begin(job.from.amends)
+	job.to.unpriced = st.unpriced.rows.Begin(job.from.unpriced)
 	s.base, s.lastSeq, s.grown, s.wantCheckpoint = job.to, st.seq, 0, false
 	s.nextID++
 	s.job, g.checkpoint = job, job
@@ -128,33 +137,41 @@ func (s *sequencer) room() <-chan struct{} {
 	return s.job.room
 }
 
-// stepCheckpoint copies a bounded number of rows.
+// stepCheckpoint copies a bounded number of rows, one table after the other.
 func (s *sequencer) stepCheckpoint() {
-	job := s.job
+	job, st := s.job, s.state
 	if job == nil || !job.takesStep() {
 		return
 	}
-	if !job.rowsDone {
-		job.rowsDone = s.state.ledger.Rows.Step(snapshotStep, func(i uint32, row *ledger.Row) {
-			job.start(chunkRows)
-			job.buf = binary.AppendUvarint(job.buf, uint64(i))
-			job.buf = row.Append(job.buf)
-		})
-		if job.rowsDone {
-			job.flush()
-		}
+	var done bool
+	switch job.copied {
+	case 0:
+		done = copyRows(job, &st.ledger.Rows, chunkRows, (*ledger.Row).Append)
+	case 1:
+		done = copyRows(job, &st.usage.rows, chunkUsage, (*usageRow).append)
+	case 2:
+		done = copyRows(job, &st.counters.rows, chunkCounters, (*counterRow).append)
+	case 3:
+		done = copyRows(job, &st.amends.rows, chunkAmends, (*amendRow).append)
+	case 4:
+		done = copyRows(job, &st.unpriced.rows, chunkUnpriced, (*unpricedRow).append)
+	}
+	if !done {
 		return
 	}
-	done := s.state.usage.rows.Step(snapshotStep, func(i uint32, row *usageRow) {
-		job.start(chunkUsage)
-		job.buf = binary.AppendUvarint(job.buf, uint64(i))
-		job.buf = row.append(job.buf)
-	})
-	if done {
-		job.flush()
+	job.flush()
+	if job.copied++; job.copied == 5 {
 		close(job.chunks)
 		s.job = nil
 	}
+}
+
+// copyRows copies the next rows of a table, each preceded by its number.
+func copyRows[R any](job *checkpointJob, t *cow.Table[R], kind byte, encode func(*R, []byte) []byte) (done bool) {
+	return t.Step(snapshotStep, func(i uint32, row *R) {
+		job.start(kind)
+		job.buf = encode(row, binary.AppendUvarint(job.buf, uint64(i)))
+	})
 }
 
 // takesStep reports whether the queue has room for the chunks of one step: 1,024 rows of
@@ -281,7 +298,15 @@ func (j *checkpointJob) appendTables(add func([]byte)) {
 		return binary.AppendUvarint(dst, uint64(u.time))
 	})
 	write(chunkWindows, j.from.windows, j.to.windows, func(dst []byte, i int) []byte { return t.windows[i].append(dst) })
-	write(chunkUnpriced, j.from.unpriced, j.to.unpriced, func(dst []byte, i int) []byte { return binary.AppendUvarint(dst, j.unpriced[i]) })
+	write(chunkGroups, max(j.from.groups, 1), j.to.groups, func(dst []byte, i int) []byte {
+		g := j.groups[i]
+		return appendBytes(append(append(dst, byte(g.reason)), g.currency.Code()...), g.raw)
+	})
+	write(chunkVoids, j.from.voids, j.to.voids, func(dst []byte, i int) []byte {
+		v := j.voids[i]
+		dst = appendBytes(appendBytes(dst, v.id), v.reason)
+		return binary.AppendUvarint(binary.AppendUvarint(dst, v.origin), v.seq)
+	})
 }
 
 // checkpointMarker is what makes a checkpoint valid.
@@ -352,7 +377,8 @@ func dropCheckpoints(store *journal.Store, full uint64) error {
 // appendHeader writes what is neither a table nor a row.
 func (s *state) appendHeader(dst []byte) []byte {
 	dst = s.genesis.append(dst)
-	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream, uint64(s.usage.rows.Len())} {
+	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream,
+		uint64(s.usage.rows.Len()), uint64(s.counters.rows.Len()), uint64(s.amends.rows.Len()), uint64(s.unpriced.rows.Len())} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	used := s.ledger.Currencies()
@@ -364,27 +390,9 @@ func (s *state) appendHeader(dst []byte) []byte {
 		dst = append(dst, hash[:]...)
 		dst = s.ledger.Totals(c).Append(dst)
 	}
-	return dst
-}
-
-// append writes a usage row; the chain is derived and left out.
-func (u *usageRow) append(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(u.account))
-	dst = binary.AppendUvarint(dst, uint64(u.shape))
-	dst = binary.AppendVarint(dst, int64(u.day))
-	dst = binary.AppendUvarint(dst, u.events)
-	for i := range usageComponents {
-		dst = u.quantity[i].AppendBinary(dst)
-		dst = u.amount[i].AppendBinary(dst)
+	dst = binary.AppendUvarint(dst, uint64(len(s.rerates)))
+	for _, j := range s.rerates {
+		dst = j.appendState(dst)
 	}
 	return dst
-}
-
-func (r *reader) usageRow() (u usageRow) {
-	u.account, u.shape = ledger.Ref(r.uvarint()), uint32(r.uvarint())
-	u.day, u.events = int32(r.varint()), r.uvarint()
-	for i := range usageComponents {
-		u.quantity[i], u.amount[i] = r.amount(), r.amount()
-	}
-	return u
 }

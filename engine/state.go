@@ -31,7 +31,13 @@ type state struct {
 	byVersion map[string]*PriceVersion
 	topUps    map[string]*topUp
 	topUpLog  []*topUp // in order, for checkpoints
-	unpriced  []uint64 // sequences of unpriced events, in order
+	unpriced  unpricedTable
+	counters  counterTable
+	amends    amendTable
+	voids     map[string]*voidEntry // by id
+	voidLog   []*voidEntry          // in order, for checkpoints
+	rerates   []*rerateJob          // in order
+	rerateID  map[string]uint32     // by id
 
 	windowFirst uint64             // sequence of the open window's first command
 	closedBy    map[string]*window // closed windows by the id of the request that closed them; unsealed too
@@ -62,6 +68,8 @@ func newState(g genesis) *state {
 		ledger:   ledger.New(1),
 		sourceID: map[string]uint32{}, rates: newRates(g.seed),
 		byVersion: map[string]*PriceVersion{}, topUps: map[string]*topUp{},
+		unpriced: newUnpricedTable(), counters: newCounterTable(), amends: newAmendTable(),
+		voids: map[string]*voidEntry{}, rerateID: map[string]uint32{},
 		windowFirst: 1, closedBy: map[string]*window{}, lastHash: map[money.Currency][32]byte{}, nextStream: 1,
 	}
 }
@@ -138,11 +146,12 @@ func (s *state) applyTopUp(t *topUp) {
 // applyEvent books an event that was rated and checked.
 func (s *state) applyEvent(e *eventRecord, slot *rateSlot, amounts *ratingAmounts) {
 	if e.reason != priced {
-		s.unpriced = append(s.unpriced, s.seq)
+		s.unpriced.add(s.seq, e.reason, s.people[e.account].Currency, e.raw)
 		return
 	}
 	e.split = s.ledger.PostUsage(ledger.Usage{Payer: e.account, Payee: slot.payee, Amount: e.amount, Fee: slot.fee(e.amount)})
-	s.usage.add(e.account, e.shape, dayOf(e.time), e, (*[meter.MaxComponents]money.Amount)(amounts))
+	s.usage.add(e, amounts)
+	s.count(slot, e, s.ledger.Window())
 }
 
 // applyCut closes the open window at the current sequence and starts the snapshot of

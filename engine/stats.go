@@ -20,6 +20,7 @@ type Stats struct {
 	Shapes                int
 	Sources               int
 	PriceVersions         int
+	Unpriced              int64 // events on the unpriced list
 	Runs                  int
 	Store                 journal.Metrics
 }
@@ -31,7 +32,7 @@ func (e *Engine) Stats() Stats {
 		Durable: e.marks.durable.load(), Evidenced: e.marks.evidenced.load(), Indexed: e.marks.indexed.load(),
 		Checkpointed: e.marks.checkpointed.load(), Sealed: e.marks.sealed.load(),
 		Windows: len(t.windows), SealedStream: lastStreamOf(t.windows), Accounts: len(t.people), Shapes: len(t.shapes),
-		Sources: len(t.sources) - 1, PriceVersions: len(t.versions), Runs: len(e.runs.load().runs), Store: e.store.Metrics()}
+		Sources: len(t.sources) - 1, PriceVersions: len(t.versions), Unpriced: e.unpriced.Load(), Runs: len(e.runs.load().runs), Store: e.store.Metrics()}
 	s.PublishedStream = e.confirmed.Load()
 	s.OldestUnpublishedTime = oldestUnpublished(t.windows, s.PublishedStream)
 	return s

@@ -3,7 +3,6 @@ package engine
 import (
 	"farthing/cow"
 	"farthing/ledger"
-	"farthing/meter"
 	"farthing/money"
 )
 
@@ -46,18 +45,32 @@ type usageHint struct {
 	day        int32
 }
 
-// add counts one event.
-func (u *usageTable) add(account ledger.Ref, shape uint32, day int32, e *eventRecord, amounts *[meter.MaxComponents]money.Amount) {
-	i := u.row(account, shape, day, e.components)
+// add counts one event under its shape.
+func (u *usageTable) add(e *eventRecord, amounts *ratingAmounts) {
+	u.move(e, amounts, 1)
+}
+
+// sub takes an event's quantities and what taking it back moved (amounts) out of the counts.
+func (u *usageTable) sub(e *eventRecord, amounts *ratingAmounts) {
+	u.move(e, amounts, -1)
+}
+
+// move adds (sign 1) or takes out (-1) the quantities of an event; amounts have their own sign.
+func (u *usageTable) move(e *eventRecord, amounts *ratingAmounts, sign int) {
+	i := u.row(e.account, e.shape, dayOf(e.time), e.components)
 	row := u.rows.Mut(i)
-	row.events++
+	row.events += uint64(sign) // wraps by design: nothing is taken out that was not added
 	for c := range e.components {
 		if c > 0 && c%usageComponents == 0 {
 			i++
 			row = u.rows.Mut(i)
 		}
 		k := c % usageComponents
-		row.quantity[k] = row.quantity[k].MustAdd(money.FromWords(0, uint64(e.quantities[c])))
+		quantity := money.FromWords(0, uint64(e.quantities[c]))
+		if sign < 0 {
+			quantity = quantity.Neg()
+		}
+		row.quantity[k] = row.quantity[k].MustAdd(quantity)
 		row.amount[k] = row.amount[k].MustAdd(amounts[c])
 	}
 }

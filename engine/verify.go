@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"farthing/cow"
 	"farthing/journal"
 	"farthing/money"
 )
@@ -102,7 +103,7 @@ func (v *verifier) run() (VerifyReport, error) {
 	}
 	st := v.replay.state
 	v.report.Accounts = uint64(len(st.people) - len(st.ledger.Currencies()))
-	v.report.Windows, v.report.Unpriced = uint64(len(st.windows)), uint64(len(st.unpriced))
+	v.report.Windows, v.report.Unpriced = uint64(len(st.windows)), uint64(st.unpriced.open)
 	return v.report, nil
 }
 
@@ -167,13 +168,8 @@ func (v *verifier) identity(hash uint64, id []byte, s seen) error {
 
 // sameIdentity compares an identity with that of an earlier event.
 func (v *verifier) sameIdentity(seq uint64, id []byte) (bool, error) {
-	b, err := v.store.BlockAt(seq)
+	c, err := v.commandAt(seq)
 	if err != nil {
-		return false, err
-	}
-	var c cursor
-	c.reset(b.Body, b.First, b.Time, &v.replay.state.tables)
-	if err := c.skipTo(seq); err != nil {
 		return false, err
 	}
 	return sameIdentity(&c.event, id), nil
@@ -210,6 +206,8 @@ func (v *verifier) after(c *cursor) error {
 			v.leaf = appendLeaf(v.leaf[:0], c.seq, &c.event, c.t)
 			v.trees.add(c.t.people[c.event.account].Currency, v.leaf)
 		}
+	case c.kind == kindAmend:
+		return v.amendment(c)
 	case c.kind == kindCut:
 		st := v.replay.state
 		st.completeSnapshot()
@@ -227,6 +225,9 @@ func (v *verifier) after(c *cursor) error {
 func (v *verifier) post(c *cursor) {
 	if len(v.runs) == 0 || c.seq > v.runs[0].last {
 		return
+	}
+	if c.kind == kindAmend {
+		return // see amendment
 	}
 	if !c.isEvent() {
 		v.posts.postCommand(c.kind, &reader{p: c.payload}, c.seq, c.t, v.earners)
@@ -444,6 +445,20 @@ func diffUsage(want, got *state) error {
 			return fmt.Errorf("usage of account %s on day %d differs", want.people[a.account].ID, a.day)
 		}
 	}
+	return cmp.Or(diffRows("counter", &want.counters.rows, &got.counters.rows), diffRows("amended event", &want.amends.rows, &got.amends.rows),
+		diffRows("unpriced event", &want.unpriced.rows, &got.unpriced.rows))
+}
+
+// diffRows compares two tables row by row.
+func diffRows[R comparable](name string, want, got *cow.Table[R]) error {
+	if want.Len() != got.Len() {
+		return fmt.Errorf("%d rows of table %s, the journal makes %d", got.Len(), name, want.Len())
+	}
+	for i := range want.Len() {
+		if a, b := *want.At(i), *got.At(i); a != b {
+			return fmt.Errorf("%s %d differs: %+v, the journal makes %+v", name, i, b, a)
+		}
+	}
 	return nil
 }
 
@@ -451,12 +466,12 @@ func diffUsage(want, got *state) error {
 func diffTables(want, got *state) error {
 	encode := func(s *state) map[byte][]byte {
 		out := map[byte][]byte{}
-		job := checkpointJob{to: s.extent(), tables: s.tables, topUps: s.topUpLog, unpriced: s.unpriced}
+		job := checkpointJob{to: s.extent(), tables: s.tables, topUps: s.topUpLog, groups: s.unpriced.groups, voids: s.voidLog}
 		job.appendTables(func(chunk []byte) { out[chunk[0]] = append(out[chunk[0]], chunk...) })
 		return out
 	}
 	a, b := encode(want), encode(got)
-	for _, kind := range []byte{chunkSources, chunkShapes, chunkVersions, chunkTopUps, chunkWindows, chunkUnpriced} {
+	for _, kind := range []byte{chunkSources, chunkShapes, chunkVersions, chunkTopUps, chunkWindows, chunkGroups, chunkVoids} {
 		if !bytes.Equal(a[kind], b[kind]) {
 			return fmt.Errorf("table %q differs", kind)
 		}

@@ -72,7 +72,7 @@ func (a *activity) found(e *Engine, customers int) {
 	}
 	v, refused := meter.ParseVersion("v1", []byte(a.w.document()))
 	if refused == nil {
-		_, _, refused = e.PutPrices(v)
+		_, _, refused = e.PutPrices(v, nil)
 	}
 	if refused != nil {
 		a.t.Fatal(refused)

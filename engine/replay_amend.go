@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"fmt"
+
+	"farthing/ledger"
+)
+
+// applyAmendment computes an amendment anew and compares with what the journal says it moved.
+func (p *replayer) applyAmendment(r *reader) error {
+	var said amendment
+	r.amendment(&said, p.cur.t)
+	if err := r.end(); err != nil {
+		return err
+	}
+	a := said
+	w, err := p.checkAmendment(&a)
+	if err != nil {
+		return fmt.Errorf("amendment of sequence %d: %w", a.origin, err)
+	}
+	if refused := p.state.rateAmendment(&a, w); refused != nil {
+		return fmt.Errorf("amendment of sequence %d: %w", a.origin, refused)
+	}
+	p.state.applyAmendment(&a, w)
+	for _, half := range [...]struct {
+		name      string
+		said, got *eventRecord
+	}{{"taken back", &said.old, &a.old}, {"charged", &said.new, &a.new}} {
+		if half.said.amount != half.got.amount || half.said.split != half.got.split || counterText(half.said) != counterText(half.got) {
+			return fmt.Errorf("amendment of sequence %d: the journal says %s was %s (%s with paid credit), its price and counters make %s (%s)", a.origin,
+				half.said.amount, half.name, half.said.split.Paid, half.got.amount, half.got.split.Paid)
+		}
+	}
+	return nil
+}
+
+// checkAmendment checks that an amendment follows what stands, and resolves its prices.
+func (p *replayer) checkAmendment(a *amendment) (*amendWork, error) {
+	s, e := p.state, &a.old
+	last, op := s.amends.last(a.origin)
+	_, onList := s.unpriced.find(a.origin)
+	switch {
+	case s.people[e.account].Kind != ledger.Customer:
+		return nil, fmt.Errorf("account %s is no customer", s.people[e.account].ID)
+	case a.origin >= s.seq || last != a.prev || op == amendVoid:
+		return nil, fmt.Errorf("it amends sequence %d, the event stands at %d", a.prev, last)
+	case (op == amendLifted) != (e.reason == lifted) || onList != (e.reason != priced && e.reason != lifted):
+		return nil, fmt.Errorf("it takes back a rating that does not stand (%s)", e.reason)
+	case a.op == amendVoid && s.voids[a.id] != nil:
+		return nil, fmt.Errorf("void %q is booked twice", a.id)
+	case (a.op == amendRerated || a.op == amendLifted) && (int(a.job) >= len(s.rerates) || s.rerates[a.job].done != 0):
+		return nil, fmt.Errorf("it belongs to no rerate under way")
+	case a.op == amendLifted && e.reason != priced, a.op == amendRated && (e.reason == priced || e.reason == lifted):
+		return nil, fmt.Errorf("an event cannot become this from what it is (%s)", e.reason)
+	}
+	w := &amendWork{window: s.ledger.Window(), ratedIn: s.windowOf(a.prev)}
+	currency := s.people[e.account].Currency
+	if e.reason == priced {
+		w.oldSlot = s.slot(e.shape, s.versions[e.version].Version, currency)
+		if w.oldSlot.reason != priced {
+			return nil, fmt.Errorf("its version never priced it: %s", w.oldSlot.reason)
+		}
+	}
+	if a.op.rates() {
+		v := s.rates.book.InForce(e.time)
+		if v == nil || v.Index != a.new.version {
+			return nil, fmt.Errorf("it was rated with another price version than the book says")
+		}
+		if w.newSlot = s.slot(a.new.shape, v, currency); w.newSlot.reason != priced {
+			return nil, fmt.Errorf("it has no price: %s", w.newSlot.reason)
+		}
+	}
+	return w, nil
+}
+
+func (p *replayer) applyRerate(r *reader) error {
+	job := r.rerate()
+	if err := r.end(); err != nil {
+		return err
+	}
+	if int(job.version) >= len(p.state.versions) {
+		return fmt.Errorf("rerate %q names no version", job.id)
+	}
+	if _, there := p.state.rerateID[job.id]; there {
+		return fmt.Errorf("rerate %q begins twice", job.id)
+	}
+	if refused := p.state.checkRerate(job); refused != nil {
+		return fmt.Errorf("rerate %q: %w", job.id, refused)
+	}
+	p.state.applyRerate(job)
+	return nil
+}

@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// amendment checks that an amendment speaks of the event as the journal has it, and takes it
+// into the trees and statements. What it moved, replay has computed anew.
+func (v *verifier) amendment(c *cursor) error {
+	a, err := c.amendment()
+	if err != nil {
+		return err
+	}
+	v.leaf = v.trees.amendment(v.leaf, c, a)
+	if len(v.runs) > 0 && c.seq <= v.runs[0].last {
+		v.posts.postAmendment(c.seq, a, c.t, v.earners)
+	}
+	prev, err := v.commandAt(a.prev)
+	if err != nil {
+		return err
+	}
+	st, err := prev.standing()
+	if err != nil {
+		return err
+	}
+	want := st.amend(a.op)
+	if a.origin != st.origin || !sameFacts(&want.old, &a.old, c.t) || want.own != a.own || (a.op.rates() && !sameShape(&want.old, &a.new, c.t)) {
+		return fmt.Errorf("sequence %d amends sequence %d, which says something else of the event", c.seq, a.prev)
+	}
+	return nil
+}
+
+// sameFacts compares what two records say of an event and of the rating that stood.
+func sameFacts(a, b *eventRecord, t *tables) bool {
+	if !bytes.Equal(a.source, b.source) || !bytes.Equal(a.id, b.id) || a.account != b.account || a.time != b.time || a.reason != b.reason ||
+		a.components != b.components || !slices.Equal(a.quantities[:a.components], b.quantities[:b.components]) {
+		return false
+	}
+	return a.reason != priced || (a.version == b.version && a.shape == b.shape && sameShape(a, b, t))
+}
+
+func sameShape(a, b *eventRecord, t *tables) bool {
+	return bytes.Equal(a.shapeBytes(t), b.shapeBytes(t))
+}
+
+// commandAt reads a command that was replayed before.
+func (v *verifier) commandAt(seq uint64) (*cursor, error) {
+	b, err := v.store.BlockAt(seq)
+	if err != nil {
+		return nil, err
+	}
+	c := &cursor{}
+	c.reset(b.Body, b.First, b.Time, &v.replay.state.tables)
+	return c, c.skipTo(seq)
+}
