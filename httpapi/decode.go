@@ -34,6 +34,7 @@ type decoder struct {
 	seen fieldSet
 	// versioned: specversion was given as a string.
 	versioned bool
+	provider  provider
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -51,6 +52,7 @@ func decodeEvents(f format, body []byte, most int, batch *meter.Batch) *refusal.
 		no = d.document(body)
 	}
 	d.batch, d.id = nil, nil
+	d.provider.raw = nil
 	d.reset(nil)
 	clear(d.keys[:cap(d.keys)]) // keep no pointer into the request's buffer
 	decoders.Put(d)

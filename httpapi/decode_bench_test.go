@@ -55,6 +55,12 @@ func benchmarkDecode(b *testing.B, f format, body []byte) {
 func BenchmarkDecodeArray(b *testing.B)  { benchmarkDecode(b, formatJSON, llmArray(benchEvents)) }
 func BenchmarkDecodeNDJSON(b *testing.B) { benchmarkDecode(b, formatNDJSON, llmLines(benchEvents)) }
 
+// BenchmarkDecodeProvider reads the same usage as a provider sends it.
+func BenchmarkDecodeProvider(b *testing.B) {
+	body := strings.ReplaceAll(string(llmArray(benchEvents)), `"usage":{"input":`, `"usage_format":"openai","usage":{"completion_tokens":310,"prompt_tokens_details":{"cached_tokens":1024},"prompt_tokens":`)
+	benchmarkDecode(b, formatJSON, []byte(strings.ReplaceAll(body, `,"cached_input":1024,"output":310}`, `}`)))
+}
+
 // BenchmarkBatchAlone is what filling the batch costs without reading any JSON:
 // the floor of every decoder.
 func BenchmarkBatchAlone(b *testing.B) {

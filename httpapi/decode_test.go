@@ -31,7 +31,7 @@ func with(fields ...string) string {
 	return "{" + strings.Join(parts, ",") + "}"
 }
 
-func usage(quantity string) string { return with("data", `{"usage":{"input":`+quantity+`}}`) }
+func usageEvent(quantity string) string { return with("data", `{"usage":{"input":`+quantity+`}}`) }
 
 // badEvents are events that are refused alone, with the reason.
 var badEvents = []struct{ name, body, reason string }{
@@ -61,15 +61,15 @@ var badEvents = []struct{ name, body, reason string }{
 	{"other CloudEvents", with("specversion", `"0.3"`), "invalid_specversion"},
 	{"usage of a wrong type", with("data", `{"usage":7}`), "wrong_type"},
 	{"usage as an array", with("data", `{"usage":[]}`), "wrong_type"},
-	{"quantity as a string", usage(`"3"`), "wrong_type"},
-	{"quantity null", usage(`null`), "wrong_type"},
-	{"quantity as an object", usage(`{}`), "wrong_type"},
-	{"negative quantity", usage(`-1`), "negative_quantity"},
-	{"negative fraction", usage(`-0.000001`), "negative_quantity"},
-	{"seven decimals", usage(`0.0000001`), "fractional_quantity"},
-	{"tiny", usage(`1e-99999999`), "fractional_quantity"},
-	{"overflow", usage(`9000000000001`), "quantity_overflow"},
-	{"huge", usage(`1e99999999`), "quantity_overflow"},
+	{"quantity as a string", usageEvent(`"3"`), "wrong_type"},
+	{"quantity null", usageEvent(`null`), "wrong_type"},
+	{"quantity as an object", usageEvent(`{}`), "wrong_type"},
+	{"negative quantity", usageEvent(`-1`), "negative_quantity"},
+	{"negative fraction", usageEvent(`-0.000001`), "negative_quantity"},
+	{"seven decimals", usageEvent(`0.0000001`), "fractional_quantity"},
+	{"tiny", usageEvent(`1e-99999999`), "fractional_quantity"},
+	{"overflow", usageEvent(`9000000000001`), "quantity_overflow"},
+	{"huge", usageEvent(`1e99999999`), "quantity_overflow"},
 	{"component without a name", with("data", `{"usage":{"":1}}`), "invalid_component"},
 	{"component twice", with("data", `{"usage":{"a":1,"a":1}}`), "duplicate_key"},
 	{"component twice, escaped", with("data", `{"usage":{"a":1,"\u0061":1}}`), "duplicate_key"},
@@ -88,6 +88,28 @@ var badEvents = []struct{ name, body, reason string }{
 	{"long dimension", with("data", `{"model":"`+strings.Repeat("x", meter.MaxDimensionBytes+1)+`"}`), "invalid_dimension"},
 	{"too many dimensions", with("data", manyFields(meter.MaxDimensions+1)), "too_many_dimensions"},
 	{"too many components", with("data", `{"usage":`+manyFields(meter.MaxComponents+1)+`}`), "too_many_components"},
+	{"unknown usage format", with("data", `{"usage_format":"azure","usage":{"input":1}}`), "unknown_usage_format"},
+	{"unknown usage format, late", with("data", `{"usage":{"input":[]},"usage_format":"azure"}`), "unknown_usage_format"},
+	{"unknown usage format above", with("data", `{"usage":{"input":[]}}`, "usage_format", `"OpenAI"`), "unknown_usage_format"},
+	{"unknown usage format, then a known one", with("data", `{"usage":{"prompt_tokens":1},"usage_format":""}`, "usage_format", `"openai"`), "unknown_usage_format"},
+	{"usage format of a wrong type", with("data", `{"usage":{"input":[]},"usage_format":1}`), "wrong_type"},
+	{"usage format of a wrong type above", with("usage_format", `{"a":1}`), "wrong_type"},
+	{"usage format without usage", with("data", `{"model":"m","usage_format":"openai"}`), "missing_field"},
+	{"usage format with null", with("data", `{"usage":null}`, "usage_format", `"openai"`), "missing_field"},
+	{"usage format without data", with("data", "", "usage_format", `"openai"`), "missing_field"},
+	{"two usage formats", with("data", `{"usage_format":"openai","usage":{"prompt_tokens":1}}`, "usage_format", `"otel"`), "usage_format_contradiction"},
+	{"usage format twice", with("data", `{"usage_format":"openai","usage":{"prompt_tokens":1},"usage_format":"openai"}`), "duplicate_key"},
+	{"usage format twice above", with("usage_format", `"openai","usage_format":"openai"`), "duplicate_key"},
+	{"contradiction", with("data", `{"usage_format":"openai","usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":3}}`), "usage_contradiction"},
+	{"contradiction, late", with("data", `{"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":3},"usage_format":"openai"}`), "usage_contradiction"},
+	{"another provider's", with("data", `{"usage":{"prompt_tokens":1}}`, "usage_format", `"gemini"`), "invalid_usage"},
+	{"provider's usage as an array", with("data", `{"usage_format":"openai","usage":[]}`), "invalid_usage"},
+	{"provider's key twice", with("data", `{"usage_format":"openai","usage":{"prompt_tokens":1,"x":{"y":1,"y":2}}}`), "duplicate_key"},
+	{"provider's key twice, late", with("data", `{"usage":{"prompt_tokens":1,"x":{"y":1,"y":2}},"usage_format":"openai"}`), "duplicate_key"},
+	{"large provider's usage", with("data", `{"usage_format":"openai","usage":{"prompt_tokens":1,"x":"`+strings.Repeat("x", meter.MaxRawUsageBytes)+`"}}`), "usage_too_large"},
+	{"another service tier", with("data", `{"service_tier":"batch","usage_format":"anthropic","usage":{"input_tokens":1,"service_tier":"priority"}}`), "usage_contradiction"},
+	{"another service tier, standard", with("data", `{"usage_format":"anthropic","usage":{"input_tokens":1,"service_tier":"standard"},"service_tier":"batch"}`), "usage_contradiction"},
+	{"a service tier that is no dimension", with("data", `{"usage_format":"anthropic","usage":{"input_tokens":1,"service_tier":"`+strings.Repeat("x", 300)+`"}}`), "invalid_dimension"},
 }
 
 func manyFields(n int) string {
@@ -109,19 +131,37 @@ var goodEvents = []struct{ body, want string }{
 	{with("data", `{"model":"m"}`), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens call=1 "model":"m"`},
 	{with("data", `{"usage":null}`), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens call=1`},
 	{with("data", `{"usage":{}}`), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens`},
-	{usage("0"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens`},
-	{usage("-0.0e5"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens`},
-	{usage("1.50"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1.5`},
-	{usage("12e2"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1200`},
-	{usage("0.000001"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=0.000001`},
-	{usage("999999999999"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=999999999999`},
-	{usage("9000000000000"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=9000000000000`},
+	{usageEvent("0"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens`},
+	{usageEvent("-0.0e5"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens`},
+	{usageEvent("1.50"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1.5`},
+	{usageEvent("12e2"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1200`},
+	{usageEvent("0.000001"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=0.000001`},
+	{usageEvent("999999999999"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=999999999999`},
+	{usageEvent("9000000000000"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=9000000000000`},
 	{with("data", `{"n":1.50e3,"yes":true,"no":false,"none":null,"deep":{"a":[1]},"list":[],"text":"a\n\"\\\/\u00e4\ud83d\ude00"}`),
 		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens call=1 "n":"1.50e3" "no":"false" "text":"a\n\"\\/ä😀" "yes":"true"`},
 	{` {"\u0069d" : "a" , "source":"s","type":"t","subject":"p","extension":{"x":[1,2,{"y":null}]}, "data":{ "usage" : { "z" : 2 , "a" : 1 } } } `,
 		`0 "s\x00a" p - t a=1 z=2`},
 	{with("specversion", `"1.0"`, "datacontenttype", `"application/json; charset=utf-8"`, "dataschema", `"x"`), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=3 "model":"m"`},
 	{with("specversion", `"1.0"`, "datacontenttype", `"Application/Vnd.x+JSON"`), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=3 "model":"m"`},
+	{with("data", `{"model":"m","usage_format":"openai","usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":5}}}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens cached_input=5 input=4 output=4 "model":"m" raw 1{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":5}}`},
+	{with("data", `{"usage": { "input_tokens" : 9, "x y": " " } ,"model":"m","usage_format":"anthropic"}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=9 "model":"m" raw 2{"input_tokens":9,"x y":" "}`},
+	{with("data", `{"usage":{"inputTokens":9,"outputTokens":0},"model":"m"}`, "usage_format", `"bedrock"`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=9 "model":"m" raw 4{"inputTokens":9,"outputTokens":0}`},
+	{`{"usage_format":"otel","data":{"usage":{"gen_ai.usage.input_tokens":9},"usage_format":"otel"},"id":"a","source":"s","type":"t","subject":"p"}`,
+		`0 "s\x00a" p - t input=9 raw 5{"gen_ai.usage.input_tokens":9}`},
+	{with("data", `{"usage":{"promptTokenCount":0,"totalTokenCount":0},"usage_format":"gemini"}`), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens raw 3{"promptTokenCount":0,"totalTokenCount":0}`},
+	{with("data", `{"usage_format":null,"usage":{"input":9}}`, "usage_format", "null"), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=9`},
+	{with("data", `{"usage_format":"anthropic","usage":{"input_tokens":1,"service_tier":"batch"}}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "service_tier":"batch" raw 2{"input_tokens":1,"service_tier":"batch"}`},
+	{with("data", `{"usage":{"input_tokens":1,"service_tier":"batch"},"service_tier":"batch","usage_format":"anthropic"}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "service_tier":"batch" raw 2{"input_tokens":1,"service_tier":"batch"}`},
+	{with("data", `{"usage_format":"anthropic","usage":{"input_tokens":1,"service_tier":"standard"}}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 raw 2{"input_tokens":1,"service_tier":"standard"}`},
+	{with("data", `{"service_tier":"batch","usage_format":"anthropic","usage":{"input_tokens":1}}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "service_tier":"batch" raw 2{"input_tokens":1}`},
 	{with("id", `"\u0061.b:c/d@e_f-1"`), `0 "s\x00a.b:c/d@e_f-1" acme 2026-11-23T10:00:00Z llm.tokens input=3 "model":"m"`},
 }
 
@@ -129,7 +169,7 @@ var goodEvents = []struct{ body, want string }{
 var brokenTexts = []string{
 	`{`, `{"id"`, `{"id":`, `{"id":"a"`, `{"id":"a",`, `{"id":"a",}`, `{"id" "a"}`, `{id:"a"}`, `{'id':'a'}`, `{"id":"a"]`, `{,}`,
 	with() + "x", with() + with(), with("id", `"a`), with("id", `"\x"`), with("id", `"\u12"`), with("id", `"\u12g4"`), with("id", `"a`+"\x01"+`"`), with("id", "\"a\tb\""),
-	usage(`01`), usage(`1.`), usage(`.5`), usage(`+1`), usage(`1e`), usage(`1e+`), usage(`--1`), usage(`-`), usage(`0x10`), usage(`NaN`), usage(`1_0`), usage(`1,2`),
+	usageEvent(`01`), usageEvent(`1.`), usageEvent(`.5`), usageEvent(`+1`), usageEvent(`1e`), usageEvent(`1e+`), usageEvent(`--1`), usageEvent(`-`), usageEvent(`0x10`), usageEvent(`NaN`), usageEvent(`1_0`), usageEvent(`1,2`),
 	with("ext", `tru`), with("ext", `nul`), with("ext", `falsey`), with("ext", `[1,]`), with("ext", `[1 2]`), with("ext", `{"a":1,}`), with("ext", `[`), with("ext", `undefined`),
 	with("ext", strings.Repeat("[", depthMax)+strings.Repeat("]", depthMax)),
 	with("id", "\"\xff\""), with("ext", "\"\xed\xa0\x80\""), "\xef\xbb\xbf" + with(), with() + "\x00",
@@ -338,6 +378,31 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 		})
 		if n != 0 {
 			t.Errorf("format %d: %v allocations for 50 events", f, n)
+		}
+	}
+}
+
+// TestProviderUsageDoesNotAllocate holds for a format that comes before the usage, and for
+// a late one if all is numbers: the first reading refuses what else there is.
+func TestProviderUsageDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool drop what it is given")
+	}
+	raw := `"usage":{"input_tokens":2048,"cache_read_input_tokens":1800,"output_tokens":503,"service_tier":"batch"}`
+	for _, event := range []string{
+		with("data", `{"model":"m","usage_format":"anthropic",`+raw+`}`),
+		`{"usage_format":"anthropic",` + with("data", `{"model":"m",`+raw+`}`)[1:],
+		with("data", `{"model":"m","usage":{"input_tokens":2048,"output_tokens":503},"usage_format":"anthropic"}`),
+	} {
+		var batch meter.Batch
+		body := []byte("[" + event + "," + event + "]")
+		if n := testing.AllocsPerRun(200, func() {
+			batch.Reset(1)
+			if no := decodeEvents(formatJSON, body, meter.MaxBatchEvents, &batch); no != nil || len(batch.Events) != 2 {
+				t.Fatal(no, batch.Rejects)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", event, n)
 		}
 	}
 }

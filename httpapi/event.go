@@ -22,6 +22,7 @@ const (
 	fieldDataBase64
 	fieldSpecVersion
 	fieldDataContentType
+	fieldUsageFormat
 	fieldOther
 )
 
@@ -47,6 +48,8 @@ func fieldOf(key []byte) fieldSet {
 		return fieldSpecVersion
 	case "datacontenttype":
 		return fieldDataContentType
+	case usageFormatKey:
+		return fieldUsageFormat
 	}
 	return fieldOther
 }
@@ -64,6 +67,8 @@ func (d *decoder) fields(p, index int) int {
 	d.batch.Begin(index)
 	d.forget()
 	d.id, d.seen, d.versioned = nil, 0, false
+	d.provider.begin()
+	start := p
 	if p >= len(d.in) || d.in[p] != '{' {
 		d.wrongType("an event", "an object")
 		return d.value(p, 0)
@@ -79,6 +84,10 @@ func (d *decoder) fields(p, index int) int {
 		}
 		p, last = d.more(p, '}')
 	}
+	if d.provider.late && p >= 0 {
+		d.provider.again = true
+		return d.fields(start, index)
+	}
 	return p
 }
 
@@ -92,6 +101,9 @@ func (d *decoder) end() {
 	}
 	if d.format.cloudEvents() && !d.versioned {
 		d.batch.Refuse(refusal.Invalid, "missing_field", "specversion is missing")
+	}
+	if d.provider.format != noProvider {
+		d.normalise()
 	}
 	d.batch.End()
 }
@@ -114,6 +126,8 @@ func (d *decoder) field(key []byte, p int) int {
 	switch f {
 	case fieldData:
 		return d.data(p)
+	case fieldUsageFormat:
+		return d.usageFormat(p, 1)
 	case fieldDataBase64:
 		d.batch.Refuse(refusal.Invalid, "unsupported_data", "data_base64 is not read: send data as JSON")
 		return d.value(p, 1)
@@ -202,9 +216,12 @@ func (d *decoder) data(p int) int {
 			return p
 		}
 		d.keys = append(d.keys, key)
-		if string(key) == "usage" {
+		switch string(key) {
+		case "usage":
 			p = d.usage(p)
-		} else {
+		case usageFormatKey:
+			p = d.usageFormat(p, 2)
+		default:
 			p = d.dimension(key, p)
 		}
 		if p < 0 {
@@ -243,6 +260,10 @@ func (d *decoder) dimension(key []byte, p int) int {
 // usage reads data.usage at p: component names to quantities. Its keys need not
 // be remembered: the batch has all of them, or the event is refused already.
 func (d *decoder) usage(p int) int {
+	if d.provider.format != noProvider {
+		return d.rawUsage(p)
+	}
+	d.provider.plain = true
 	if p >= len(d.in) || d.in[p] != '{' {
 		start := p
 		if p = d.value(p, 2); p >= 0 && d.in[start] != 'n' {

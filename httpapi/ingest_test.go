@@ -36,7 +36,7 @@ func TestEventsAnswer(t *testing.T) {
 	f("application/cloudevents-batch+json; charset=UTF-8", "["+versioned+"]", one)
 	f("application/json", "["+with()+","+with("id", `"b\"c"`)+"]",
 		`{"accepted":1,"duplicates":0,"unpriced":0,"rejected":[{"index":1,"id":"b_c","code":"invalid","reason":"invalid_id","detail":"id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @"}],"sequence":42}`)
-	f("application/json", "["+with("id", "7")+","+usage("-1")+"]",
+	f("application/json", "["+with("id", "7")+","+usageEvent("-1")+"]",
 		`{"accepted":0,"duplicates":0,"unpriced":0,"rejected":[{"index":0,"id":"","code":"invalid","reason":"wrong_type","detail":"id must be a string"},{"index":1,"id":"a","code":"invalid","reason":"negative_quantity","detail":"data.usage.input must not be negative"}],"sequence":42}`)
 }
 
@@ -50,8 +50,8 @@ func TestOneRefusedEventIsTheAnswer(t *testing.T) {
 			t.Errorf("%s: reason %s, want %s", body, is, reason)
 		}
 	}
-	f("application/json", usage("-1"), 422, "invalid", "negative_quantity")
-	f("application/json", "["+usage("-1")+"]", 422, "invalid", "negative_quantity")
+	f("application/json", usageEvent("-1"), 422, "invalid", "negative_quantity")
+	f("application/json", "["+usageEvent("-1")+"]", 422, "invalid", "negative_quantity")
 	f("application/x-ndjson", "{", 400, "malformed", "syntax")
 	f("application/cloudevents+json", with(), 422, "invalid", "missing_field")
 

@@ -13,6 +13,7 @@ import (
 	"farthing/meter"
 	"farthing/money"
 	"farthing/refusal"
+	"farthing/usage"
 )
 
 // The dumb twin of the decoder: it parses every event into a tree with
@@ -214,17 +215,69 @@ func twinEvent(f format, raw string, n *node, batch *meter.Batch) {
 			set([]byte(v.text))
 		}
 	}
-	if data := n.field("data"); data != nil {
+	data := n.field("data")
+	formats := []*node{n.field(usageFormatKey)}
+	if data != nil {
 		invalid(data.kind != '{')
-		twinData(data, batch)
+		formats = append(formats, data.field(usageFormatKey))
+		twinData(data, batch, formats[0] != nil || formats[1] != nil)
 	}
+	twinProvider(raw, data, formats, batch)
 	batch.End()
 }
 
-func twinData(data *node, batch *meter.Batch) {
+// twinProvider does what usage_format asks for.
+func twinProvider(raw string, data *node, formats []*node, batch *meter.Batch) {
+	var format usage.Format
+	for _, n := range formats {
+		if n == nil {
+			continue
+		}
+		f, ok := usage.ParseFormat([]byte(n.text))
+		if !ok || n.kind != '"' || format != 0 && f != format {
+			batch.Refuse(refusal.Invalid, "", "")
+			return
+		}
+		format = f
+	}
+	if format == 0 {
+		return
+	}
+	var event, inside map[string]json.RawMessage // not a struct, whose keys match in any case
+	if data == nil || data.kind != '{' || data.field("usage") == nil || json.Unmarshal([]byte(raw), &event) != nil || json.Unmarshal(event["data"], &inside) != nil {
+		batch.Refuse(refusal.Invalid, "", "")
+		return
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, inside["usage"]); err != nil || compact.Len() > meter.MaxRawUsageBytes {
+		batch.Refuse(refusal.Invalid, "", "")
+		return
+	}
+	batch.SetRawUsage(byte(format), compact.Bytes())
+	parts, tier, no := format.Normalise(compact.Bytes(), nil)
+	if no != nil {
+		batch.Refuse(no.Code, "", "")
+		return
+	}
+	for _, c := range parts {
+		batch.Component([]byte(c.Name), c.Quantity)
+	}
+	given := data.field("service_tier")
+	scalar := given != nil && (given.kind == '"' || given.kind == '0' || given.kind == 't')
+	switch {
+	case tier == "":
+	case scalar && usage.Tier([]byte(given.text)) != tier:
+		batch.Refuse(refusal.Invalid, "", "")
+	case !scalar && tier != usage.Standard:
+		batch.Dimension([]byte("service_tier"), []byte(tier))
+	}
+}
+
+func twinData(data *node, batch *meter.Batch, provider bool) {
 	for i, key := range data.keys {
 		v := data.items[i]
 		switch {
+		case key == usageFormatKey, key == "usage" && provider:
 		case key == "usage" && v.kind == '{':
 			batch.Usage()
 			for k, name := range v.keys {
@@ -301,6 +354,9 @@ func eventText(b *meter.Batch, i int) string {
 	}
 	for _, d := range shape.Dimensions {
 		s.WriteString(" " + strconv.Quote(d.Key) + ":" + strconv.Quote(d.Value))
+	}
+	if raw := b.Bytes(e.Raw); len(raw) > 0 {
+		s.WriteString(" raw " + strconv.Itoa(int(raw[0])) + string(raw[1:]))
 	}
 	return s.String()
 }
