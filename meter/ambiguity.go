@@ -68,25 +68,41 @@ func (p *versionParser) buildSets(meter string, sets []keySet) {
 // they agree on all shared keys, found by a hash join on these.
 func (p *versionParser) checkPairs(meter string, sets []keySet) {
 	for i := range sets {
+		// A set often shares the same keys with all others: then it is read once.
+		var shared []string
+		var agreeing map[string][]int32
 		for j := i + 1; j < len(sets) && len(sets[j].keys) == len(sets[i].keys); j++ {
-			p.checkPair(meter, &sets[i], &sets[j])
+			if keys := sharedKeys(&sets[i], &sets[j]); agreeing == nil || !slices.Equal(keys, shared) {
+				shared, agreeing = keys, p.byValues(&sets[i], keys)
+			}
+			p.checkPair(meter, &sets[i], &sets[j], shared, agreeing)
 		}
 	}
 }
 
-func (p *versionParser) checkPair(meter string, a, b *keySet) {
-	var shared []string
+func sharedKeys(a, b *keySet) (keys []string) {
 	for _, k := range a.keys {
 		if slices.Contains(b.keys, k) {
-			shared = append(shared, k)
+			keys = append(keys, k)
 		}
 	}
+	return keys
+}
+
+// byValues finds the prices of a set by their values of some keys.
+func (p *versionParser) byValues(set *keySet, keys []string) map[string][]int32 {
 	var joined []byte
-	agreeing := make(map[string][]int32, len(a.indexes))
-	for _, i := range a.indexes {
-		joined = p.project(joined[:0], i, shared)
-		agreeing[string(joined)] = append(agreeing[string(joined)], i)
+	m := make(map[string][]int32, len(set.indexes))
+	for _, i := range set.indexes {
+		joined = p.project(joined[:0], i, keys)
+		m[string(joined)] = append(m[string(joined)], i)
 	}
+	return m
+}
+
+// checkPair tells the prices of b that agree on the shared keys with prices of a.
+func (p *versionParser) checkPair(meter string, a, b *keySet, shared []string, agreeing map[string][]int32) {
+	var joined []byte
 	for _, j := range b.indexes {
 		joined = p.project(joined[:0], j, shared)
 		with := agreeing[string(joined)]

@@ -38,27 +38,32 @@ func TestModels(t *testing.T) {
 	f(`{"graduated":[{"unit":"1"}]}`, `{"graduated":[{"unit":"1"}]}`)
 }
 
-// TestBadModels is the table of what a component is refused for: all problems, in order
-// of their text.
+// refusedFor parses a component that is wrong and compares all its problems, which come in
+// the order of their text.
+func refusedFor(t *testing.T, text string, problems ...string) {
+	t.Helper()
+	v, refused := ParseVersion("v", []byte(oneComponent(text)))
+	if refused == nil {
+		t.Errorf("%s: taken as %s", text, v.Canonical)
+		return
+	}
+	for i := range problems {
+		problems[i] = "prices[0].components.input: " + problems[i]
+	}
+	if !slices.Equal(refused.Problems, problems) {
+		t.Errorf("%s:\n%q\nwant\n%q", text, refused.Problems, problems)
+	}
+	if v == nil || len(v.Prices) != 1 || len(v.Prices[0].Components) != 0 {
+		t.Errorf("%s: %+v", text, v)
+	}
+}
+
+// TestBadModels is the table of what a component is refused for.
 func TestBadModels(t *testing.T) {
 	f := func(text string, problems ...string) {
 		t.Helper()
-		v, refused := ParseVersion("v", []byte(oneComponent(text)))
-		if refused == nil {
-			t.Errorf("%s: taken as %s", text, v.Canonical)
-			return
-		}
-		for i := range problems {
-			problems[i] = "prices[0].components.input: " + problems[i]
-		}
-		if !slices.Equal(refused.Problems, problems) {
-			t.Errorf("%s:\n%q\nwant\n%q", text, refused.Problems, problems)
-		}
-		if v == nil || len(v.Prices) != 1 || len(v.Prices[0].Components) != 0 {
-			t.Errorf("%s: %+v", text, v)
-		}
+		refusedFor(t, text, problems...)
 	}
-	const tooFine = "price decimals (13) and quantity_decimals (6) must add up to at most 18"
 	f(`{"unit":"1","package":"10","graduated":[{"unit":"1"}]}`, "package and graduated cannot be combined")
 	f(`{"included":"0","unit":"1","volume":[],"graduated":1}`, "graduated and volume and included cannot be combined",
 		"graduated must be a list of 1 to 100 objects", "unit goes into the tiers")
@@ -87,7 +92,15 @@ func TestBadModels(t *testing.T) {
 	f(`{"unit":"1","included":"5","minimum":"2","above":[]}`, "above is only for linear prices", "minimum is only for linear prices")
 	f(`{"unit":"1","included":"5","period":"year"}`, `period must be "month" or "window"`)
 	f(`{"unit":"1","included":"5","period":1}`, `period must be "month" or "window"`)
+}
 
+// TestBadLists is the same for tiers and alternatives.
+func TestBadLists(t *testing.T) {
+	f := func(text string, problems ...string) {
+		t.Helper()
+		refusedFor(t, text, problems...)
+	}
+	const tooFine = "price decimals (13) and quantity_decimals (6) must add up to at most 18"
 	f(`{"graduated":[]}`, "graduated must be a list of 1 to 100 objects")
 	f(`{"graduated":null}`, "graduated must be a list of 1 to 100 objects")
 	f(`{"volume":[1]}`, "volume must be a list of 1 to 100 objects")

@@ -42,6 +42,31 @@ func eventModels(rng *rand.Rand, models int) (names []string) {
 	return names
 }
 
+// TestModelBook rates the benchmark's events: what is measured is what is meant.
+func TestModelBook(t *testing.T) {
+	v := mustParse(t, modelBook(50))
+	s := Shape{Type: "m", Components: []string{"cached_input", "input", "output", "reasoning"}, Dimensions: []Dimension{{"model", ""}}}
+	var plan Plan
+	quantities := [MaxComponents]money.Quantity{1_000_000, 2_000_000, 3_000_000, 4_000_000}
+	var before [MaxComponents]money.Quantity
+	var amounts [MaxComponents]money.Amount
+	for _, name := range eventModels(rand.New(rand.NewPCG(1, 2)), 50)[:200] {
+		s.Dimensions[0].Value = name
+		if no := v.PlanInto(&plan, &s, v.Prices[0].Currency); no != Planned || plan.Price.Match[0].Value != name || len(plan.Price.Match) != 1 {
+			t.Fatalf("%s: %d, %v", name, no, plan.Price.Match)
+		}
+		want := money.Amount{}
+		for i := range plan.Price.Components {
+			for range i + 1 {
+				want = want.MustAdd(plan.Price.Components[i].Unit)
+			}
+		}
+		if total, refused := plan.Rate(&quantities, &before, &amounts); refused != nil || total != want {
+			t.Fatalf("%s: %s %v, want %s", name, total, refused, want)
+		}
+	}
+}
+
 // BenchmarkRateEvent goes from a decoded shape to the rated total: the price is looked up
 // among all prices, each component is resolved, the parts are added up. Nothing is cached
 // between events, whose models are random.
