@@ -146,6 +146,9 @@ func (s *state) applyAmendment(a *amendment, w *amendWork) {
 	case amendRerated:
 		a.new.split = s.ledger.Correct(movement(w.newSlot, &a.new), ledger.Split{})
 	case amendVoid:
+		if a.old.reason == lifted {
+			s.rerates[len(s.rerates)-1].lifted-- // only a rerate under way has lifted events, and that is the last
+		}
 		v := &voidEntry{id: a.id, reason: a.reason, origin: a.origin, seq: s.seq}
 		s.voids[v.id] = v
 		s.voidLog = append(s.voidLog, v)

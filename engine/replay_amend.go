@@ -62,7 +62,7 @@ func (p *replayer) checkAmendment(a *amendment) (*amendWork, error) {
 		}
 	}
 	if a.op.rates() {
-		v := s.rates.book.InForce(e.time)
+		v := s.versionFor(a)
 		if v == nil || v.Index != a.new.version {
 			return nil, fmt.Errorf("it was rated with another price version than the book says")
 		}

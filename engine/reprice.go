@@ -122,12 +122,19 @@ func (e *Engine) runRerates() error {
 	if err := p.run(); err != nil {
 		return fmt.Errorf("rerate %s: %w", job.id, err)
 	}
+	var left uint64
 	e.internal(func(s *sequencer) {
+		if left = job.lifted; left != 0 {
+			return
+		}
 		s.command(kindRerated, job.append(nil))
 		if err := s.state.applyRerated(number); err != nil {
 			panic("BUG: " + err.Error())
 		}
 	})
+	if left != 0 {
+		return fmt.Errorf("rerate %s: %d events were taken back and cannot be rated anew", job.id, left)
+	}
 	return nil
 }
 
@@ -160,6 +167,7 @@ type repricing struct {
 	found    func(*outcome)
 	refused  map[uint64]bool // events that the version does not price, by sequence
 	counted  bool            // some event counts in a period: there is a second pass
+	told     uint64          // the progress told last
 }
 
 // outcome is what one event comes to. Amounts are by the shape's components.
@@ -177,8 +185,14 @@ func (p *repricing) run() error {
 	if !p.post {
 		p.overlay = map[counterKey]int64{}
 	}
-	if err := p.walk(false); err != nil || !p.counted {
+	if err := p.walk(false); err != nil {
 		return err
+	}
+	if p.post { // a rerate before a crash may have lifted events that this one did not meet
+		p.e.internal(func(s *sequencer) { p.counted = s.state.rerates[p.job].lifted > 0 })
+	}
+	if !p.counted {
+		return nil
 	}
 	return p.walk(true)
 }
@@ -191,10 +205,7 @@ func (p *repricing) walk(second bool) error {
 		return err
 	}
 	t := p.e.published.Load()
-	var book meter.Book
-	for _, v := range t.versions {
-		book.Add(v.Version)
-	}
+	book := bookOf(t)
 	var cur cursor
 	var slice []standing
 	err = p.e.store.Blocks(first, func(b *journal.Block) error {
@@ -203,8 +214,11 @@ func (p *repricing) walk(second bool) error {
 		}
 		cur.reset(b.Body, b.First, b.Time, t)
 		for cur.next() && cur.seq <= p.upTo {
-			if !cur.isEvent() || !p.wants(&cur.event, &book) {
+			if !cur.isEvent() || cur.event.time < p.from || cur.event.time >= p.to {
 				continue
+			}
+			if !p.always && !second && book.InForce(cur.event.time) != p.version.Version {
+				continue // another version's: no need to ask
 			}
 			slice = append(slice, standing{origin: cur.seq, last: cur.seq, event: cur.event.clone()})
 			if len(slice) == repriceSlice {
@@ -225,6 +239,14 @@ func (p *repricing) walk(second bool) error {
 	return p.slice(slice, second)
 }
 
+// bookOf is the price book as of published tables.
+func bookOf(t *tables) (book meter.Book) {
+	for _, v := range t.versions {
+		book.Add(v.Version)
+	}
+	return book
+}
+
 // start finds the first block that can hold an event of the stretch: none is recorded more
 // than aheadMax before its time.
 func (p *repricing) start() (uint64, error) {
@@ -238,13 +260,6 @@ func (p *repricing) start() (uint64, error) {
 		return b.Time >= p.from-int64(aheadMax)
 	})
 	return uint64(seq) + 1, failed
-}
-
-func (p *repricing) wants(e *eventRecord, book *meter.Book) bool {
-	if e.time < p.from || e.time >= p.to {
-		return false
-	}
-	return p.always || book.InForce(e.time) == p.version.Version
 }
 
 // tell reports progress over both passes.
@@ -261,7 +276,8 @@ func (p *repricing) tell(seq uint64, second bool) error {
 			done += p.upTo / 2
 		}
 	}
-	return p.progress(done, p.upTo)
+	p.told = max(p.told, done) // that there is a second pass shows only on the way
+	return p.progress(p.told, p.upTo)
 }
 
 // slice rates a slice of events anew: those that still stand as they were booked at once,
@@ -310,6 +326,8 @@ func (p *repricing) one(s *sequencer, st *standing, second bool) {
 		return // it stands under this version
 	case !p.always && e.reason != priced && e.reason != lifted:
 		return // unpriced ones are rated on their own
+	case !p.always && e.reason != lifted && s.state.rates.book.InForce(e.time) != p.version.Version:
+		return // another version's
 	}
 	a := st.amend(amendRerated)
 	a.job = p.job

@@ -46,8 +46,9 @@ func (e *Engine) rehearse(o RepriceOptions, always bool) (out Repricing, refused
 		return out, refusal.New(refusal.Overloaded, "simulations_running", "at most %d simulations run at once; retry when one is done", rehearsalsMax)
 	}
 	p := repricing{e: e, from: from, to: to, always: always, progress: o.Progress, stopped: func() bool { return !e.Ready() }}
+	var versions int
 	refused = e.do(func(s *sequencer) bool {
-		p.version, p.upTo = s.state.byVersion[o.Version], s.state.seq
+		p.version, p.upTo, versions = s.state.byVersion[o.Version], s.state.seq, len(s.state.versions)
 		return false
 	})
 	switch {
@@ -66,6 +67,9 @@ func (e *Engine) rehearse(o RepriceOptions, always bool) (out Repricing, refused
 			return out, refusal.New(refusal.Timeout, "aborted", "the caller went away")
 		}
 		return out, e.damaged(err)
+	}
+	if len(e.published.Load().versions) != versions && !always {
+		return out, refusal.New(refusal.Overloaded, "book_changed", "the price book changed during the preview; retry")
 	}
 	out = r.result()
 	out.Version, out.From, out.To, out.Sequence, out.Unpriced = o.Version, o.From, o.To, p.upTo, uint64(len(p.refused))

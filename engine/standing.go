@@ -91,9 +91,8 @@ func (e *eventRecord) shapeBytes(t *tables) []byte {
 	return full.Append(nil)
 }
 
-// amend rates and books an amendment whose event still stands as it says. With a version,
-// the new rating is under that one, else under the one in force at the event's time. A
-// refusal changed nothing.
+// amend rates and books an amendment whose event still stands as it says. A refusal changed
+// nothing.
 func (s *sequencer) amend(a *amendment) *refusal.Refusal {
 	var w amendWork
 	fresh, refused := s.resolveAmendment(a, &w, nil)
@@ -116,8 +115,8 @@ func (s *sequencer) amend(a *amendment) *refusal.Refusal {
 	return nil
 }
 
-// resolveAmendment finds the prices of an amendment's ratings; the new one's shape is returned
-// if it has to be interned.
+// resolveAmendment finds the prices of an amendment's ratings, the new one under v (nil: under
+// that which versionFor says); its shape is returned if it has to be interned.
 func (s *sequencer) resolveAmendment(a *amendment, w *amendWork, v *meter.Version) (fresh *meter.Shape, refused *refusal.Refusal) {
 	st := s.state
 	w.window, w.ratedIn = st.ledger.Window(), st.windowOf(a.prev)
@@ -128,7 +127,7 @@ func (s *sequencer) resolveAmendment(a *amendment, w *amendWork, v *meter.Versio
 		return nil, nil
 	}
 	if v == nil {
-		v = st.rates.book.InForce(a.new.time)
+		v = st.versionFor(a)
 	}
 	if v == nil {
 		return nil, unratable(noVersion)
@@ -141,6 +140,16 @@ func (s *sequencer) resolveAmendment(a *amendment, w *amendWork, v *meter.Versio
 	}
 	a.new.version = v.Index
 	return fresh, nil
+}
+
+// versionFor is the version that a new rating is under: the one in force at the event's time.
+// What a rerate lifted it rates with its own version, which was seen to price it, even if
+// another one came into force in between.
+func (s *state) versionFor(a *amendment) *meter.Version {
+	if a.old.reason == lifted {
+		return s.versions[s.rerates[a.job].version].Version
+	}
+	return s.rates.book.InForce(a.old.time)
 }
 
 // unratable says that a version does not price an event.

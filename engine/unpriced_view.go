@@ -38,10 +38,8 @@ func (e *Engine) Unpriced(start string, limit int) (page Page[UnpricedEvent], re
 	if !end {
 		page.Next = strconv.FormatUint(uint64(next), 10)
 	}
-	view := unpricedView{e: e, blocks: blockReader{e: e}, x: explainer{e: e}, t: e.published.Load()}
-	for _, v := range view.t.versions {
-		view.book.Add(v.Version)
-	}
+	t := e.published.Load()
+	view := unpricedView{e: e, blocks: blockReader{e: e}, x: explainer{e: e}, t: t, book: bookOf(t)}
 	for _, seq := range seqs {
 		item, err := view.item(seq)
 		if err != nil {
