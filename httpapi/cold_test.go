@@ -180,7 +180,7 @@ func TestLists(t *testing.T) {
 	if got, want := r.get("/v1/trial-balance").body, `{"items":[{"currency":"USD","debits":"3","credits":"3","accounts":{"cash":{"debits":"3","credits":"0"},"paid":{"debits":"0","credits":"3"}}}]}`; got != want {
 		t.Error(got)
 	}
-	if got, want := r.get("/v1/unpriced").body, `{"items":[{"source":"s","id":"e","type":"","subject":"","time":"2026-11-23T10:00:00Z","sequence":0,"reason":"no_price","dimensions":{},"usage":{"input":"1.5"}}],"next":""}`; got != want {
+	if got, want := r.get("/v1/unpriced").body, `{"items":[{"source":"s","id":"e","type":"","subject":"","time":"2026-11-23T10:00:00Z","sequence":0,"reason":"no_price","dimensions":{},"usage":{"input":"1.5"}}],"next":"","summary":{"events":0,"counts":[],"sequence":0}}`; got != want {
 		t.Error(got)
 	}
 }

@@ -34,6 +34,8 @@ type Engine interface {
 	Usage(account string, from, to time.Time) ([]engine.UsageRow, uint64, *refusal.Refusal)
 	TrialBalance() ([]engine.TrialBalance, *refusal.Refusal)
 
+	// PutPrices takes a version into the book. faults is what its document was found to
+	// be wrong in, beside which v may be nil; the refusal then has those, too.
 	PutPrices(v *meter.Version, faults *refusal.Refusal) (p engine.PriceVersion, created bool, no *refusal.Refusal)
 	PriceVersions(cursor string, limit int) (engine.Page[engine.PriceVersion], *refusal.Refusal)
 	PriceVersion(id string) (engine.PriceVersion, *refusal.Refusal)
@@ -48,5 +50,17 @@ type Engine interface {
 	Lines(batchID, cursor string, limit int) (engine.Page[[]byte], *refusal.Refusal)
 
 	Event(source, id string) (engine.Event, *refusal.Refusal)
+	Void(engine.VoidSpec) (v engine.Void, created bool, no *refusal.Refusal)
 	Unpriced(cursor string, limit int) (engine.Page[engine.UnpricedEvent], *refusal.Refusal)
+	// UnpricedSummary counts the unpriced events by their kinds, of which it lists at
+	// most so many, the largest first.
+	UnpricedSummary(kinds int) (engine.UnpricedSummary, *refusal.Refusal)
+
+	// Simulate and PreviewRerate take as long as the stretch of time is. They call
+	// Progress from the calling goroutine and soon return when it gives an error.
+	Simulate(engine.RepriceOptions) (engine.Repricing, *refusal.Refusal)
+	PreviewRerate(engine.RepriceOptions) (engine.Repricing, *refusal.Refusal)
+	// Rerate begins a rerate, which goes on by itself.
+	Rerate(engine.RerateSpec) (r engine.Rerate, created bool, no *refusal.Refusal)
+	RerateStatus(id string) (engine.Rerate, *refusal.Refusal)
 }

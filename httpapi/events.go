@@ -222,33 +222,3 @@ func usageView(list []engine.EventComponent) []componentJSON {
 	}
 	return v
 }
-
-func (s *Server) getUnpriced(c *call) (answer, *refusal.Refusal) {
-	q := c.query("limit", "cursor")
-	cursor, limit := q.page()
-	if q.no != nil {
-		return answer{}, q.no
-	}
-	page, no := s.engine.Unpriced(cursor, limit)
-	return listOf(page, no, unpricedView)
-}
-
-type unpricedJSON struct {
-	Source     string            `json:"source"`
-	ID         string            `json:"id"`
-	Type       string            `json:"type"`
-	Subject    string            `json:"subject"`
-	Time       string            `json:"time"`
-	Sequence   uint64            `json:"sequence"`
-	Reason     string            `json:"reason"`
-	Dimensions map[string]string `json:"dimensions"`
-	Usage      map[string]string `json:"usage"`
-}
-
-func unpricedView(e *engine.UnpricedEvent) any {
-	usage := make(map[string]string, len(e.Usage))
-	for _, c := range e.Usage {
-		usage[c.Component] = c.Quantity.String()
-	}
-	return unpricedJSON{e.Source, e.ID, e.Type, e.Subject, timeText(e.Time), e.Sequence, e.Reason, dimensionsView(e.Dimensions), usage}
-}

@@ -33,10 +33,16 @@ type fakeEngine struct {
 	account  engine.Account
 	event    engine.Event
 	batch    engine.Batch
+	voids    []engine.VoidSpec
+	rerates  []engine.RerateSpec
+	summary  engine.UnpricedSummary
+	now      string // of the unpriced event
+	// reprice is what simulations and previews do; simulated tells them apart.
+	reprice func(o engine.RepriceOptions, simulated bool) (engine.Repricing, *refusal.Refusal)
 }
 
 func newFake() *fakeEngine {
-	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), batch: engine.Batch{BatchID: "b1", Manifest: someManifest.AppendJSON(nil)},
+	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), event: engine.Event{State: "rated"}, batch: engine.Batch{BatchID: "b1", Manifest: someManifest.AppendJSON(nil)},
 		account: engine.Account{Spec: engine.AccountSpec{ID: "a", Kind: "provider", Currency: usd}}}
 }
 
@@ -199,8 +205,38 @@ func (f *fakeEngine) Event(source, id string) (engine.Event, *refusal.Refusal) {
 }
 
 func (f *fakeEngine) Unpriced(cursor string, limit int) (engine.Page[engine.UnpricedEvent], *refusal.Refusal) {
-	return engine.Page[engine.UnpricedEvent]{Items: []engine.UnpricedEvent{{Source: "s", ID: "e", Time: someTime, Reason: "no_price",
+	return engine.Page[engine.UnpricedEvent]{Items: []engine.UnpricedEvent{{Source: "s", ID: "e", Time: someTime, Reason: "no_price", Now: f.now,
 		Usage: []engine.EventComponent{{Component: "input", Quantity: 1_500_000}}}}}, f.note(cursor)
+}
+
+func (f *fakeEngine) UnpricedSummary(kinds int) (engine.UnpricedSummary, *refusal.Refusal) {
+	s := f.summary
+	s.Counts = s.Counts[:min(kinds, len(s.Counts))]
+	return s, f.note()
+}
+
+func (f *fakeEngine) Void(v engine.VoidSpec) (engine.Void, bool, *refusal.Refusal) {
+	f.voids = append(f.voids, v)
+	return engine.Void{ID: v.ID, Reason: v.Reason, Source: v.Source, Event: v.Event, Sequence: 11, Time: someTime, Account: "acme", Currency: usd, Priced: true, Amount: amount("1.5"),
+		Transfers: []engine.EventTransfer{{Debit: "operator", DebitClass: "revenue", Credit: "acme", CreditClass: "paid", Amount: amount("1.5"), Reason: "void"}}}, !f.existing, f.note()
+}
+
+func (f *fakeEngine) Simulate(o engine.RepriceOptions) (engine.Repricing, *refusal.Refusal) {
+	return f.reprice(o, true)
+}
+
+func (f *fakeEngine) PreviewRerate(o engine.RepriceOptions) (engine.Repricing, *refusal.Refusal) {
+	return f.reprice(o, false)
+}
+
+func (f *fakeEngine) Rerate(r engine.RerateSpec) (engine.Rerate, bool, *refusal.Refusal) {
+	f.rerates = append(f.rerates, r)
+	return engine.Rerate{ID: r.ID, Version: r.Version, From: r.From, To: r.To, State: "running", Sequence: 12, Time: someTime}, !f.existing, f.note()
+}
+
+func (f *fakeEngine) RerateStatus(id string) (engine.Rerate, *refusal.Refusal) {
+	return engine.Rerate{ID: id, Version: "v1", From: someTime, State: "done", Sequence: 12, Time: someTime, Done: someTime, Events: 3,
+		Totals: []engine.RerateTotal{{Currency: usd, Returned: amount("1.5"), Charged: amount("1.25")}}}, f.note(id)
 }
 
 var (

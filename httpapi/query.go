@@ -72,15 +72,29 @@ func (q *query) time(name string) time.Time {
 	if !q.values.Has(name) {
 		return time.Time{}
 	}
-	text := q.values.Get(name)
-	if day, err := time.Parse(dayLayout, text); err == nil && day.Year() >= yearMin && day.Year() <= yearMax {
-		return day
-	}
-	ns, ok := parseTime([]byte(text))
+	t, ok := timeOrDay(q.values.Get(name))
 	if !ok {
 		q.refuse("invalid_time", "%s must be an RFC 3339 time or a date from %d to %d", name, yearMin, yearMax)
 	}
-	return time.Unix(0, ns).UTC()
+	return t
+}
+
+// timeOrDay reads an RFC 3339 time or a date, which is its midnight in UTC.
+func timeOrDay(text string) (time.Time, bool) {
+	if day, err := time.Parse(dayLayout, text); err == nil && day.Year() >= yearMin && day.Year() <= yearMax {
+		return day, true
+	}
+	ns, ok := parseTime([]byte(text))
+	return time.Unix(0, ns).UTC(), ok
+}
+
+// stretch returns the parameters from and to; the zero time leaves its end open.
+func (q *query) stretch() (from, to time.Time) {
+	from, to = q.time("from"), q.time("to")
+	if !to.IsZero() && !from.Before(to) {
+		q.refuse("invalid_time", "from must be before to")
+	}
+	return from, to
 }
 
 // list is the answer of every list.

@@ -41,6 +41,7 @@ func routeTable() []route {
 
 		{method: "POST", pattern: "/v1/events", scope: ScopeIngest, bodyMax: BodyMaxBytes, handle: (*Server).postEvents},
 		{method: "GET", pattern: "/v1/events/{source}/{id}", scope: ScopeRead, handle: (*Server).getEvent},
+		{method: "POST", pattern: "/v1/events/{source}/{id}/void", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postVoid},
 		{method: "GET", pattern: "/v1/unpriced", scope: ScopeRead, long: true, handle: (*Server).getUnpriced},
 
 		{method: "POST", pattern: "/v1/accounts", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postAccount},
@@ -54,6 +55,12 @@ func routeTable() []route {
 		{method: "GET", pattern: "/v1/prices", scope: ScopeRead, long: true, handle: (*Server).getPrices},
 		{method: "PUT", pattern: "/v1/prices/{version}", scope: ScopeAdmin, bodyMax: BodyMaxBytes, handle: (*Server).putPrices},
 		{method: "GET", pattern: "/v1/prices/{version}", scope: ScopeRead, long: true, handle: (*Server).getPriceVersion},
+		// These two are streams: the engine bounds how many there are, and the result is
+		// built outside the handler.
+		{method: "GET", pattern: "/v1/prices/{version}/simulation", scope: ScopeRead, handle: (*Server).getSimulation},
+		{method: "GET", pattern: "/v1/prices/{version}/rerate", scope: ScopeRead, handle: (*Server).getRerate},
+		{method: "POST", pattern: "/v1/prices/{version}/rerate", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postRerate},
+		{method: "GET", pattern: "/v1/rerates/{id}", scope: ScopeRead, handle: (*Server).getRerateStatus},
 
 		{method: "POST", pattern: "/v1/settlements", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postSettlement},
 		{method: "GET", pattern: "/v1/settlements", scope: ScopeRead, long: true, handle: (*Server).getSettlements},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"farthing/meter"
 	"farthing/money"
@@ -92,11 +93,24 @@ func (o *object) text(name string, maxBytes int) string {
 		o.refuse("wrong_type", "%s must be a string", name)
 		return ""
 	}
-	if len(s) > maxBytes || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if len(s) > maxBytes || strings.ContainsFunc(s, isControl) {
 		o.refuse("invalid_text", "%s must be at most %d bytes without control characters", name, maxBytes)
 		return ""
 	}
 	return s
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// time returns a field that is an RFC 3339 time or a date; the zero time when it is absent.
+func (o *object) time(name string) (t time.Time) {
+	if text := o.text(name, len(o.body)); o.has(name) && o.no == nil {
+		var ok bool
+		if t, ok = timeOrDay(text); !ok {
+			o.refuse("invalid_time", "%s must be an RFC 3339 time or a date from %d to %d", name, yearMin, yearMax)
+		}
+	}
+	return t
 }
 
 // id returns a field that must be an id of the contract; "" when it is absent.

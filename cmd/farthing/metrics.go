@@ -107,6 +107,7 @@ func engineFigures() []figure[engine.Stats] {
 		gauge("farthing_shapes", "Sets of meter, dimensions and components that events have come with.", func(s *s) float64 { return float64(s.Shapes) }),
 		gauge("farthing_sources", "Sources that events have come from.", func(s *s) float64 { return float64(s.Sources) }),
 		gauge("farthing_price_versions", "Versions in the price book.", func(s *s) float64 { return float64(s.PriceVersions) }),
+		gauge("farthing_unpriced_events", "Events that wait for a price: money not charged. Alarm on it with the rule farthing_unpriced_events > 0 for 5m; GET /v1/unpriced says what is missing.", func(s *s) float64 { return float64(s.Unpriced) }),
 		gauge("farthing_identity_runs", "Sorted runs of event ids on disk; each is asked about each event.", func(s *s) float64 { return float64(s.Runs) }),
 		gauge("farthing_settlement_windows", "Settlement windows sealed since the ledger's birth.", func(s *s) float64 { return float64(s.Windows) }),
 		gauge("farthing_outbox_sealed_records", "Settlement records sealed since the ledger's birth: the last stream_seq.", func(s *s) float64 { return float64(s.SealedStream) }),

@@ -153,6 +153,36 @@ func (s *engineSlot) Unpriced(cursor string, limit int) (engine.Page[engine.Unpr
 	})
 }
 
+// Void implements httpapi.Engine.
+func (s *engineSlot) Void(v engine.VoidSpec) (engine.Void, bool, *refusal.Refusal) {
+	return call2(s, func(e *engine.Engine) (engine.Void, bool, *refusal.Refusal) { return e.Void(v) })
+}
+
+// UnpricedSummary implements httpapi.Engine.
+func (s *engineSlot) UnpricedSummary(kinds int) (engine.UnpricedSummary, *refusal.Refusal) {
+	return call(s, func(e *engine.Engine) (engine.UnpricedSummary, *refusal.Refusal) { return e.UnpricedSummary(kinds) })
+}
+
+// Simulate implements httpapi.Engine.
+func (s *engineSlot) Simulate(o engine.RepriceOptions) (engine.Repricing, *refusal.Refusal) {
+	return call(s, func(e *engine.Engine) (engine.Repricing, *refusal.Refusal) { return e.Simulate(o) })
+}
+
+// PreviewRerate implements httpapi.Engine.
+func (s *engineSlot) PreviewRerate(o engine.RepriceOptions) (engine.Repricing, *refusal.Refusal) {
+	return call(s, func(e *engine.Engine) (engine.Repricing, *refusal.Refusal) { return e.PreviewRerate(o) })
+}
+
+// Rerate implements httpapi.Engine.
+func (s *engineSlot) Rerate(r engine.RerateSpec) (engine.Rerate, bool, *refusal.Refusal) {
+	return call2(s, func(e *engine.Engine) (engine.Rerate, bool, *refusal.Refusal) { return e.Rerate(r) })
+}
+
+// RerateStatus implements httpapi.Engine.
+func (s *engineSlot) RerateStatus(id string) (engine.Rerate, *refusal.Refusal) {
+	return call(s, func(e *engine.Engine) (engine.Rerate, *refusal.Refusal) { return e.RerateStatus(id) })
+}
+
 // call asks the engine, or refuses while there is none.
 func call[T any](s *engineSlot, ask func(*engine.Engine) (T, *refusal.Refusal)) (answer T, no *refusal.Refusal) {
 	e, no := s.get()
