@@ -23,6 +23,7 @@ type twinAccount struct {
 	kind     Kind
 	minimum  decimal.Decimal
 	postings []twinPosting
+	events   []uint64        // the window of each
 	carried  decimal.Decimal // carried_out of the last line
 }
 
@@ -30,11 +31,10 @@ type twinPosting struct {
 	class  Class
 	credit decimal.Decimal // negative: debit
 	window uint64          // 0: a closing transfer, nobody's gross
-	event  bool
 }
 
-func (a *twinAccount) post(w uint64, class Class, credit decimal.Decimal, event bool) {
-	a.postings = append(a.postings, twinPosting{class, credit, w, event})
+func (a *twinAccount) post(w uint64, class Class, credit decimal.Decimal) {
+	a.postings = append(a.postings, twinPosting{class, credit, w})
 }
 
 // sides sums the postings that keep(p) wants: what was debited and what was credited.
@@ -61,8 +61,8 @@ func (a *twinAccount) posted() decimal.Decimal {
 
 func (a *twinAccount) gross(w uint64) (debits, credits decimal.Decimal, events uint64) {
 	debits, credits = a.sides(func(p *twinPosting) bool { return p.window == w })
-	for i := range a.postings {
-		if a.postings[i].window == w && a.postings[i].event {
+	for _, at := range a.events {
+		if at == w {
 			events++
 		}
 	}
@@ -77,33 +77,53 @@ func (w *twin) create(p *Participant) {
 	w.accounts = append(w.accounts, &twinAccount{currency: p.Currency, kind: p.Kind, minimum: p.MinimumPayout.Decimal()})
 }
 
-// take debits a customer in burn order; the event is counted once, on the first posting.
+// take debits a customer in burn order.
 func (w *twin) take(payer *twinAccount, amount decimal.Decimal) {
 	paid := decimal.Min(payer.balance(Paid), amount)
-	payer.post(w.window, Paid, paid.Neg(), true)
-	payer.post(w.window, Receivable, amount.Sub(paid).Neg(), false)
+	payer.post(w.window, Paid, paid.Neg())
+	payer.post(w.window, Receivable, amount.Sub(paid).Neg())
 }
 
-func (w *twin) usage(payer, payee Ref, amount, fee decimal.Decimal) {
+// give is take the other way round: what was taken from the receivable goes back to it as far
+// as that is still owed, what was taken from paid credit goes back there, the rest repays
+// like a top-up.
+func (w *twin) give(payer *twinAccount, amount, ownPaid, ownOwed decimal.Decimal) {
+	owed := decimal.Min(ownOwed, amount, payer.balance(Receivable).Neg())
+	paid := decimal.Min(ownPaid, amount.Sub(owed))
+	payer.post(w.window, Receivable, owed)
+	payer.post(w.window, Paid, paid)
+	w.repay(w.window, payer, amount.Sub(owed).Sub(paid))
+}
+
+// move is what usage or a correction of it does, below zero as well; of usage the event counts.
+func (w *twin) move(u *past, ownPaid, ownOwed decimal.Decimal, event bool) {
+	payer, payee, amount, fee := u.payer, u.payee, u.amount.Decimal(), u.fee.Decimal()
 	a, b := w.accounts[payer], w.accounts[payee]
-	w.take(a, amount)
+	if amount.IsNegative() {
+		w.give(a, amount.Neg(), ownPaid, ownOwed)
+	} else {
+		w.take(a, amount)
+	}
+	if event {
+		a.events = append(a.events, w.window)
+	}
 	if b.kind == Operator {
-		b.post(w.window, Revenue, amount, false)
+		b.post(w.window, Revenue, amount)
 		return
 	}
-	b.post(w.window, Payable, amount.Sub(fee), false)
-	w.operator[a.currency].post(w.window, Fees, fee, false)
+	b.post(w.window, Payable, amount.Sub(fee))
+	w.operator[a.currency].post(w.window, Fees, fee)
 }
 
 func (w *twin) repay(window uint64, a *twinAccount, amount decimal.Decimal) {
 	repaid := decimal.Min(a.balance(Receivable).Neg(), amount)
-	a.post(window, Receivable, repaid, false)
-	a.post(window, Paid, amount.Sub(repaid), false)
+	a.post(window, Receivable, repaid)
+	a.post(window, Paid, amount.Sub(repaid))
 }
 
 func (w *twin) topUp(r Ref, amount decimal.Decimal) {
 	w.repay(w.window, w.accounts[r], amount)
-	w.operator[w.accounts[r].currency].post(w.window, Cash, amount.Neg(), false)
+	w.operator[w.accounts[r].currency].post(w.window, Cash, amount.Neg())
 }
 
 // twinLine is what a window's end does to one account.
@@ -137,11 +157,11 @@ func (w *twin) close(l twinLine) {
 	operator := w.operator[a.currency]
 	switch {
 	case l.signed.IsNegative():
-		operator.post(0, InTransit, l.signed, false)
+		operator.post(0, InTransit, l.signed)
 		w.repay(0, a, l.signed.Neg())
 	case l.signed.IsPositive():
-		operator.post(0, InTransit, l.signed, false)
-		a.post(0, Payable, l.signed.Neg(), false)
+		operator.post(0, InTransit, l.signed)
+		a.post(0, Payable, l.signed.Neg())
 	}
 }
 
@@ -208,8 +228,10 @@ func (w *twin) compareClasses(t *testing.T, l *Ledger) {
 }
 
 // TestLedgerAgainstTwin runs random histories on both: creations, usage with and without
-// payee and fee, top-ups, cuts, and closing lines that come late and one by one.
+// payee and fee and in either direction, corrections of it, top-ups, cuts, and closing lines
+// that come late and one by one.
 func TestLedgerAgainstTwin(t *testing.T) {
+	indebted := 0
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			h := &history{t: t, rng: rand.New(rand.NewPCG(seed, 2)), l: New(1), w: &twin{operator: map[money.Currency]*twinAccount{}, window: 1}}
@@ -220,10 +242,14 @@ func TestLedgerAgainstTwin(t *testing.T) {
 				h.step()
 				h.w.compare(t, h.l, len(h.lines) == 0)
 			}
-			if h.events == 0 || h.topUps == 0 || h.closed == 0 {
-				t.Fatalf("a poor history: %+v", h)
+			if h.events == 0 || h.topUps == 0 || h.closed == 0 || h.returned == 0 {
+				t.Fatalf("a poor history: %d events, %d top-ups, %d lines closed, %d given back", h.events, h.topUps, h.closed, h.returned)
 			}
+			indebted += h.indebted
 		})
+	}
+	if indebted == 0 {
+		t.Error("no provider gave back what it did not have")
 	}
 }
 
@@ -234,7 +260,16 @@ type history struct {
 	w                      *twin
 	currencies             []money.Currency
 	lines                  []twinLine // of the window that was cut, not closed yet
+	booked                 []past
 	events, topUps, closed int
+	returned, indebted     int // corrections below zero; of them such that a provider then owed
+}
+
+// past is usage that was booked, to be corrected.
+type past struct {
+	payer, payee Ref
+	amount, fee  money.Amount
+	split        Split
 }
 
 // amount favours small ones and those with all their decimals.
@@ -278,6 +313,8 @@ func (h *history) step() {
 		h.w.window++
 	case n < 10 && len(h.lines) > 0:
 		h.closeOne()
+	case n < 14 && len(h.booked) > 0:
+		h.correct()
 	default:
 		h.usage(payer)
 	}
@@ -298,17 +335,67 @@ func (h *history) create() {
 
 func (h *history) usage(payer Ref) {
 	c := h.l.Participant(payer).Currency
-	amount, fee := h.amount(), money.Amount{}
-	payee := h.l.Totals(c).Operator
+	u := past{payer: payer, payee: h.l.Totals(c).Operator, amount: h.amount()}
+	if h.rng.IntN(5) == 0 { // a price that made its period cheaper
+		u.amount = u.amount.Neg()
+	}
 	if prov, ok := h.pick(Provider, c); ok && h.rng.IntN(3) > 0 {
-		payee = prov
+		u.payee = prov
 		if h.rng.IntN(2) == 0 {
-			fee, _ = amount.MulFraction(money.FromWords(0, uint64(h.rng.Int64N(1e18+1))))
+			u.fee = h.part(u.amount)
 		}
 	}
-	h.l.PostUsage(Usage{Payer: payer, Payee: payee, Amount: amount, Fee: fee})
-	h.w.usage(payer, payee, amount.Decimal(), fee.Decimal())
+	u.split = h.l.PostUsage(Usage{Payer: u.payer, Payee: u.payee, Amount: u.amount, Fee: u.fee})
+	h.same(&u)
+	h.w.move(&u, decimal.Zero, decimal.Zero, true)
+	h.booked = append(h.booked, u)
 	h.events++
+}
+
+// part is a random part of an amount.
+func (h *history) part(a money.Amount) money.Amount {
+	part, _ := a.MulFraction(money.FromWords(0, uint64(h.rng.Int64N(1e18+1))))
+	return part
+}
+
+// correct takes usage back that was booked, from where it was taken, whole or in another
+// amount, or charges anew.
+func (h *history) correct() {
+	u := h.booked[h.rng.IntN(len(h.booked))]
+	var own Split
+	if u.amount.Sign() > 0 {
+		own = u.split
+	}
+	switch h.rng.IntN(4) {
+	case 0:
+		u.amount, own = h.amount(), Split{}
+		u.fee = money.Amount{}
+	case 1: // tiers make taking back differ from what was charged
+		u.amount = h.part(u.amount.Neg())
+		u.fee = money.Amount{}
+	case 2:
+		u.amount = u.amount.Neg().MustAdd(u.amount.Neg())
+		u.fee = u.fee.Neg().MustAdd(u.fee.Neg())
+	default:
+		u.amount, u.fee = u.amount.Neg(), u.fee.Neg()
+	}
+	u.split = h.l.Correct(Usage{Payer: u.payer, Payee: u.payee, Amount: u.amount, Fee: u.fee}, own)
+	h.same(&u)
+	h.w.move(&u, own.Paid.Decimal(), own.Receivable.Decimal(), false)
+	if u.amount.Sign() < 0 {
+		h.returned++
+		if b := h.w.accounts[u.payee]; b.kind == Provider && b.balance(Payable).IsNegative() {
+			h.indebted++
+		}
+	}
+}
+
+// same checks that the parts of a split make up its amount and have its sign.
+func (h *history) same(u *past) {
+	h.t.Helper()
+	if sum := u.split.Paid.MustAdd(u.split.Receivable); sum != u.amount || u.split.Paid.Sign()*u.amount.Sign() < 0 || u.split.Receivable.Sign()*u.amount.Sign() < 0 {
+		h.t.Fatalf("%s was moved as %+v", u.amount, u.split)
+	}
 }
 
 func (h *history) closeOne() {
