@@ -1,0 +1,163 @@
+package meter
+
+import (
+	"fmt"
+	"strings"
+
+	"farthing/money"
+	"farthing/refusal"
+)
+
+// Explained is how a component's quantity made its amount, so that a pocket calculator can
+// check it: each step is one line of arithmetic.
+type Explained struct {
+	// Unit is the price of one unit (of one package), where one holds for the whole quantity.
+	Unit  *money.Amount
+	Steps []string
+}
+
+// modelNames are the models' names in documents and answers.
+var modelNames = [...]string{"linear", "package", "graduated", "volume", "included"}
+
+// String returns the model's name.
+func (m Model) String() string { return modelNames[m] }
+
+// Explain shows the arithmetic of Rate, or of Reverse (back): the arguments are theirs. It
+// computes the amounts anew and returns them in amounts.
+func (p *Plan) Explain(quantities, before *[MaxComponents]money.Quantity, back bool) ([]Explained, *[MaxComponents]money.Amount, *refusal.Refusal) {
+	var amounts [MaxComponents]money.Amount
+	rate := p.Rate
+	if back {
+		rate = p.Reverse
+	}
+	if _, refused := rate(quantities, before, &amounts); refused != nil {
+		return nil, nil, refused
+	}
+	out := make([]Explained, len(p.Components))
+	for i := range p.Components {
+		c := &p.Components[i]
+		if c.Counted() {
+			out[i] = c.explainCounted(quantities[i], before[i], amounts[i], back)
+		} else {
+			out[i] = p.explainLinear(i, quantities, amounts[i], back)
+		}
+	}
+	return out, &amounts, nil
+}
+
+// explainLinear explains unit × quantity and what may come to it.
+func (p *Plan) explainLinear(i int, quantities *[MaxComponents]money.Quantity, amount money.Amount, back bool) (out Explained) {
+	c, unit := &p.Components[i], p.Components[i].Unit
+	sum := c.sumOf(quantities)
+	for k := range c.Above {
+		if sum <= c.Above[k].Quantity {
+			out.step("%s = %s, not above %s: the unit is %s", strings.Join(c.ComponentPrice.Of, " + "), sum, c.Above[k].Quantity, unit)
+			break
+		}
+		unit = c.Above[k].Unit
+		out.step("%s = %s, above %s: the unit is %s", strings.Join(c.ComponentPrice.Of, " + "), sum, c.Above[k].Quantity, unit)
+	}
+	out.Unit = &unit
+	product, _ := addProduct(c.Flat, unit, quantities[i], money.Amount{})
+	text := fmt.Sprintf("%s × %s", quantities[i], unit)
+	if !c.Flat.IsZero() {
+		text += " + " + c.Flat.String()
+	}
+	out.step("%s = %s", text, product)
+	if product.Cmp(c.Minimum) < 0 {
+		out.step("less than the minimum: %s", c.Minimum)
+	}
+	if back {
+		out.step("taken back: %s", amount)
+	}
+	return out
+}
+
+// explainCounted explains T(to) − T(from).
+func (c *PlanComponent) explainCounted(q, before money.Quantity, amount money.Amount, back bool) (out Explained) {
+	after := before + q
+	if back {
+		after = before - q
+	}
+	if c.Model == Package {
+		unit := c.Unit
+		out.Unit = &unit
+	}
+	out.total(c, after)
+	out.total(c, before)
+	text := fmt.Sprintf("T(%s) − T(%s)", after, before)
+	if !c.Flat.IsZero() && back {
+		text += " − " + c.Flat.String()
+	} else if !c.Flat.IsZero() {
+		text += " + " + c.Flat.String()
+	}
+	out.step("%s = %s", text, amount)
+	return out
+}
+
+// total explains T(q).
+func (e *Explained) total(c *PlanComponent, q money.Quantity) {
+	total, _ := c.PeriodPrice(q)
+	var text string
+	cut := q - q%quantityStep[c.QuantityDecimals]
+	switch c.Model {
+	case Package:
+		packages := cut / c.Size
+		if cut%c.Size != 0 {
+			packages++
+		}
+		text = fmt.Sprintf("%d packages of %s × %s", packages, c.Size, c.Unit)
+	case Included:
+		text = fmt.Sprintf("(%s − %s included) × %s", cut, min(cut, c.Size), c.Unit)
+	case Graduated:
+		text = c.gradedText(cut)
+	case Volume:
+		text = c.volumeText(cut)
+	}
+	e.step("T(%s) = %s = %s", q, text, total)
+}
+
+func (c *ComponentPrice) gradedText(q money.Quantity) string {
+	if q == 0 {
+		return "0"
+	}
+	var parts []string
+	start := money.Quantity(0)
+	for i := range c.Tiers {
+		t := &c.Tiers[i]
+		if q <= start {
+			break
+		}
+		end := q
+		if t.UpTo != 0 {
+			end = min(q, t.UpTo)
+		}
+		parts = append(parts, t.text(end-start))
+		start = end
+	}
+	return strings.Join(parts, " + ")
+}
+
+func (c *ComponentPrice) volumeText(q money.Quantity) string {
+	if q == 0 {
+		return "0"
+	}
+	for i := range c.Tiers {
+		if t := &c.Tiers[i]; t.UpTo == 0 || q <= t.UpTo {
+			return t.text(q)
+		}
+	}
+	panic("BUG: a volume price without an open tier")
+}
+
+// text shows what a quantity costs at a tier's unit.
+func (t *Tier) text(q money.Quantity) string {
+	if t.Flat.IsZero() {
+		return fmt.Sprintf("%s × %s", q, t.Unit)
+	}
+	return fmt.Sprintf("%s × %s + %s", q, t.Unit, t.Flat)
+}
+
+func (e *Explained) step(format string, args ...any) {
+	e.Steps = append(e.Steps, fmt.Sprintf(format, args...))
+}
