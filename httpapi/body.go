@@ -241,9 +241,28 @@ func coldType(c *call) *refusal.Refusal {
 	return no
 }
 
-// readCold reads the JSON body of a cold route into an object. It is copied, so
-// the request is released at once.
+// readCold reads the JSON body of a cold route into an object.
 func (s *Server) readCold(c *call) (*object, *refusal.Refusal) {
+	body, no := s.readText(c)
+	if no != nil {
+		return nil, no
+	}
+	return parseObject(body)
+}
+
+// readDocument reads a body that is one JSON object, whose keys and values are the reader's
+// to judge.
+func (s *Server) readDocument(c *call) ([]byte, *refusal.Refusal) {
+	body, no := s.readText(c)
+	if no != nil {
+		return nil, no
+	}
+	_, no = scanObject(body)
+	return body, no
+}
+
+// readText reads the body of a cold route. It is copied, so the request is released at once.
+func (s *Server) readText(c *call) ([]byte, *refusal.Refusal) {
 	if no := coldType(c); no != nil {
 		return nil, no
 	}
@@ -252,5 +271,5 @@ func (s *Server) readCold(c *call) (*object, *refusal.Refusal) {
 		return nil, no
 	}
 	defer s.engine.Release(r)
-	return parseObject(bytes.Clone(body))
+	return bytes.Clone(body), nil
 }

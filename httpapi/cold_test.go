@@ -207,30 +207,51 @@ func TestPrices(t *testing.T) {
 	if r.engine.versions[1].ID != "a/b" {
 		t.Error(r.engine.versions[1].ID)
 	}
-	f := func(from, to string) {
+	f := func(from, to, problem string) {
 		t.Helper()
 		body := strings.Replace(good, from, to, 1)
 		if body == good {
 			t.Fatalf("%s is not in the body", from)
 		}
-		put("/v1/prices/v2", body).want(t, 422, "invalid")
+		got := put("/v1/prices/v2", body)
+		got.want(t, 422, "invalid")
+		if !strings.Contains(got.body, `"problems":[`) || !strings.Contains(got.body, problem) {
+			t.Errorf("%s: %s", to, got.body)
+		}
 	}
-	f(`"prices":`, `"Prices":[],"prices":`)
-	f(`"prices":`, `"prices":[],"prices":`)
-	f(`"meter":"m"`, `"meter":"m","Meter":"n"`)
-	f(`"unit":"1"`, `"unit":"1","Unit":"2"`)
-	f(`"unit":"1"`, `"unit":"1","unit":"2"`)
-	f(`"model":"x"`, `"model":"x","model":"y"`)
-	f(`"input":"0.5"`, `"input":"0.5","\u0069nput":"0.6"`)
-	f(`"prices":[`, `"prices":{"a":[`+`]},"x":[`)
-	f(`"USD"`, `"usd"`)
-	f(`"2026-01-01T00:00:00Z"`, `"2026"`)
-	f(`"input":"0.5"`, `"input":"-0.5"`)
+	f(`"prices":`, `"Prices":[],"prices":`, `unknown field \"Prices\"`)
+	f(`"prices":`, `"prices":[],"prices":`, `prices is given twice`)
+	f(`"effective_from":`, `"effective_from":"2026-01-01T00:00:00Z","effective_from":`, `effective_from is given twice`)
+	f(`"meter":"m"`, `"meter":"m","Meter":"n"`, `unknown field \"Meter\"`)
+	f(`"meter":"m"`, `"meter":"m","meter":"m"`, `meter is given twice`)
+	f(`"match":`, `"match":{},"match":`, `match is given twice`)
+	f(`"unit":"1"`, `"unit":"1","Unit":"2"`, `unknown field \"Unit\"`)
+	f(`"unit":"1"`, `"unit":"1","unit":"2"`, `unit is given twice`)
+	f(`"unit":"1"`, `"unit":"1","\u0075nit":"2"`, `unit is given twice`)
+	f(`{"unit":"1","per":"1000","quantity_decimals":3}`, `{"graduated":[{"unit":"1","unit":"1"}]}`, `unit is given twice`)
+	f(`{"unit":"1","per":"1000","quantity_decimals":3}`, `{"unit":"1","above":[{"of":["input"],"quantity":"5","quantity":"6","unit":"2"}]}`, `quantity is given twice`)
+	f(`{"unit":"1","per":"1000","quantity_decimals":3}`, `{"volume":[{"Unit":"1","unit":"1"}]}`, `unknown field \"Unit\"`)
+	f(`"model":"x"`, `"model":"x","model":"y"`, `model is given twice`)
+	f(`"input":"0.5"`, `"input":"0.5","\u0069nput":"0.6"`, `input is given twice`)
+	f(`"prices":[`, `"prices":{"a":[`+`]},"x":[`, `prices must be an array`)
+	f(`"USD"`, `"usd"`, `unknown currency`)
+	f(`"2026-01-01T00:00:00Z"`, `"2026"`, `effective_from`)
+	f(`"input":"0.5"`, `"input":"-0.5"`, `negative`)
 	put("/v1/prices/v2", `{"effective_from":"2026-01-01T00:00:00Z"}`).want(t, 422, "invalid")
 	put("/v1/prices/v2", `{"effective_from":"2026-01-01T00:00:00Z","prices":{}}`).want(t, 422, "invalid")
 	put("/v1/prices/v2", `{"effective_from":"2026-01-01T00:00:00Z","prices":[7]}`).want(t, 422, "invalid")
 	put("/v1/prices/a%20b", good).want(t, 422, "invalid")
+	got = put("/v1/prices/v2", `{"effective_from":"2026","prices":[{"meter":"m","currency":"usd","payee":"nobody","components":{"input":"-1"}}]}`)
+	got.want(t, 422, "invalid")
+	for _, problem := range []string{"effective_from", "unknown currency", "negative", "unknown payee"} { // one answer, with what the ledger knows
+		if !strings.Contains(got.body, problem) {
+			t.Errorf("no %q in %s", problem, got.body)
+		}
+	}
 	put("/v1/prices/v2", `{`).want(t, 400, "malformed")
+	put("/v1/prices/v2", `[]`).want(t, 400, "malformed")
+	put("/v1/prices/v2", `{"x":"\ud800"}`).want(t, 422, "invalid")
+	put("/v1/prices/v2", "{\"x\":\"\xff\"}").want(t, 400, "malformed")
 	if len(r.engine.versions) != 2 {
 		t.Errorf("%d versions were put", len(r.engine.versions))
 	}

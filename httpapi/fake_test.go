@@ -150,7 +150,11 @@ func (f *fakeEngine) TrialBalance() ([]engine.TrialBalance, *refusal.Refusal) {
 
 func (f *fakeEngine) PutPrices(v *meter.Version, faults *refusal.Refusal) (engine.PriceVersion, bool, *refusal.Refusal) {
 	if faults != nil {
-		return engine.PriceVersion{}, false, faults
+		all := *faults
+		if v != nil && len(v.Prices) > 0 && v.Prices[0].Payee != "" {
+			all.Problems = append(all.Problems, "prices[0]: unknown payee")
+		}
+		return engine.PriceVersion{}, false, &all
 	}
 	f.versions = append(f.versions, v)
 	return engine.PriceVersion{Version: v, Sequence: 3, Time: someTime}, !f.existing, f.note()

@@ -14,11 +14,11 @@ func (s *Server) putPrices(c *call) (answer, *refusal.Refusal) {
 	if no != nil {
 		return answer{}, no
 	}
-	o, no := s.readCold(c)
+	body, no := s.readDocument(c)
 	if no != nil {
 		return answer{}, no
 	}
-	v, faults := meter.ParseVersion(id, o.body)
+	v, faults := meter.ParseVersion(id, body)
 	p, created, no := s.engine.PutPrices(v, faults)
 	if no != nil {
 		return answer{}, no

@@ -26,10 +26,27 @@ type object struct {
 
 // parseObject reads body, which the object keeps.
 func parseObject(body []byte) (*object, *refusal.Refusal) {
+	duplicate, no := scanObject(body)
+	if no != nil {
+		return nil, no
+	}
+	if duplicate {
+		return nil, refusal.New(refusal.Invalid, "duplicate_key", "a key is given twice in an object")
+	}
+	o := &object{body: body}
+	if err := json.Unmarshal(body, &o.fields); err != nil {
+		panic("BUG: encoding/json does not read what the scanner accepts: " + err.Error())
+	}
+	return o, nil
+}
+
+// scanObject refuses what is not one JSON object of whole characters. duplicate: a key is
+// given twice in an object, at whatever depth.
+func scanObject(body []byte) (duplicate bool, no *refusal.Refusal) {
 	var s scanner
 	s.reset(body)
 	if !validText(body) {
-		return nil, refusal.New(refusal.Malformed, "invalid_utf8", "the body is not UTF-8")
+		return false, refusal.New(refusal.Malformed, "invalid_utf8", "the body is not UTF-8")
 	}
 	start := skipSpace(body, 0)
 	p := s.value(start, 0)
@@ -40,19 +57,13 @@ func parseObject(body []byte) (*object, *refusal.Refusal) {
 	}
 	switch {
 	case p < 0:
-		return nil, s.malformed()
+		return false, s.malformed()
 	case body[start] != '{':
-		return nil, refusal.New(refusal.Malformed, "wrong_type", "the body must be a JSON object")
-	case s.duplicate:
-		return nil, refusal.New(refusal.Invalid, "duplicate_key", "a key is given twice in an object")
+		return false, refusal.New(refusal.Malformed, "wrong_type", "the body must be a JSON object")
 	case s.lone:
-		return nil, refusal.New(refusal.Invalid, "invalid_string", "a string holds half a surrogate pair")
+		return false, refusal.New(refusal.Invalid, "invalid_string", "a string holds half a surrogate pair")
 	}
-	o := &object{body: body}
-	if err := json.Unmarshal(body, &o.fields); err != nil {
-		panic("BUG: encoding/json does not read what the scanner accepts: " + err.Error())
-	}
-	return o, nil
+	return s.duplicate, nil
 }
 
 func (o *object) refuse(reason, format string, args ...any) {
