@@ -84,6 +84,11 @@ func (p *process) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, p.drain(), e.Close())
 	}
+	if p.cmd.Catalogue {
+		if err := putCatalogue(e, p.log); err != nil {
+			return errors.Join(err, p.drain(), e.Close())
+		}
+	}
 	stats := e.Stats() // before the first request, which the log of windows must not miss
 	p.slot.open(e)
 	p.log.Info("ready", "ledger", e.LedgerID(), "partition", e.Partition(), "address", address,
