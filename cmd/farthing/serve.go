@@ -28,7 +28,7 @@ type serveCmd struct {
 	KafkaTopic   string        `help:"Topic for --kafka. It must keep its records for ever." default:"farthing.settlements"`
 	CreateTopics bool          `help:"Create the topic if it is missing, with one partition and the broker's replication factor."`
 	LedgerID     string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
-	Catalogue    bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet; see farthing prices catalogue --table."`
+	Catalogue    bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet (farthing prices catalogue shows it)."`
 	DedupWindow  time.Duration `help:"How old an event may be, from 1h. Ids are remembered at least that long." default:"840h"`
 
 	DebugListen     string `help:"Serve Go's profiles (/debug/pprof/) on this loopback address." placeholder:"ADDR" group:"Advanced"`
