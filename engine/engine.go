@@ -194,6 +194,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	e.young.add(x.young)
 	t := s.state.tables
 	e.published.Store(&t)
+	e.unpriced.Store(int64(s.state.unpriced.open))
 	return s, x, nil
 }
 

@@ -165,9 +165,9 @@ type repricing struct {
 	overlay  map[counterKey]int64
 	outcomes []outcome
 	found    func(*outcome)
-	refused  map[uint64]bool // events that the version does not price, by sequence
-	counted  bool            // some event counts in a period: there is a second pass
-	told     uint64          // the progress told last
+	refused  uint64 // events that the version does not price
+	counted  bool   // some event counts in a period: there is a second pass
+	told     uint64 // the progress told last
 }
 
 // outcome is what one event comes to. Amounts are by the shape's components.
@@ -181,7 +181,6 @@ type outcome struct {
 // run goes over the events: once, and where quantities of a period count a second time for
 // what was lifted the first.
 func (p *repricing) run() error {
-	p.refused = map[uint64]bool{}
 	if !p.post {
 		p.overlay = map[counterKey]int64{}
 	}
@@ -320,7 +319,7 @@ func (p *repricing) slice(list []standing, second bool) error {
 func (p *repricing) one(s *sequencer, st *standing, second bool) {
 	e := &st.event
 	switch {
-	case st.op == amendVoid || p.refused[st.origin]:
+	case st.op == amendVoid:
 		return
 	case !p.always && e.reason == priced && e.version == p.version.Version.Index:
 		return // it stands under this version
@@ -343,7 +342,9 @@ func (p *repricing) one(s *sequencer, st *standing, second bool) {
 		}
 	}
 	if refused != nil {
-		p.refused[st.origin] = true
+		if !second {
+			p.refused++
+		}
 		return
 	}
 	counted := w.newSlot.plan.Counted != 0 || (w.oldSlot != nil && w.oldSlot.plan.Counted != 0)
@@ -373,7 +374,6 @@ func (p *repricing) postOne(s *sequencer, st *standing, a *amendment, counted, s
 		refused = s.amend(a)
 	}
 	if refused != nil {
-		p.refused[st.origin] = true
 		s.e.o.Logger.Error("a rerate leaves an event as it stands", "sequence", st.origin, "reason", refused.Reason)
 	}
 }
@@ -390,9 +390,8 @@ func (p *repricing) rehearse(s *sequencer, a *amendment, w *amendWork, counted, 
 	if second {
 		w.oldSlot = nil
 	}
-	if refused := st.rateAmendment(a, w); refused != nil {
-		p.refused[a.origin] = true
-		return
+	if st.rateAmendment(a, w) != nil {
+		return // told of in the first pass
 	}
 	if w.oldSlot != nil {
 		st.uncount(w.oldSlot, &a.old, w.ratedIn)

@@ -72,7 +72,7 @@ func (e *Engine) rehearse(o RepriceOptions, always bool) (out Repricing, refused
 		return out, refusal.New(refusal.Overloaded, "book_changed", "the price book changed during the preview; retry")
 	}
 	out = r.result()
-	out.Version, out.From, out.To, out.Sequence, out.Unpriced = o.Version, o.From, o.To, p.upTo, uint64(len(p.refused))
+	out.Version, out.From, out.To, out.Sequence, out.Unpriced = o.Version, o.From, o.To, p.upTo, p.refused
 	return out, nil
 }
 
