@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"farthing/ledger"
@@ -75,7 +76,8 @@ func (s *state) checkVersion(v *meter.Version, faults *refusal.Refusal) *refusal
 	if s.byVersion[v.ID] != nil {
 		conflict(refusal.IDConflict, "price version %s exists with other content", v.ID)
 	}
-	if old := s.rates.book.InForce(v.EffectiveFrom); old != nil && old.ID != v.ID && old.EffectiveFrom == v.EffectiveFrom && (faults == nil || v.EffectiveFrom != 0) {
+	unread := slices.ContainsFunc(problems, func(p string) bool { return strings.HasPrefix(p, "effective_from") })
+	if old := s.rates.book.InForce(v.EffectiveFrom); !unread && old != nil && old.ID != v.ID && old.EffectiveFrom == v.EffectiveFrom {
 		conflict(refusal.PriceConflict, "version %s is effective at the same moment", old.ID)
 	}
 	if len(problems) == 0 {
