@@ -16,6 +16,8 @@ type Problem struct {
 	Code   string `json:"code"`
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
+	// Problems says what is wrong one by one, where several things can be.
+	Problems []string `json:"problems"`
 	// Request is method and path of what was refused.
 	Request string `json:"-"`
 }

@@ -37,6 +37,12 @@ func TestExitCodes(t *testing.T) {
 	f(2, "--include-free", "prices", "import", "--format=csv", "--include-free", list)
 	f(1, "row 1: bare", "prices", "import", "--format=csv", list)
 	f(2, "is no id", "prices", "import", "--format=litellm", "--price-version=a b", list)
+	f(2, "--price-version", "prices", "simulate")
+	f(2, "--price-version", "prices", "rerate", "--confirm")
+	f(2, "<file>", "prices", "put", "v1")
+	f(1, "no such file", "prices", "put", "v1", list+".absent")
+	f(1, "connection refused", "prices", "simulate", "--version=v1", "--server=http://127.0.0.1:1")
+	f(1, "connection refused", "prices", "rerate", "--version=v1", "--server=http://127.0.0.1:1", "--confirm")
 	f(2, "log-level", "version", "--log-level=loud")
 	f(2, "log-format", "version", "--log-format=xml")
 	f(2, `unknown scope "root"`, "keys", "new", "--id=a", "--scopes=root")
@@ -47,7 +53,7 @@ func TestExitCodes(t *testing.T) {
 // sets it, and the variable's name follows from the flag's.
 func TestHelpNamesEveryVariable(t *testing.T) {
 	flagLine := regexp.MustCompile(`(?m)^ *(?:-[a-z], +)?--([a-z-]+)`)
-	for _, args := range [][]string{{"serve"}, {"verify"}, {"demo"}, {"bench"}, {"prices", "import"}, {"keys", "new"}, {"version"}} {
+	for _, args := range [][]string{{"serve"}, {"verify"}, {"demo"}, {"bench"}, {"prices", "import"}, {"prices", "put"}, {"prices", "simulate"}, {"prices", "rerate"}, {"keys", "new"}, {"version"}} {
 		ctx, stdout, _ := testContext()
 		if code := run(append(args, "--help"), ctx); code != exitOK {
 			t.Fatalf("%q: exit code %d", args, code)
