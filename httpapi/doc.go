@@ -15,6 +15,9 @@
 // Everything else is cold and strict: object refuses unknown, duplicate and
 // differently spelled keys (strict.go).
 //
+// One kind of answer is a stream: what past events would come to under other prices
+// (rehearsal.go). Its work has a goroutine, which ends before the stream is closed.
+//
 // Nothing of a fasthttp.RequestCtx outlives its handler. A body is read only
 // after Engine.Acquire has granted the budget for it, or Engine.Grow for the part
 // that comes next, and the budget goes back when the answer has been built.

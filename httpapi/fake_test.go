@@ -43,6 +43,9 @@ type fakeEngine struct {
 
 func newFake() *fakeEngine {
 	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), event: engine.Event{State: "rated"}, batch: engine.Batch{BatchID: "b1", Manifest: someManifest.AppendJSON(nil)},
+		reprice: func(o engine.RepriceOptions, _ bool) (engine.Repricing, *refusal.Refusal) {
+			return someRepricing(o), nil
+		},
 		account: engine.Account{Spec: engine.AccountSpec{ID: "a", Kind: "provider", Currency: usd}}}
 }
 

@@ -4,14 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"farthing/bench/client"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/shopspring/decimal"
 )
 
@@ -169,6 +172,30 @@ func TestRerateIsConfirmed(t *testing.T) {
 	f("n\n", false)
 	f("yy\n", false)
 	f("no\ny\n", false)
+}
+
+func TestWorkProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := func(terminal bool, want string) {
+			t.Helper()
+			ctx, _, stderr := testContext()
+			ctx.Interactive = terminal
+			p := newWorkProgress(ctx, "posting")
+			for done := range uint64(11) {
+				p.tell(done, 10)
+				<-time.After(time.Second)
+			}
+			p.end()
+			if got := stderr.String(); !strings.HasSuffix(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		f(false, "posting:  50 %\nposting: 100 %\n")
+		f(true, "\rposting "+text.FgCyan.Sprint(strings.Repeat("█", 30))+" 100 %\r\x1b[K")
+		p := newWorkProgress(&Context{Stderr: io.Discard, Interactive: true}, "posting")
+		p.tell(0, 0)
+		p.tell(9, 5) // more than was announced
+	})
 }
 
 // TestManyRows shows the largest differences, and sums that are whole all the same.
