@@ -310,7 +310,7 @@ type Rerate struct {
 // RerateTotal is what a rerate moved in one currency.
 type RerateTotal struct {
 	Currency          money.Currency
-	Returned, Charged money.Amount
+	Returned, Charged money.Amount // what it cost the payers is Charged − Returned
 }
 
 // EventTransfer is one transfer of an event or of its corrections.

@@ -181,8 +181,13 @@ func (e *Engine) RerateStatus(id string) (answer Rerate, refused *refusal.Refusa
 }
 
 func (s *state) rerateView(j *rerateJob) Rerate {
-	out := Rerate{ID: j.id, Version: s.versions[j.version].Version.ID, From: timeOf(j.from), To: timeOf(j.to), State: "running", Sequence: j.begun,
-		Time: timeOf(j.beganTime), Events: j.events}
+	out := Rerate{ID: j.id, Version: s.versions[j.version].Version.ID, State: "running", Sequence: j.begun, Time: timeOf(j.beganTime), Events: j.events}
+	if j.from > 0 {
+		out.From = timeOf(j.from)
+	}
+	if j.to < timeMax {
+		out.To = timeOf(j.to)
+	}
 	if j.done != 0 {
 		out.State, out.Done = "done", timeOf(j.doneTime)
 	}

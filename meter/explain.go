@@ -114,6 +114,10 @@ func (e *Explained) total(c *PlanComponent, q money.Quantity) {
 	case Volume:
 		text = c.volumeText(cut)
 	}
+	if text == total.String() {
+		e.step("T(%s) = %s", q, total)
+		return
+	}
 	e.step("T(%s) = %s = %s", q, text, total)
 }
 
