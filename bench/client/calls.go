@@ -111,6 +111,29 @@ func (c *Client) Booked(ctx context.Context, source, id string) (Booked, error) 
 	return b, err
 }
 
+// Void takes an event back. Voiding it again, whatever the id, gives the first answer.
+func (c *Client) Void(ctx context.Context, source, event, id, reason string) (Voided, error) {
+	var v Voided
+	path := "/v1/events/" + segment(source) + "/" + segment(event) + "/void"
+	err := c.send(ctx, http.MethodPost, path, map[string]string{"id": id, "reason": reason}, &v)
+	return v, err
+}
+
+// Unpriced counts the events that have no price, by reason and model.
+func (c *Client) Unpriced(ctx context.Context) (Unpriced, error) {
+	var first struct {
+		Summary *Unpriced `json:"summary"`
+	}
+	const path = "/v1/unpriced?by=reason,model&limit=1"
+	if err := c.send(ctx, http.MethodGet, path, nil, &first); err != nil {
+		return Unpriced{}, err
+	}
+	if first.Summary == nil {
+		return Unpriced{}, &decodeError{request: "GET " + path, err: errNoSummary}
+	}
+	return *first.Summary, nil
+}
+
 // Transfers reads an account's statement.
 func (c *Client) Transfers(ctx context.Context, account string) ([]Transfer, error) {
 	return list[Transfer](ctx, c, "/v1/accounts/"+segment(account)+"/transfers")

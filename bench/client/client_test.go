@@ -44,6 +44,11 @@ func TestEventJSON(t *testing.T) {
 	at := time.Date(2026, 11, 23, 11, 0, 0, 500_000_000, time.FixedZone("", 3600))
 	f(Event{ID: "1", Source: "s", Type: "llm.tokens", Subject: "acme", Time: at, Model: "m", Usage: map[string]uint64{"input": 3}},
 		`{"id":"1","source":"s","type":"llm.tokens","subject":"acme","time":"2026-11-23T10:00:00.5Z","data":{"model":"m","usage":{"input":3}}}`)
+	reported := struct {
+		Input int `json:"input_tokens"`
+	}{7}
+	f(Event{ID: "1", Source: "s", Type: "llm.tokens", Subject: "acme", Model: "m", UsageFormat: "anthropic", Reported: reported},
+		`{"id":"1","source":"s","type":"llm.tokens","subject":"acme","data":{"model":"m","usage_format":"anthropic","usage":{"input_tokens":7}}}`)
 	f(Event{ID: "1", Source: "s", Type: "api.calls", Subject: "acme"}, `{"id":"1","source":"s","type":"api.calls","subject":"acme","data":{}}`)
 }
 
@@ -61,6 +66,7 @@ func TestTemporary(t *testing.T) {
 	f(io.ErrUnexpectedEOF, true)
 	f(context.Canceled, false)
 	f(&decodeError{err: io.EOF}, false)
+	f(ErrNotYet, true)
 	if Temporary(nil) {
 		t.Error("nil")
 	}
@@ -117,6 +123,34 @@ func TestIDsAreOneSegment(t *testing.T) {
 	b, err := c.Balance(t.Context(), "team/a@b:c")
 	if err != nil || b.ID != "/v1/accounts/team%2Fa@b:c" || b.Posted.String() != "1" {
 		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+func TestVoidAndUnpriced(t *testing.T) {
+	var path, body string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		sent, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		path, body = r.Method+" "+r.RequestURI, string(sent)
+		fmt.Fprint(w, `{"id":"v","amount":"0.25","transfers":[{"debit":"maker","debit_class":"payable","amount":"0.25"}],
+			"items":[],"summary":{"events":3,"counts":[{"reason":"no_matching_price","dimensions":{"model":"m"},"events":3}]}}`)
+	})
+	v, err := c.Void(t.Context(), "s/1", "e@2", "v", "twice")
+	if err != nil || v.Amount.String() != "0.25" || v.Transfers[0].DebitClass != "payable" {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if path != "POST /v1/events/s%2F1/e@2/void" || body != `{"id":"v","reason":"twice"}` {
+		t.Errorf("%s %s", path, body)
+	}
+	u, err := c.Unpriced(t.Context())
+	if err != nil || u.Events != 3 || u.Counts[0].Dimensions["model"] != "m" {
+		t.Errorf("%+v, %v", u, err)
+	}
+	later := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"items":[]}`) })
+	if _, err := later.Unpriced(t.Context()); !errors.Is(err, errNoSummary) || Temporary(err) {
+		t.Errorf("no summary: %v", err)
 	}
 }
 

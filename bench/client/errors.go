@@ -10,6 +10,13 @@ import (
 // ErrFloatMoney means that an amount was not spelled as a JSON string.
 var ErrFloatMoney = errors.New("money is not a decimal string")
 
+// ErrNotYet is for an op of Retry that waits for something: nothing failed, but
+// it has not happened. It is [Temporary].
+var ErrNotYet = errors.New("not yet")
+
+// errNoSummary means that the first page of unpriced events counts nothing.
+var errNoSummary = errors.New("there is no summary")
+
 // Problem is an answer outside 2xx: the RFC 9457 document with its status.
 type Problem struct {
 	Status int    `json:"-"`
@@ -37,11 +44,14 @@ func CodeOf(err error) string {
 }
 
 // Temporary says whether sending the same request again may succeed: the
-// connection broke (the answer may be lost, the effect not), or the server was
-// overloaded or not ready. A refusal is final.
+// connection broke (the answer may be lost, the effect not), the server was
+// overloaded or not ready, or what is waited for has not happened. A refusal is final.
 func Temporary(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
+	}
+	if errors.Is(err, ErrNotYet) {
+		return true
 	}
 	var p *Problem
 	if errors.As(err, &p) {

@@ -77,11 +77,24 @@ type Event struct {
 	Time    time.Time // zero: absent, the arrival
 	Model   string    // "": absent
 	Usage   map[string]uint64
+	// Reported is a provider's own usage object, of the format UsageFormat. It
+	// takes the place of Usage.
+	UsageFormat string
+	Reported    any
 }
 
 type eventData struct {
-	Model string            `json:"model,omitempty"`
-	Usage map[string]uint64 `json:"usage,omitempty"`
+	Model  string `json:"model,omitempty"`
+	Format string `json:"usage_format,omitempty"`
+	Usage  any    `json:"usage,omitempty"`
+}
+
+func (e *Event) data() eventData {
+	d := eventData{Model: e.Model, Format: e.UsageFormat, Usage: e.Reported}
+	if d.Usage == nil && len(e.Usage) > 0 {
+		d.Usage = e.Usage
+	}
+	return d
 }
 
 // MarshalJSON spells the event as the contract has it.
@@ -93,7 +106,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		Subject string     `json:"subject"`
 		Time    *time.Time `json:"time,omitempty"`
 		Data    eventData  `json:"data"`
-	}{e.ID, e.Source, e.Type, e.Subject, nil, eventData{e.Model, e.Usage}}
+	}{e.ID, e.Source, e.Type, e.Subject, nil, e.data()}
 	if !e.Time.IsZero() {
 		utc := e.Time.UTC()
 		wire.Time = &utc
@@ -197,29 +210,70 @@ type Usage struct {
 
 // Booked is an event as the server keeps it.
 type Booked struct {
-	Subject    string            `json:"subject"`
-	Priced     bool              `json:"priced"`
-	Amount     Money             `json:"amount"`
-	Components []BookedComponent `json:"components"`
-	Transfers  []BookedTransfer  `json:"transfers"`
-	// BatchID and Line of the payer are empty and 0 until settled.
+	Type        string            `json:"type"`
+	Subject     string            `json:"subject"`
+	State       string            `json:"state"` // rated, unpriced, voided …
+	UsageFormat string            `json:"usage_format"`
+	Reported    json.RawMessage   `json:"reported"` // by the provider, as it came; nil: nothing
+	Dimensions  map[string]string `json:"dimensions"`
+	Priced      bool              `json:"priced"`
+	Currency    string            `json:"currency"`
+	Amount      Money             `json:"amount"`
+	Components  []BookedComponent `json:"components"`
+	Price       *BookedPrice      `json:"price"` // nil: none
+	Transfers   []BookedTransfer  `json:"transfers"`
+	// Window, BatchID and Line of the payer are empty and 0 until settled.
+	Window  uint64 `json:"window"`
 	BatchID string `json:"batch_id"`
 	Line    int    `json:"line"`
 }
 
 // BookedComponent is one component of an event: quantity × price = amount.
 type BookedComponent struct {
-	Component string `json:"component"`
-	Quantity  Money  `json:"quantity"`
-	Price     Money  `json:"price"`
-	Amount    Money  `json:"amount"`
+	Component string   `json:"component"`
+	Quantity  Money    `json:"quantity"`
+	Price     Money    `json:"price"`
+	Steps     []string `json:"steps"` // the arithmetic, line by line
+	Amount    Money    `json:"amount"`
+}
+
+// BookedPrice is the price that rated an event, and why that one.
+type BookedPrice struct {
+	Version string            `json:"version"`
+	Match   map[string]string `json:"match"`
+	Why     string            `json:"why"`
 }
 
 // BookedTransfer is one transfer of an event, from debit to credit.
 type BookedTransfer struct {
-	Debit  string `json:"debit"`
-	Credit string `json:"credit"`
-	Amount Money  `json:"amount"`
+	Debit       string `json:"debit"`
+	DebitClass  string `json:"debit_class"`
+	Credit      string `json:"credit"`
+	CreditClass string `json:"credit_class"`
+	Amount      Money  `json:"amount"`
+}
+
+// Voided is an event that was taken back.
+type Voided struct {
+	ID        string           `json:"id"`
+	Sequence  uint64           `json:"sequence"`
+	Account   string           `json:"account"`
+	Currency  string           `json:"currency"`
+	Amount    Money            `json:"amount"` // that went back to the payer
+	Transfers []BookedTransfer `json:"transfers"`
+}
+
+// Unpriced counts the events that have no price.
+type Unpriced struct {
+	Events uint64          `json:"events"`
+	Counts []UnpricedCount `json:"counts"`
+}
+
+// UnpricedCount counts those of one model that lack a price for one reason.
+type UnpricedCount struct {
+	Reason     string            `json:"reason"`
+	Dimensions map[string]string `json:"dimensions"`
+	Events     uint64            `json:"events"`
 }
 
 // Transfer is one row of an account's statement.
