@@ -75,54 +75,36 @@ func (p *powerCut) finish() *vfs.MemFS {
 	return p.disk
 }
 
-// promises is what was answered at one moment.
-type promises struct {
-	events, topUps, accounts map[string]bool
-	closes                   map[string]Settlement
-	stream                   map[uint64]string
-	seq                      uint64
-}
-
-func cloneMap[K comparable, V any](m map[K]V) map[K]V {
-	out := make(map[K]V, len(m))
-	for k, v := range m {
-		out[k] = v
-	}
-	return out
-}
-
-// promisesLocked copies what was answered so far.
-func (a *activity) promisesLocked() promises {
-	return promises{cloneMap(a.events), cloneMap(a.topUps), cloneMap(a.accounts), cloneMap(a.closes), cloneMap(a.stream), a.seq}
-}
-
 // crashRig is one ledger that loses power again and again.
 type crashRig struct {
 	t         *testing.T
 	rng       *rand.Rand
 	a         *activity
 	disk      *vfs.MemFS
-	promised  promises
+	promised  answers
 	customers int
 
 	windows map[uint64]string // window → everything of its batches, as it came out once
 	cuts    map[uint64]uint64 // window → its cut
 	resumed int               // settlements that a start had to finish
 	redone  int               // crashes before the ledger existed
+
+	late, rerated, voided int // events, as the checks saw them
+	resumedRerates        int // rerates that a start had to finish
 }
 
 func (r *crashRig) options(fs vfs.FS) Options {
 	return Options{
 		Journal: journal.Options{Dir: "d", FS: fs, MemTableBytes: 64 << 10, HeadSync: time.Hour, Logger: quiet(),
 			Fatal: func(err error) { panic(fmt.Sprintf("fatal: %v", err)) }},
-		LedgerID: "crash", Logger: quiet(), RunIdentities: 40, CheckpointBytes: 3000,
+		LedgerID: "crash", Logger: quiet(), DedupWindow: 100 * day, RunIdentities: 40, CheckpointBytes: 3000,
 	}
 }
 
 // work runs an engine on the disk until power is cut, or a little longer, and makes what
 // is left the disk.
 func (r *crashRig) work(cycle int) {
-	fs := newPowerCut(r.disk, []int{0, 50, 100}[cycle%3], r.rng, &r.a.mu, func() { r.promised = r.a.promisesLocked() })
+	fs := newPowerCut(r.disk, []int{0, 50, 100}[cycle%3], r.rng, &r.a.mu, func() { r.promised = r.a.answers.clone() })
 	early := r.rng.IntN(4) == 0 // power fails while starting
 	if early {
 		fs.arm(1 + r.rng.Int64N(40))
@@ -145,8 +127,7 @@ func (r *crashRig) work(cycle int) {
 	}
 	r.disk = fs.finish()
 	// What was answered after the cut was answered by a machine that no longer exists.
-	r.a.events, r.a.topUps, r.a.accounts = cloneMap(r.promised.events), cloneMap(r.promised.topUps), cloneMap(r.promised.accounts)
-	r.a.closes, r.a.stream, r.a.seq = cloneMap(r.promised.closes), cloneMap(r.promised.stream), r.promised.seq
+	r.a.answers = r.promised.clone()
 }
 
 // note remembers the batches of all windows.
@@ -208,10 +189,20 @@ func (r *crashRig) check(cycle int) {
 		t.Fatalf("cycle %d: %v", cycle, err)
 	}
 	settled(t, e)
+	e.repriced()
+	settled(t, e)
 	r.compareWindows(e, head)
 	m := newModel(t, r.a.w)
 	m.replay(e, e.store.Head().Seq)
 	m.compare(e)
+	m.complete()
+	r.late, r.rerated, r.voided = r.late+m.late, r.rerated+m.rerated, r.voided+len(m.voids)
+	for _, j := range m.rerates {
+		if j.begun <= head && j.ended > head {
+			r.resumedRerates++
+		}
+	}
+	r.compareRating(e, m)
 	for identity := range r.promised.events {
 		if !m.booked[identity] {
 			t.Fatalf("cycle %d: event %q was answered and is lost", cycle, identity)
@@ -235,6 +226,34 @@ func (r *crashRig) check(cycle int) {
 	}
 	if _, err := Verify(VerifyOptions{Journal: r.options(r.disk).Journal}); err != nil {
 		t.Fatalf("cycle %d: %v", cycle, err)
+	}
+}
+
+// compareRating checks that what was answered about rating is there, with the same answers.
+func (r *crashRig) compareRating(e *Engine, m *model) {
+	t := r.t
+	for id := range r.promised.versions {
+		if _, refused := e.PriceVersion(id); refused != nil {
+			t.Fatalf("version %s was answered and is lost", id)
+		}
+	}
+	for id := range r.promised.rerates {
+		if j := m.rerates[id]; j == nil || !j.done {
+			t.Fatalf("rerate %s was answered, and is %+v", id, j)
+		}
+	}
+	byEvent := map[string]*modelVoid{}
+	for _, v := range m.voids {
+		byEvent[v.spec.Source+"\x00"+v.spec.Event] = v
+	}
+	for identity, answer := range r.promised.voids {
+		v := byEvent[identity]
+		if v == nil {
+			t.Fatalf("the void of event %q was answered and is lost: %s", identity, answer)
+		}
+		if got, created, refused := e.Void(v.spec); created || refused != nil || fmt.Sprintf("%+v", got) != answer {
+			t.Fatalf("the void of event %q is answered %+v (created %v, %v), was %s", identity, got, created, refused, answer)
+		}
 	}
 }
 
@@ -320,9 +339,10 @@ func TestCrashes(t *testing.T) {
 	if testing.Short() {
 		ledgers, budget = 2, 10*time.Second
 	}
-	resumed, start := 0, time.Now()
+	var resumed, late, voided, rerated, rerates int
+	start := time.Now()
 	for n := range ledgers {
-		r := &crashRig{t: t, rng: rng, a: newActivity(t, newWorld()), disk: vfs.NewCrashableMem(), customers: 1 + rng.IntN(6),
+		r := &crashRig{t: t, rng: rng, a: newActivity(t, newWorld(time.Now())), disk: vfs.NewCrashableMem(), customers: 1 + rng.IntN(6),
 			windows: map[uint64]string{}, cuts: map[uint64]uint64{}}
 		for cycle := range cycles {
 			r.work(cycle + n)
@@ -331,10 +351,11 @@ func TestCrashes(t *testing.T) {
 			}
 		}
 		resumed += r.resumed
+		late, voided, rerated, rerates = late+r.late, voided+r.voided, rerated+r.rerated, rerates+r.resumedRerates
 		if time.Since(start) > budget {
 			t.Logf("stopped after %d ledgers", n+1)
 			break
 		}
 	}
-	t.Logf("%d settlements were resumed", resumed)
+	t.Logf("%d settlements were resumed; the checks saw %d events rated late, %d voided, %d rerated, %d rerates resumed", resumed, late, voided, rerated, rerates)
 }

@@ -33,12 +33,9 @@ func (m *model) compareManifest(e *Engine, b *sealedBatch, want *modelBatch) {
 }
 
 // leaf is an event's leaf as index.go documents it, written by hand.
-func (m *model) leaf(c *call, code string, amount decimal.Decimal, seq uint64, groupTime int64) []byte {
+func (m *model) leaf(e *modelEvent, r *modelRating) []byte {
+	c, code, amount, seq := e.call, e.code, r.amount, r.seq
 	text := func(dst []byte, s string) []byte { return append(binary.AppendUvarint(dst, uint64(len(s))), s...) }
-	at := c.time
-	if at == 0 {
-		at = groupTime
-	}
 	usage := slices.Clone(c.usage)
 	if usage == nil {
 		usage = [][2]string{{"call", "1"}}
@@ -65,12 +62,12 @@ func (m *model) leaf(c *call, code string, amount decimal.Decimal, seq uint64, g
 			out = binary.AppendUvarint(out, 2*q.Shift(money.QuantityDecimals).BigInt().Uint64()+1)
 		}
 	}
-	out = append(binary.BigEndian.AppendUint64(out, uint64(at)), code...)
+	out = append(binary.BigEndian.AppendUint64(out, uint64(e.at)), code...)
 	exact, err := money.FromDecimal(amount)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	out = text(exact.AppendBinary(out), "v1")
+	out = text(exact.AppendBinary(out), r.version.id)
 	return binary.AppendUvarint(out, seq)
 }
 

@@ -1,10 +1,10 @@
 package engine
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shopspring/decimal"
 
@@ -24,11 +24,12 @@ type model struct {
 	operators map[string]*modelOperator // by currency code
 	booked    map[string]bool           // "source\x00id"
 	topUps    map[string]bool
-	unpriced  int
+	unpriced  int // as they arrived
 	priced    int
-	window    uint64
-	lines     map[string][]modelLine // of the last cut, by currency code
-	batches   []modelBatch           // of sealed windows
+	rating
+	window  uint64
+	lines   map[string][]modelLine // of the last cut, by currency code
+	batches []modelBatch           // of sealed windows
 
 	first, cutAt uint64              // sequences of the window that was cut
 	leaves       map[string][][]byte // of the open window, by currency code
@@ -38,17 +39,13 @@ type model struct {
 
 // world is what a test submits: the model looks things up here.
 type world struct {
-	specs  map[string]AccountSpec
-	calls  map[string]call
-	topUps map[string]TopUp
-	book   []modelPrice
-}
-
-// modelPrice is one price of the book, from which the document is made too.
-type modelPrice struct {
-	meter, currency, model string
-	components             map[string]string
-	payee, fee             string
+	base     time.Time // about when the test runs; events lie in the 90 days before it
+	specs    map[string]AccountSpec
+	calls    map[string]call
+	topUps   map[string]TopUp
+	versions map[string]*modelVersion
+	voids    map[string]VoidSpec
+	rerates  map[string]RerateSpec
 }
 
 type modelAccount struct {
@@ -57,6 +54,8 @@ type modelAccount struct {
 	grossDebits, grossCredits decimal.Decimal
 	carried                   decimal.Decimal
 	events                    uint64
+	charged                   decimal.Decimal // all that usage and its corrections moved
+	topped                    decimal.Decimal // all top-ups
 }
 
 type modelOperator struct {
@@ -83,67 +82,7 @@ type modelBatch struct {
 
 func newModel(t testing.TB, w *world) *model {
 	return &model{t: t, w: w, accounts: map[string]*modelAccount{}, operators: map[string]*modelOperator{},
-		booked: map[string]bool{}, topUps: map[string]bool{}, window: 1, cutAt: 0, leaves: map[string][][]byte{}, previous: map[string][32]byte{}}
-}
-
-// document writes the book as the JSON of a price version.
-func (w *world) document() string {
-	var prices []string
-	for _, p := range w.book {
-		match := ""
-		if p.model != "" {
-			match = fmt.Sprintf(`"model":%q`, p.model)
-		}
-		var components []string
-		for name, unit := range p.components {
-			components = append(components, fmt.Sprintf("%q:%q", name, unit))
-		}
-		text := fmt.Sprintf(`{"meter":%q,"currency":%q,"match":{%s},"components":{%s}`, p.meter, p.currency, match, strings.Join(components, ","))
-		if p.payee != "" {
-			text += fmt.Sprintf(`,"payee":%q,"fee":%q`, p.payee, p.fee)
-		}
-		prices = append(prices, text+"}")
-	}
-	return `{"effective_from":"2026-01-01T00:00:00Z","prices":[` + strings.Join(prices, ",") + `]}`
-}
-
-// price finds the most specific price that has every component; nil: unpriced.
-func (w *world) price(c *call, currency string) *modelPrice {
-	var best *modelPrice
-	for i := range w.book {
-		p := &w.book[i]
-		if p.meter != c.kind || p.currency != currency {
-			continue
-		}
-		if p.model != "" && !slices.Contains(c.dims, [2]string{"model", p.model}) {
-			continue
-		}
-		if best == nil || p.model != "" {
-			best = p
-		}
-	}
-	if best == nil {
-		return nil
-	}
-	for _, u := range c.usage {
-		if _, ok := best.components[u[0]]; !ok && decimal.RequireFromString(u[1]).IsPositive() {
-			return nil
-		}
-	}
-	return best
-}
-
-func (p *modelPrice) amount(c *call) decimal.Decimal {
-	if c.usage == nil {
-		return decimal.RequireFromString(p.components["call"])
-	}
-	sum := decimal.Zero
-	for _, u := range c.usage {
-		if q := decimal.RequireFromString(u[1]); q.IsPositive() {
-			sum = sum.Add(q.Mul(decimal.RequireFromString(p.components[u[0]])))
-		}
-	}
-	return sum
+		booked: map[string]bool{}, topUps: map[string]bool{}, rating: newRating(), window: 1, cutAt: 0, leaves: map[string][][]byte{}, previous: map[string][32]byte{}}
 }
 
 func (m *model) account(id string) {
@@ -163,33 +102,12 @@ func (m *model) event(identity string, seq uint64, groupTime int64) {
 		m.t.Fatalf("event %q: submitted %v, booked before %v", identity, ok, m.booked[identity])
 	}
 	m.booked[identity] = true
-	payer := m.accounts[c.subject]
-	p := m.w.price(&c, payer.spec.Currency.Code())
-	if p == nil {
+	e := m.newEvent(&c, seq, groupTime)
+	if m.rateNew(e, seq) {
+		m.priced++
+	} else {
 		m.unpriced++
-		return
 	}
-	m.priced++
-	amount := p.amount(&c)
-	code := payer.spec.Currency.Code()
-	m.leaves[code] = append(m.leaves[code], m.leaf(&c, code, amount, seq, groupTime))
-	paid := decimal.Min(payer.paid, amount)
-	payer.paid = payer.paid.Sub(paid)
-	payer.due = payer.due.Add(amount.Sub(paid))
-	payer.grossDebits = payer.grossDebits.Add(amount)
-	payer.events++
-	operator := m.operators[payer.spec.Currency.Code()]
-	if p.payee == "" {
-		operator.revenue = operator.revenue.Add(amount)
-		operator.grossCredits = operator.grossCredits.Add(amount)
-		return
-	}
-	fee := amount.Mul(decimal.RequireFromString(p.fee)).Truncate(18)
-	payee := m.accounts[p.payee]
-	payee.due = payee.due.Add(amount.Sub(fee))
-	payee.grossCredits = payee.grossCredits.Add(amount.Sub(fee))
-	operator.fees = operator.fees.Add(fee)
-	operator.grossCredits = operator.grossCredits.Add(fee)
 }
 
 func (a *modelAccount) repay(amount decimal.Decimal) {
@@ -208,6 +126,7 @@ func (m *model) topUp(id string) {
 	amount := u.Amount.Decimal()
 	a.repay(amount)
 	a.grossCredits = a.grossCredits.Add(amount)
+	a.topped = a.topped.Add(amount)
 	operator := m.operators[a.spec.Currency.Code()]
 	operator.cash = operator.cash.Sub(amount)
 	operator.grossDebits = operator.grossDebits.Add(amount)
@@ -322,6 +241,16 @@ func (m *model) command(c *cursor) {
 		m.closing(s.currency.Code(), int(s.first), len(s.lines))
 	case kindSeal:
 		m.seal()
+	case kindPrices:
+		m.put(r.str())
+	case kindAmend:
+		var a amendment
+		r.amendment(&a, c.t)
+		m.amend(&a, c.seq)
+	case kindRerate:
+		m.beginRerate(r.rerate().id, c.seq)
+	case kindRerated:
+		m.endRerate(r.rerate().id, c.seq)
 	}
 }
 
@@ -341,6 +270,7 @@ func (m *model) compare(e *Engine) {
 	}
 	m.compareBooks(e)
 	m.compareBatches(e)
+	m.compareRating(e)
 }
 
 func (m *model) compareBooks(e *Engine) {

@@ -213,8 +213,8 @@ func lastOfBatches(records []Record) (out []uint64) {
 // TestOutboxHandsOutOnlyWhatIsSealed follows the stream while windows are being closed by
 // others: every record belongs to a window whose seal is durable.
 func TestOutboxHandsOutOnlyWhatIsSealed(t *testing.T) {
-	r := newRig(t, nil)
-	a := newActivity(t, newWorld())
+	r := newRig(t, func(o *Options) { o.DedupWindow = 100 * day })
+	a := newActivity(t, newWorld(r.base))
 	a.found(r.e, 4)
 	const windows = 25
 	closed := make(chan struct{})

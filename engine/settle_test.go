@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -50,7 +51,7 @@ func bigWindow(t *testing.T, r *crashRig) {
 // finishes: what it comes to is noted.
 func (r *crashRig) closeUnder(base *vfs.MemFS, percent int, n int64) (fs *powerCut) {
 	disk := base.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: r.rng})
-	fs = newPowerCut(disk, percent, r.rng, &r.a.mu, func() { r.promised = r.a.promisesLocked() })
+	fs = newPowerCut(disk, percent, r.rng, &r.a.mu, func() { r.promised = r.a.answers.clone() })
 	e, err := Open(r.options(fs))
 	if err != nil {
 		r.t.Fatal(err)
@@ -72,7 +73,7 @@ func (r *crashRig) closeUnder(base *vfs.MemFS, percent int, n int64) (fs *powerC
 func TestSettlementResumesAtItsSlice(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	r := &crashRig{t: t, rng: rand.New(rand.NewPCG(seed, 4)), a: newActivity(t, newWorld()), disk: vfs.NewCrashableMem()}
+	r := &crashRig{t: t, rng: rand.New(rand.NewPCG(seed, 4)), a: newActivity(t, newWorld(time.Now())), disk: vfs.NewCrashableMem()}
 	bigWindow(t, r)
 	base := r.disk
 	const far = 1 << 40

@@ -14,8 +14,8 @@ import (
 // its own order and grouping, among reads, closes and top-ups, with runs and checkpoints
 // of a few dozen. Every identity is booked exactly once over all answers.
 func TestOverlappingIdentities(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.RunIdentities, o.CheckpointBytes = 64, 3000 })
-	a := newActivity(t, newWorld())
+	r := newRig(t, func(o *Options) { o.RunIdentities, o.CheckpointBytes, o.DedupWindow = 64, 3000, 100*day })
+	a := newActivity(t, newWorld(r.base))
 	const customers, identities, goroutines = 6, 3000, 6
 	a.found(r.e, customers)
 	rng := rand.New(rand.NewPCG(7, 7))

@@ -2,31 +2,15 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
-	"farthing/meter"
 	"farthing/money"
 	"farthing/refusal"
 )
-
-// newWorld is a price book in three currencies with 2, 0 and 3 minor digits.
-func newWorld() *world {
-	w := &world{specs: map[string]AccountSpec{}, calls: map[string]call{}, topUps: map[string]TopUp{}}
-	for code, scale := range map[string][4]string{
-		"USD": {"0.0000025", "0.00001", "0.000000000000000007", "0.0004"},
-		"JPY": {"0.37", "1.1", "0.000000000000000001", "3"},
-		"KWD": {"0.00071", "0.0123", "0.1", "0.0005"},
-	} {
-		w.book = append(w.book,
-			modelPrice{"llm.tokens", code, "m1", map[string]string{"input": scale[0], "output": scale[1]}, "prov-" + code, "0.1"},
-			modelPrice{"llm.tokens", code, "m2", map[string]string{"input": scale[2], "output": scale[1]}, "prov-" + code, "0"},
-			modelPrice{"llm.tokens", code, "", map[string]string{"input": scale[1]}, "prov-" + code, "0.333333333333333333"},
-			modelPrice{"api.calls", code, "", map[string]string{"call": scale[3]}, "", ""})
-	}
-	return w
-}
 
 // activity is several goroutines at work on one world, and what they were promised. The
 // lock covers everything, so that a power cut that holds it sees one moment.
@@ -36,17 +20,34 @@ type activity struct {
 	w  *world
 
 	// What was answered: it must survive.
-	events, topUps, accounts map[string]bool
-	closes                   map[string]Settlement
-	stream                   map[uint64]string // records that were handed to a publisher
-	seq                      uint64            // highest sequence of an answer
+	answers
+	voidsMade map[string]int // by identity: how many were answered as new
 
 	next int // numbers ids
 }
 
+// answers is what was answered.
+type answers struct {
+	events, topUps, accounts map[string]bool
+	versions, rerates        map[string]bool
+	voids                    map[string]string // by the event's identity: the answer
+	closes                   map[string]Settlement
+	stream                   map[uint64]string // records that were handed to a publisher
+	seq                      uint64            // highest sequence of an answer
+}
+
+func newAnswers() answers {
+	return answers{events: map[string]bool{}, topUps: map[string]bool{}, accounts: map[string]bool{}, versions: map[string]bool{},
+		rerates: map[string]bool{}, voids: map[string]string{}, closes: map[string]Settlement{}, stream: map[uint64]string{}}
+}
+
+func (p *answers) clone() answers {
+	return answers{maps.Clone(p.events), maps.Clone(p.topUps), maps.Clone(p.accounts), maps.Clone(p.versions), maps.Clone(p.rerates),
+		maps.Clone(p.voids), maps.Clone(p.closes), maps.Clone(p.stream), p.seq}
+}
+
 func newActivity(t testing.TB, w *world) *activity {
-	return &activity{t: t, w: w, events: map[string]bool{}, topUps: map[string]bool{}, accounts: map[string]bool{},
-		closes: map[string]Settlement{}, stream: map[uint64]string{}}
+	return &activity{t: t, w: w, answers: newAnswers(), voidsMade: map[string]int{}}
 }
 
 func (a *activity) answered(seq uint64) { a.seq = max(a.seq, seq) }
@@ -70,13 +71,7 @@ func (a *activity) found(e *Engine, customers int) {
 			a.account(e, AccountSpec{ID: fmt.Sprintf("c%d-%s", i, code), Currency: currencyOf(code), Kind: "customer", Billing: []string{"prepaid", "postpaid"}[i%2]})
 		}
 	}
-	v, refused := meter.ParseVersion("v1", []byte(a.w.document()))
-	if refused == nil {
-		_, _, refused = e.PutPrices(v, nil)
-	}
-	if refused != nil {
-		a.t.Fatal(refused)
-	}
+	a.putVersion(e, a.w.versions["v1"])
 }
 
 func (a *activity) account(e *Engine, spec AccountSpec) {
@@ -102,21 +97,39 @@ func (a *activity) id(prefix string) string {
 	return fmt.Sprintf("%s%d", prefix, a.next)
 }
 
+// number returns a new number.
+func (a *activity) number() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next++
+	return a.next
+}
+
 func identityOf(c *call) string { return c.source + "\x00" + c.id }
 
-// randomCall makes a new event of a random customer; one in eight has no price.
+// randomCall makes a new event of a random customer; one in eight has no price in the first
+// version, and half of them have a time of their own in the last 90 days.
 func (a *activity) randomCall(rng *rand.Rand, customers int) call {
 	code := worldCurrencies[rng.IntN(len(worldCurrencies))]
 	c := call{source: fmt.Sprint("s", rng.IntN(4)), id: a.id("e"), subject: fmt.Sprintf("c%d-%s", rng.IntN(customers), code), kind: "llm.tokens"}
+	if rng.IntN(2) == 0 {
+		c.time = a.w.base.Add(-time.Duration(rng.Int64N(int64(90 * day)))).UnixNano()
+	}
 	number := func() string { return fmt.Sprint(rng.IntN(100_000) >> rng.IntN(17)) }
 	switch n := rng.IntN(16); {
-	case n < 8:
+	case n < 6:
 		c.dims = [][2]string{{"model", fmt.Sprint("m", 1+rng.IntN(2))}, {"trace", c.id}}
+		if rng.IntN(3) == 0 {
+			c.dims = append(c.dims, [2]string{"tier", "batch"})
+		}
 		c.usage = [][2]string{{"output", number()}, {"input", number()}}
-	case n < 11:
+	case n < 9:
 		c.usage = [][2]string{{"input", number()}, {"output", "0"}}
-	case n < 14:
+	case n < 12:
 		c.kind = "api.calls"
+	case n < 14:
+		c.kind = "storage"
+		c.usage = [][2]string{{"gb", fmt.Sprintf("%d.%03d", rng.IntN(30), rng.IntN(3)*250)}, {"seconds", number() + ".5"}}
 	case n == 14:
 		c.kind = "nothing.known"
 	default:
@@ -154,14 +167,22 @@ func (a *activity) post(e *Engine, calls []call) IngestResult {
 	defer e.Release(q)
 	fill(a.t, q.Batch(), calls)
 	out, refused := e.Ingest(q)
-	if refused != nil || len(out.Rejected) > 0 || out.Accepted+out.Duplicates != len(calls) {
+	bad := refused != nil || out.Accepted+out.Duplicates+len(out.Rejected) != len(calls)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	rejected := map[uint32]bool{}
+	for _, r := range out.Rejected {
+		rejected[r.Index] = true
+		bad = bad || r.Refusal.Reason != "fractional_quantity" // a version may allow fewer decimals
+	}
+	if bad {
 		a.t.Errorf("ingest: %+v %v", out, refused)
 		return IngestResult{}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	for i := range calls {
-		a.events[identityOf(&calls[i])] = true
+		if !rejected[uint32(i)] {
+			a.events[identityOf(&calls[i])] = true
+		}
 	}
 	a.answered(out.Sequence)
 	return out
@@ -228,7 +249,7 @@ func recordText(r *Record) string { return fmt.Sprintf("%s %s %s %s", r.Type, r.
 func (a *activity) step(e *Engine, rng *rand.Rand, customers int) {
 	code := worldCurrencies[rng.IntN(len(worldCurrencies))]
 	subject := fmt.Sprintf("c%d-%s", rng.IntN(customers), code)
-	switch n := rng.IntN(20); {
+	switch n := rng.IntN(28); {
 	case n < 12:
 		a.post(e, a.calls(rng, customers, 1+rng.IntN(12)))
 	case n < 15:
@@ -239,6 +260,15 @@ func (a *activity) step(e *Engine, rng *rand.Rand, customers int) {
 		a.read(e, subject)
 	case n < 18:
 		a.publish(e, rng)
+	case n < 24:
+		a.void(e, rng)
+	case n < 25:
+		a.rerate(e, rng)
+	case n < 26:
+		a.look(e, rng)
+	case n < 27 && rng.IntN(4) == 0:
+		id := a.id("version")
+		a.putVersion(e, a.w.randomVersion(rng, id, a.number()))
 	default:
 		a.closeWindow(e, a.id("w"))
 	}
@@ -284,15 +314,27 @@ func settled(t testing.TB, e *Engine) {
 // TestEngineAgainstModel runs a history without faults on both, with tiny runs and
 // checkpoints and a restart, and compares everything.
 func TestEngineAgainstModel(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.RunIdentities, o.CheckpointBytes = 60, 4000 })
-	a := newActivity(t, newWorld())
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := newRig(t, func(o *Options) { o.RunIdentities, o.CheckpointBytes, o.DedupWindow = 60, 4000, 100*day })
+	a := newActivity(t, newWorld(r.base))
 	a.found(r.e, 5)
 	for round := range 3 {
-		a.run(r.e, uint64(round), 4, 25, 5, nil)
+		a.run(r.e, seed+uint64(round), 4, 40, 5, nil)
 		settled(t, r.e)
+		r.e.repriced()
 		m := newModel(t, a.w)
 		m.replay(r.e, r.e.store.Head().Seq)
 		m.compare(r.e)
+		m.complete()
+		for id := range a.versions {
+			m.compareRehearsal(r.e, RepriceOptions{Version: id})
+			o := RepriceOptions{Version: id}
+			o.From, o.To = a.stretch(rand.New(rand.NewPCG(seed, uint64(len(id)))))
+			m.compareRehearsal(r.e, o)
+		}
+		t.Logf("%d events, %d unpriced at first, %d rated late, %d voided, %d rerated by %d rerates, %d versions, %d counters", len(m.order), m.unpriced, m.late,
+			len(m.voids), m.rerated, len(m.rerates), len(m.versions), len(m.counters))
 		if len(m.booked) != len(a.events) || m.unpriced == 0 || m.priced == 0 || len(m.batches) == 0 {
 			t.Fatalf("round %d: %d booked, %d answered, %d unpriced, %d batches", round, len(m.booked), len(a.events), m.unpriced, len(m.batches))
 		}
