@@ -1,16 +1,24 @@
 // Package e2e is the acceptance test: the built binary, a real Kafka broker and
 // real input, driven from outside only.
 //
-// A trace of 19,366 LLM requests is billed to 500 customers at public list
-// prices while the server is killed three times; then every balance, usage
-// total and batch line must equal what the oracle computes in
+// TestRealInput: a trace of 19,366 LLM requests is billed to 500 customers at
+// public list prices while the server is killed three times; then every balance,
+// usage total and batch line must equal what the oracle computes in
 // shopspring/decimal from the same files, and an independent Kafka client must
 // have read every line exactly once.
 //
-// It holds tests alone. The oracle (oracle_test.go) computes what must come
-// out and shares no code with the server; the flow (flow_test.go) plays a
-// scenario against a target; the checks compare. Oracle and flow are tested
-// themselves, against the twin of the contract, where no broker and no input
-// are needed. The input lies in ../shared/data beside the repository and is not
-// part of it: without it the test says so and skips.
+// TestListPrices: the trace at the prices of every chat model of the list, each
+// amount compared with decimals that are read from the list's own fields;
+// TestListPricesOverHTTP: a slice of that through the running server.
+//
+// TestExplained: testdata/explain has the vendors' own examples of usage and a charge
+// that is disputed, as files of what is sent and what is shown. Each step of arithmetic
+// that an answer shows is worked out anew.
+//
+// The package holds tests alone. The oracles (oracle_test.go, listed_oracle_test.go)
+// compute what must come out and share no code with the server; the flow
+// (flow_test.go) plays a scenario against a target; the checks compare. Oracles and
+// flow are tested themselves, against the twin of the contract and by hand, where no
+// broker and no input are needed. The input lies in ../shared/data beside the
+// repository and is not part of it: without it the tests say so and skip.
 package e2e
