@@ -168,6 +168,7 @@ type Event struct {
 	Reason                    string       // why it is, or was at first, unpriced
 	Rating                    *Rating      // its first; nil: none yet
 	Corrections               []Correction // in order
+	Net                       money.Amount // what the payer is charged for it after all of them
 }
 
 // EventComponent is one component of a normalised usage.
@@ -188,7 +189,8 @@ type Rating struct {
 	Others     []PriceMatch      // prices that match as well, less specific, most specific first
 	Components []RatedComponent
 	Amount     money.Amount // of the payer's currency; negative: given back
-	Fee        money.Amount // the operator's share of it
+	FeeRate    money.Amount // the operator's share, 0 to 1
+	Fee        money.Amount // that share of Amount, cut at 18 decimals
 	Transfers  []EventTransfer
 	Settlement EventSettlement
 }
@@ -209,6 +211,7 @@ type RatedComponent struct {
 	Before    *money.Quantity // what the period had counted before
 	Amount    money.Amount
 	Steps     []string // arithmetic to check with a pocket calculator
+	Note      string   // what the steps mean, where quantities of a period count
 }
 
 // EventSettlement says where a rating was settled; Batch is empty until it is.
@@ -230,7 +233,7 @@ type LinePublication struct {
 type Correction struct {
 	Kind       string // void or rerate
 	ID, Reason string // of the void; ID of the rerate
-	Sequence   uint64
+	Sequence   uint64 // of its last step: a rerate of counted prices has two
 	Time       time.Time
 	Back       *Rating // the rating that was taken back; nil: it was unpriced, or lifted before
 	New        *Rating // the rating that stands from here on; nil: none

@@ -69,6 +69,16 @@ func (x *explainer) event(origin, last uint64) (out Event, err error) {
 			return out, err
 		}
 	}
+	if out.Rating != nil {
+		out.Net = out.Rating.Amount
+	}
+	for i := range out.Corrections {
+		for _, r := range [...]*Rating{out.Corrections[i].Back, out.Corrections[i].New} {
+			if r != nil {
+				out.Net = out.Net.MustAdd(r.Amount)
+			}
+		}
+	}
 	return out, nil
 }
 
@@ -176,6 +186,11 @@ func (x *explainer) amendment(out *Event, seq uint64) error {
 			return err
 		}
 	}
+	if a.old.reason == lifted && a.op == amendRerated { // the second half of one rerate
+		last := &out.Corrections[len(out.Corrections)-1]
+		last.Sequence, last.Time, last.New = item.Sequence, item.Time, item.New
+		return nil
+	}
 	out.Corrections = append(out.Corrections, item)
 	return nil
 }
@@ -194,11 +209,11 @@ func (x *explainer) rating(c *cursor, ev *eventRecord, ratedAt uint64, back bool
 		return nil, fmt.Errorf("sequence %d: %w", c.seq, refused)
 	}
 	out := &Rating{Sequence: c.seq, Time: timeOf(c.time), Version: version.ID, Price: plan.Index, Match: plan.Price.Match, Amount: ev.amount,
-		Fee: feeOf(plan.Price, ev.amount), Transfers: legs}
+		FeeRate: plan.Price.Fee, Fee: feeOf(plan.Price, ev.amount), Transfers: legs}
 	for i := range plan.Components {
 		p := &plan.Components[i]
 		item := RatedComponent{Component: p.Name, Quantity: ev.quantities[i], Model: p.Model.String(), Amount: amounts[i], Price: steps[i].Unit,
-			Steps: steps[i].Steps}
+			Steps: steps[i].Steps, Note: steps[i].Note}
 		if p.Counted() {
 			before := ev.before[i]
 			item.Before, item.Period = &before, periodText(p.Period, ev.time, x.windows[ratedAt])

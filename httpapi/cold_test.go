@@ -302,17 +302,18 @@ func ratedEvent() engine.Event {
 		Dimensions: []meter.Dimension{{Key: "model", Value: "x"}},
 		Usage:      []engine.EventComponent{{Component: "input", Quantity: 3_000_000}},
 		Rating: &engine.Rating{Sequence: 9, Time: someTime, Version: "v1", Price: 4, Match: []meter.Dimension{{Key: "model", Value: "x"}}, Why: "because",
-			Others: []engine.PriceMatch{{Price: 2}}, Amount: sum, Fee: fee,
-			Components: []engine.RatedComponent{{Component: "input", Quantity: 3_000_000, Model: "graduated", Period: "2026-11", Before: &before, Amount: sum, Steps: []string{"3 x 0.5 = 1.5"}}},
+			Others: []engine.PriceMatch{{Price: 2}}, Amount: sum, FeeRate: amount("0.0625"), Fee: fee,
+			Components: []engine.RatedComponent{{Component: "input", Quantity: 3_000_000, Model: "graduated", Period: "2026-11", Before: &before, Note: "so it is", Amount: sum, Steps: []string{"3 x 0.5 = 1.5"}}},
 			Transfers:  []engine.EventTransfer{{Debit: "acme", DebitClass: "paid", Credit: "operator", CreditClass: "revenue", Amount: sum, Reason: "usage"}},
-			Settlement: engine.EventSettlement{Window: 2, Batch: "b1", Line: 0}}}
+			Settlement: engine.EventSettlement{Window: 2, Batch: "b1", Line: 0}},
+		Net: sum}
 }
 
 const (
 	eventHead = `{"source":"s","id":"e","type":"m","subject":"acme","time":"2026-11-23T10:00:00Z","recorded":"2026-11-23T10:00:00Z","sequence":9,"state":`
 	someLegs  = `"transfers":[{"debit":"acme","debit_class":"paid","credit":"operator","credit_class":"revenue","amount":"1.5","reason":"usage"}]`
-	somePrice = `"components":[{"component":"input","quantity":"3","model":"graduated","price":null,"period":"2026-11","counted_before":"7","steps":["3 x 0.5 = 1.5"],"amount":"1.5"}],` +
-		`"price":{"version":"v1","meter":"m","index":4,"match":{"model":"x"},"why":"because","others":[{"index":2,"match":{}}]},"amount":"1.5","fee":"0.1",` + someLegs
+	somePrice = `"components":[{"component":"input","quantity":"3","model":"graduated","price":null,"period":"2026-11","counted_before":"7","note":"so it is","steps":["3 x 0.5 = 1.5"],"amount":"1.5"}],` +
+		`"price":{"version":"v1","meter":"m","index":4,"match":{"model":"x"},"why":"because","others":[{"index":2,"match":{}}]},"amount":"1.5","fee_rate":"0.0625","fee":"0.1",` + someLegs
 )
 
 func TestEventAnswer(t *testing.T) {
@@ -324,7 +325,7 @@ func TestEventAnswer(t *testing.T) {
 		}
 	}
 	r.engine.event = ratedEvent()
-	f(eventHead + `"rated","dimensions":{"model":"x"},"priced":true,"currency":"USD",` + somePrice + `,"window":2,"batch_id":"b1","line":0,"published":null,"corrections":[]}`)
+	f(eventHead + `"rated","dimensions":{"model":"x"},"priced":true,"currency":"USD",` + somePrice + `,"window":2,"batch_id":"b1","line":0,"published":null,"corrections":[],"net":"1.5"}`)
 	price := amount("0.5")
 	r.engine.event.Rating.Components[0] = engine.RatedComponent{Component: "input", Quantity: 3_000_000, Model: "linear", Price: &price, Amount: amount("1.5")}
 	if got := r.get("/v1/events/s/e").body; !strings.Contains(got, `"components":[{"component":"input","quantity":"3","model":"linear","price":"0.5","amount":"1.5"}]`) {
@@ -333,7 +334,7 @@ func TestEventAnswer(t *testing.T) {
 	r.engine.event = engine.Event{Type: "m", Subject: "acme", Time: someTime, Recorded: someTime, Sequence: 9, State: "unpriced", Currency: usd, Reason: "no_price",
 		UsageFormat: "openai", Reported: []byte(`{"prompt_tokens": 1, "x": "<&>"}`), Usage: []engine.EventComponent{{Component: "input", Quantity: 1}}}
 	f(eventHead + `"unpriced","usage_format":"openai","reported":{"prompt_tokens":1,"x":"<&>"},"dimensions":{},"priced":false,"reason":"no_price","currency":"USD",` +
-		`"components":[{"component":"input","quantity":"0.000001","price":null,"amount":null}],"price":null,"amount":null,"fee":null,"transfers":[],"window":null,"batch_id":null,"line":null,"published":null,"corrections":[]}`)
+		`"components":[{"component":"input","quantity":"0.000001","price":null,"amount":null}],"price":null,"amount":null,"fee_rate":null,"fee":null,"transfers":[],"window":null,"batch_id":null,"line":null,"published":null,"corrections":[],"net":null}`)
 }
 
 // TestCorrectedEventAnswer shows an event that was rated late, then anew, then voided.
@@ -356,7 +357,7 @@ func TestCorrectedEventAnswer(t *testing.T) {
 		`,"window":2,"batch_id":"b1","line":0,"published":{"topic":"farthing.settlements","partition":1,"offset":77},"corrections":[` +
 		`{"kind":"rerate","id":"r1","sequence":20,"time":"2026-11-23T10:00:00Z","back":` + posted + `,"new":` + posted + `},` +
 		`{"kind":"void","id":"v1","reason":"","sequence":30,"time":"2026-11-23T10:00:00Z","back":` + posted + `,"new":null},` +
-		`{"kind":"rerate","id":"r2","sequence":40,"time":"2026-11-23T10:00:00Z","back":null,"new":null}]}`
+		`{"kind":"rerate","id":"r2","sequence":40,"time":"2026-11-23T10:00:00Z","back":null,"new":null}],"net":"1.5"}`
 	if got := r.get("/v1/events/s/e").body; got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}

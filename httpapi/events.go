@@ -44,6 +44,7 @@ type eventJSON struct {
 	Currency    string            `json:"currency,omitempty"`
 	ratingJSON
 	Corrections []correctionJSON `json:"corrections"`
+	Net         *string          `json:"net"`
 }
 
 // momentJSON is a place in the ledger's history.
@@ -57,6 +58,7 @@ type ratingJSON struct {
 	Components []componentJSON     `json:"components"`
 	Price      *eventPriceJSON     `json:"price"`
 	Amount     *string             `json:"amount"`
+	FeeRate    *string             `json:"fee_rate"`
 	Fee        *string             `json:"fee"`
 	Transfers  []eventTransferJSON `json:"transfers"`
 	Window     *uint64             `json:"window"`
@@ -72,6 +74,7 @@ type componentJSON struct {
 	Price     *string  `json:"price"`
 	Period    string   `json:"period,omitempty"`
 	Before    *string  `json:"counted_before,omitempty"`
+	Note      string   `json:"note,omitempty"`
 	Steps     []string `json:"steps,omitempty"`
 	Amount    *string  `json:"amount"`
 }
@@ -140,6 +143,9 @@ func eventView(e *engine.Event) any {
 	for i := range e.Corrections {
 		v.Corrections = append(v.Corrections, correctionView(&e.Corrections[i], e.Type))
 	}
+	if e.Rating != nil {
+		v.Net = amountOrNull(&e.Net)
+	}
 	return v
 }
 
@@ -161,7 +167,7 @@ func postedView(r *engine.Rating, meter string) *postedJSON {
 func ratingView(r *engine.Rating, meter string) ratingJSON {
 	v := ratingJSON{
 		Components: make([]componentJSON, 0, len(r.Components)), Price: priceView(r, meter),
-		Amount: amountOrNull(&r.Amount), Fee: amountOrNull(&r.Fee), Transfers: transfersView(r.Transfers),
+		Amount: amountOrNull(&r.Amount), FeeRate: amountOrNull(&r.FeeRate), Fee: amountOrNull(&r.Fee), Transfers: transfersView(r.Transfers),
 		BatchID: textOrNull(r.Settlement.Batch),
 	}
 	for i := range r.Components {
@@ -190,7 +196,7 @@ func priceView(r *engine.Rating, meter string) *eventPriceJSON {
 
 func ratedView(c *engine.RatedComponent) componentJSON {
 	v := componentJSON{Component: c.Component, Quantity: c.Quantity.String(), Model: c.Model, Price: amountOrNull(c.Price),
-		Period: c.Period, Steps: c.Steps, Amount: amountOrNull(&c.Amount)}
+		Period: c.Period, Note: c.Note, Steps: c.Steps, Amount: amountOrNull(&c.Amount)}
 	if c.Before != nil {
 		before := c.Before.String()
 		v.Before = &before

@@ -14,6 +14,8 @@ type Explained struct {
 	// Unit is the price of one unit (of one package), where one holds for the whole quantity.
 	Unit  *money.Amount
 	Steps []string
+	// Note says in words what the steps of a counted component mean; empty elsewhere.
+	Note string
 }
 
 // modelNames are the models' names in documents and answers.
@@ -83,6 +85,7 @@ func (c *PlanComponent) explainCounted(q, before money.Quantity, amount money.Am
 		unit := c.Unit
 		out.Unit = &unit
 	}
+	out.Note = c.note(q, before, back)
 	out.total(c, after)
 	out.total(c, before)
 	text := fmt.Sprintf("T(%s) − T(%s)", after, before)
@@ -93,6 +96,42 @@ func (c *PlanComponent) explainCounted(q, before money.Quantity, amount money.Am
 	}
 	out.step("%s = %s", text, amount)
 	return out
+}
+
+// note tells what T stands for and where the quantity lies in the period.
+func (c *PlanComponent) note(q, before money.Quantity, back bool) string {
+	text := "T(Q) is what the quantity Q costs in one period: " + c.priceText()
+	if back {
+		return fmt.Sprintf("%s. The period had counted %s with these %s; they are taken from its top, so that what is left costs T(%s), whatever the order of events",
+			text, before, q, before-q)
+	}
+	return fmt.Sprintf("%s. The period had counted %s before these %s", text, before, q)
+}
+
+// priceText is a counted price in words.
+func (c *ComponentPrice) priceText() string {
+	switch c.Model {
+	case Package:
+		return fmt.Sprintf("%s for each %s begun", c.Unit, c.Size)
+	case Included:
+		return fmt.Sprintf("the first %s nothing, above that %s each", c.Size, c.Unit)
+	}
+	var parts []string
+	for i := range c.Tiers {
+		t := &c.Tiers[i]
+		part := fmt.Sprintf("up to %s %s each", t.UpTo, t.Unit)
+		if t.UpTo == 0 {
+			part = fmt.Sprintf("above that %s each", t.Unit)
+		}
+		if !t.Flat.IsZero() {
+			part += " and " + t.Flat.String() + " once"
+		}
+		parts = append(parts, part)
+	}
+	if c.Model == Volume {
+		return "the whole of it at one price, " + strings.Join(parts, ", ")
+	}
+	return "each part of it at its own price, " + strings.Join(parts, ", ")
 }
 
 // total explains T(q).
