@@ -30,10 +30,14 @@ type demoCmd struct {
 // Help is the long help of the command.
 func (demoCmd) Help() string {
 	return `Starts a server on a fresh temporary directory and posts LLM and API usage of
-twenty customers over HTTP, duplicates and bad events among it. In the middle
-the server is killed and started again while the senders keep retrying. Windows
-are closed on the way. At the end every balance and batch line is compared with
-what was sent, and the journal is verified. Exit 0 only if all of it agrees.`
+twenty customers over HTTP, duplicates and bad events among it. The models cost
+what the shipped catalogue lists, some usage is sent as the provider reports it,
+and calls in yen have a price that falls with the month's number of calls. In the
+middle the server is killed and started again while the senders keep retrying.
+Windows are closed on the way. Then a model that came without a price gets one,
+and two events are taken back. At the end every balance, batch line and usage row
+is compared with what was sent, one event is explained, and the journal is
+verified. Exit 0 only if all of it agrees.`
 }
 
 // demoTarget is the server as the demo drives it; a child process, or in tests
@@ -63,7 +67,7 @@ func (c *demoCmd) Run(ctx *Context) (err error) {
 	defer func() { err = errors.Join(err, target.server.Kill()) }() // does nothing after Finish
 	limited, cancel := context.WithTimeout(ctx.Ctx, demoLimit)
 	defer cancel()
-	return (&demo{cmd: c, out: newDemoPrinter(ctx), target: target, world: newDemoWorld()}).run(limited)
+	return (&demo{cmd: c, out: newDemoPrinter(ctx), target: target, world: newDemoWorld(time.Now())}).run(limited)
 }
 
 // demo is one demo under way; its own goroutine owns it.
@@ -77,6 +81,8 @@ type demo struct {
 	senders []*demoSender
 	closed  int
 	outage  time.Duration
+	want    *demoExpected // from the end of the traffic on
+	checks  []demoCheck
 }
 
 func (d *demo) run(ctx context.Context) error {
@@ -91,25 +97,47 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began)
+	d.want = expectedOf(d.world, d.senders)
+	if err := d.correct(ctx); err != nil {
+		return err
+	}
 	if err := d.closeWindow(ctx); err != nil {
 		return err
 	}
-	want := expectedOf(d.senders)
+	return d.report(ctx, took)
+}
+
+// report reads everything back, prints it and says whether it adds up.
+func (d *demo) report(ctx context.Context, took time.Duration) error {
 	settled, err := readSettled(ctx, d.client, d.world)
 	if err != nil {
 		return err
 	}
+	explained, err := d.explain(ctx, settled.batches)
+	if err != nil {
+		return err
+	}
+	d.client.Close() // so that no connection waits for what will not come
 	verify, verifyErr := d.target.Finish(ctx)
-	d.out.traffic(want, took, d.outage)
+	d.out.traffic(d.want, took, d.outage)
+	d.out.tiers(d.world, d.want)
 	d.out.batches(settled.batches)
 	d.out.trial(settled.trial)
-	checks := append(settled.checks(d.world, want), demoCheck{"farthing verify: " + verify, verifyErr})
-	d.out.checks(checks)
+	d.out.explained(explained)
+	settled.check(d)
+	d.check("the explained event is what was sent, at the listed prices", explained.check(d.world))
+	d.check("farthing verify: "+verify, verifyErr)
+	d.out.checks(d.checks)
 	var faults []error
-	for _, check := range checks {
+	for _, check := range d.checks {
 		faults = append(faults, check.fault)
 	}
 	return errors.Join(faults...)
+}
+
+// check notes one thing that must hold.
+func (d *demo) check(what string, fault error) {
+	d.checks = append(d.checks, demoCheck{what, fault})
 }
 
 // traffic runs the senders for the demo's duration, with windows closed and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"farthing/bench/audit"
 	"farthing/bench/client"
@@ -14,38 +15,16 @@ import (
 // errDemo: what the server shows is not what was sent.
 var errDemo = errors.New("the demo does not add up")
 
-// demoExpected is what all senders together sent.
-type demoExpected struct {
-	tally   demoTally
-	retries int
-	owed    map[string]decimal.Decimal
-	priced  map[string]uint64
-}
-
-func expectedOf(senders []*demoSender) demoExpected {
-	e := demoExpected{owed: map[string]decimal.Decimal{}, priced: map[string]uint64{}}
-	for _, s := range senders {
-		e.tally.add(s.tally)
-		e.retries += s.retries
-		for account, amount := range s.owed {
-			e.owed[account] = e.owed[account].Add(amount)
-		}
-		for account, n := range s.priced {
-			e.priced[account] += n
-		}
-	}
-	return e
-}
-
 // demoSettled is everything read back at the end.
 type demoSettled struct {
 	batches []audit.Batch
 	trial   []client.Trial
 	posted  map[string]decimal.Decimal
+	usage   map[demoRow]demoUsed // of all customers and days
 }
 
 func readSettled(ctx context.Context, c *client.Client, w *demoWorld) (demoSettled, error) {
-	s := demoSettled{posted: map[string]decimal.Decimal{}}
+	s := demoSettled{posted: map[string]decimal.Decimal{}, usage: map[demoRow]demoUsed{}}
 	manifests, err := c.Settlements(ctx)
 	if err != nil {
 		return s, err
@@ -64,8 +43,24 @@ func readSettled(ctx context.Context, c *client.Client, w *demoWorld) (demoSettl
 		}
 		s.posted[account] = b.Posted.Decimal
 	}
+	for _, customer := range w.customers {
+		if err := s.readUsage(ctx, c, customer.ID); err != nil {
+			return s, err
+		}
+	}
 	s.trial, err = c.TrialBalance(ctx)
 	return s, err
+}
+
+// readUsage adds a customer's usage. The demo may run across midnight.
+func (s demoSettled) readUsage(ctx context.Context, c *client.Client, account string) error {
+	rows, err := c.Usage(ctx, account, "", "")
+	for _, u := range rows {
+		row := demoRow{account, u.Dimensions["model"], u.Component}
+		sum := s.usage[row]
+		s.usage[row] = demoUsed{sum.quantity.Add(u.Quantity.Decimal), sum.amount.Add(u.Amount.Decimal)}
+	}
+	return err
 }
 
 // demoCheck is one thing that must hold, for the list at the end.
@@ -74,43 +69,60 @@ type demoCheck struct {
 	fault error // nil: it holds
 }
 
-// checks compares what was read back with what was sent, to the last digit.
-func (s demoSettled) checks(w *demoWorld, want demoExpected) []demoCheck {
-	totals, faults := audit.Windows(s.batches, w.kinds())
-	return []demoCheck{
-		{"every batch line satisfies the equation, chains to the one before and is cut right", errors.Join(faults...)},
-		{"gross amounts and events of all windows equal what was sent", s.checkGross(w, want, totals)},
-		{"every balance equals top-ups, usage and settlements", s.checkPosted(w, want, totals)},
-		{"debits equal credits in every currency", s.checkTrial()},
-	}
+// check compares what was read back with what was sent, to the last digit.
+func (s demoSettled) check(d *demo) {
+	totals, faults := audit.Windows(s.batches, d.world.kinds())
+	d.check("every batch line satisfies the equation, chains to the one before and is cut right", errors.Join(faults...))
+	gross, net := d.want.gross.owed(d.world), d.want.net.owed(d.world)
+	d.check("gross amounts and events of all windows equal what was sent and taken back", s.checkGross(d, gross, net, totals))
+	d.check("every balance equals top-ups, usage and settlements", s.checkPosted(d.world, net, totals))
+	d.check("every customer's usage equals what was sent, model by model and component by component", s.checkUsage(d.want.net.usage(d.world)))
+	d.check("debits equal credits in every currency", s.checkTrial())
 }
 
-func (s demoSettled) checkGross(w *demoWorld, want demoExpected, totals map[audit.Key]audit.Totals) error {
+// checkGross compares the sums of all lines. What is taken back moves the other way.
+func (s demoSettled) checkGross(d *demo, gross, net map[string]decimal.Decimal, totals map[audit.Key]audit.Totals) error {
 	var faults []error
-	for account, kind := range w.kinds() {
-		got := totals[audit.Key{Account: account, Currency: w.currency(account)}]
-		debits, credits := want.owed[account], w.topups[account].Decimal
+	for account, kind := range d.world.kinds() {
+		got := totals[audit.Key{Account: account, Currency: d.world.currency(account)}]
+		back := gross[account].Sub(net[account])
+		debits, credits := gross[account], d.world.topups[account].Add(back)
 		if kind == "provider" {
-			debits, credits = decimal.Zero, want.owed[account]
+			debits, credits = back, gross[account]
 		}
-		if !got.Debits.Equal(debits) || !got.Credits.Equal(credits) || got.Events != want.priced[account] {
+		if !got.Debits.Equal(debits) || !got.Credits.Equal(credits) || got.Events != d.want.events[account] {
 			faults = append(faults, fmt.Errorf("%w: %s: debits %s, credits %s, %d events; want %s, %s, %d",
-				errDemo, account, got.Debits, got.Credits, got.Events, debits, credits, want.priced[account]))
+				errDemo, account, got.Debits, got.Credits, got.Events, debits, credits, d.want.events[account]))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-func (s demoSettled) checkPosted(w *demoWorld, want demoExpected, totals map[audit.Key]audit.Totals) error {
+func (s demoSettled) checkPosted(w *demoWorld, net map[string]decimal.Decimal, totals map[audit.Key]audit.Totals) error {
 	var faults []error
 	for account, kind := range w.kinds() {
 		settled := totals[audit.Key{Account: account, Currency: w.currency(account)}].Settled
-		balance := w.topups[account].Sub(want.owed[account])
+		balance := w.topups[account].Sub(net[account])
 		if kind == "provider" {
-			balance = want.owed[account]
+			balance = net[account]
 		}
 		if balance = balance.Sub(settled); !s.posted[account].Equal(balance) {
 			faults = append(faults, fmt.Errorf("%w: %s has %s, want %s", errDemo, account, s.posted[account], balance))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// checkUsage compares rows both ways; one that was not sent counts as zero.
+func (s demoSettled) checkUsage(want map[demoRow]demoUsed) error {
+	rows := maps.Clone(want)
+	for row := range s.usage {
+		rows[row] = want[row]
+	}
+	var faults []error
+	for row, used := range rows {
+		if got := s.usage[row]; !got.quantity.Equal(used.quantity) || !got.amount.Equal(used.amount) {
+			faults = append(faults, fmt.Errorf("%w: %v used %s for %s, want %s for %s", errDemo, row, got.quantity, got.amount, used.quantity, used.amount))
 		}
 	}
 	return errors.Join(faults...)
@@ -126,12 +138,4 @@ func (s demoSettled) checkTrial() error {
 		}
 	}
 	return nil
-}
-
-// currency of a participant.
-func (w *demoWorld) currency(account string) string {
-	if c := w.currencyOf(account); c != "" {
-		return c
-	}
-	return "USD" // both providers
 }

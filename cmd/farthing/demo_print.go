@@ -34,6 +34,33 @@ func (p *demoPrinter) title(url string, w *demoWorld) {
 	p.note(fmt.Sprintf("farthing demo: server at %s on a fresh directory", url))
 	p.note(fmt.Sprintf("%d customers (%d prepaid), %d providers, %d models and api.calls in USD and JPY",
 		len(w.customers), len(w.topups), len(w.providers), len(w.models)))
+	p.listed(w)
+}
+
+// listed prints what the models cost.
+func (p *demoPrinter) listed(w *demoWorld) {
+	var rows []table.Row
+	remark := ""
+	for _, m := range w.models {
+		prices := map[string]string{}
+		for _, c := range m.listed {
+			prices[c.Name] = c.Unit
+			if c.AboveTokens != "" {
+				prices[c.Name] += " / " + c.AboveUnit
+				remark = fmt.Sprintf("(%s: the second price where a request has more than %s tokens of input)", m.name, c.AboveTokens)
+			}
+		}
+		carried := "components"
+		if m.format != "" {
+			carried = m.format + "'s own usage"
+		}
+		rows = append(rows, table.Row{m.vendor, m.name, prices["input"], prices["cached_input"], prices["output"], carried})
+	}
+	p.table("List prices of the catalogue, USD per million tokens", table.Row{"vendor", "model", "input", "cached", "output", "events carry"}, rows, 3, 4, 5)
+	if remark != "" {
+		fmt.Fprintln(p.w, remark)
+	}
+	fmt.Fprintln(p.w)
 }
 
 // note prints one line of its own.
@@ -84,13 +111,41 @@ func (p *demoPrinter) table(title string, header table.Row, rows []table.Row, ri
 	fmt.Fprintf(p.w, "\n%s\n", t.Render())
 }
 
-func (p *demoPrinter) traffic(e demoExpected, took, outage time.Duration) {
+func (p *demoPrinter) traffic(e *demoExpected, took, outage time.Duration) {
 	rate := int64(float64(e.tally.accepted) / took.Seconds())
-	p.table("Traffic", table.Row{"accepted", "unpriced", "duplicates", "rejected", "retries", "time", "down", "events/s"}, []table.Row{{
-		bench.Thousands(int64(e.tally.accepted)), e.tally.unpriced, bench.Thousands(int64(e.tally.duplicates)),
+	p.table("Traffic", table.Row{"accepted", "unpriced at first", "duplicates", "rejected", "retries", "time", "down", "events/s"}, []table.Row{{
+		bench.Thousands(int64(e.tally.accepted)), bench.Thousands(int64(e.tally.unpriced)), bench.Thousands(int64(e.tally.duplicates)),
 		bench.Thousands(int64(e.tally.rejected)), e.retries, took.Round(time.Millisecond), outage.Round(time.Millisecond), bench.Thousands(rate),
 	}}, 1, 2, 3, 4, 5, 6, 7, 8)
 	fmt.Fprintln(p.w, "(one connection per sender, amounts computed in decimals beside it: see `farthing bench` for what the server can do)")
+}
+
+// tiers prints what the calls of a graduated price came to.
+func (p *demoPrinter) tiers(w *demoWorld, e *demoExpected) {
+	price := w.calls["JPY"]
+	header, right := table.Row{"customer", "month", "calls"}, []int{3}
+	for _, t := range price.tiers {
+		upTo := "the rest"
+		if t.upTo > 0 {
+			upTo = "up to " + bench.Thousands(int64(t.upTo))
+		}
+		header, right = append(header, fmt.Sprintf("%s at %s", upTo, t.unit)), append(right, len(header)+1)
+	}
+	header, right = append(header, "T(calls)"), append(right, len(header)+1)
+	var rows []table.Row
+	for key, calls := range e.net.calls {
+		if w.currency(key.account) != "JPY" {
+			continue
+		}
+		row := table.Row{key.account, fmt.Sprintf("%d-%02d", key.year, key.month), bench.Thousands(int64(calls))}
+		for _, n := range price.parts(calls) {
+			row = append(row, bench.Thousands(int64(n)))
+		}
+		rows = append(rows, append(row, price.cost(calls)))
+	}
+	sort.Slice(rows, func(i, j int) bool { return fmt.Sprint(rows[i][:2]) < fmt.Sprint(rows[j][:2]) })
+	p.table("Calls in JPY, graduated by the month", header, rows, right...)
+	fmt.Fprintln(p.w, "(the order does not matter: Q calls of a month cost T(Q), whichever came first, and a void gives back what the last one costs)")
 }
 
 func (p *demoPrinter) batches(batches []audit.Batch) {

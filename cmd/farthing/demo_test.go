@@ -4,45 +4,111 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"farthing/bench/twin"
 )
 
-// twinTarget drives the demo against the twin. A restart is an outage: what
-// comes in meanwhile is booked or not, and never answered.
-type twinTarget struct {
-	*httptest.Server
+// demoServer is the demo's server within the test: `farthing serve`, stopped and
+// started again where a child process would be killed. It stands behind a
+// handler, so that a test can tamper with answers.
+type demoServer struct {
+	t        *testing.T
+	front    *httptest.Server
+	data     string
+	serving  *serving     // nil: stopped
+	url      atomic.Value // string: of serving
 	restarts int
 	finish   error
 }
 
-func (t *twinTarget) URL() string { return t.Server.URL }
+func newDemoServer(t *testing.T, tamper func(next http.Handler) http.Handler) *demoServer {
+	t.Helper()
+	d := &demoServer{t: t, data: filepath.Join(t.TempDir(), "data")}
+	d.start()
+	t.Cleanup(d.stop)
+	d.front = httptest.NewServer(tamper(http.HandlerFunc(d.forward)))
+	t.Cleanup(d.front.Close)
+	return d
+}
 
-func (t *twinTarget) Restart(context.Context) error {
-	t.restarts++
-	t.CloseClientConnections()
+func (d *demoServer) start() {
+	d.t.Helper()
+	d.serving = serveOn(d.t, "--data="+d.data, "--settle-every=24h")
+	d.url.Store(d.serving.url)
+}
+
+// stop stops the server unless it is.
+func (d *demoServer) stop() {
+	d.t.Helper()
+	if d.serving != nil {
+		d.serving.stop()
+		d.serving = nil
+	}
+}
+
+// forward hands a request on; one that the server does not answer breaks the
+// connection, as a killed server would.
+func (d *demoServer) forward(w http.ResponseWriter, r *http.Request) {
+	status, answer, err := relay(r, d.url.Load().(string))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(answer)
+}
+
+func relay(r *http.Request, to string) (status int, answer []byte, err error) {
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, to+r.RequestURI, r.Body)
+	if err != nil {
+		return 0, nil, err
+	}
+	out.Header.Set("Content-Type", r.Header.Get("Content-Type"))
+	out.Close = true
+	resp, err := testClient.Do(out)
+	if err != nil {
+		return 0, nil, err
+	}
+	answer, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, answer, errors.Join(err, resp.Body.Close())
+}
+
+func (d *demoServer) URL() string { return d.front.URL }
+
+func (d *demoServer) Restart(context.Context) error {
+	d.restarts++
+	d.stop()
+	d.start()
 	return nil
 }
 
-func (t *twinTarget) Finish(context.Context) (string, error) { return "all agrees", t.finish }
+// Finish verifies what the server leaves.
+func (d *demoServer) Finish(context.Context) (string, error) {
+	d.stop()
+	ctx, out, stderr := testContext()
+	if code := run([]string{"verify", "--data=" + d.data}, ctx); code != exitOK {
+		return "", errors.New(stderr.String())
+	}
+	return out.String(), d.finish
+}
 
-// runDemo runs a short demo with the handler in front of the twin.
-func runDemo(t *testing.T, terminal bool, finish error, front func(next http.Handler) http.Handler) (string, *twinTarget, error) {
+// runDemo runs a short demo with the handler in front of the server.
+func runDemo(t *testing.T, terminal bool, finish error, tamper func(next http.Handler) http.Handler) (string, *demoServer, error) {
 	t.Helper()
-	target := &twinTarget{Server: httptest.NewServer(front(twin.New())), finish: finish}
-	defer target.Close()
+	target := newDemoServer(t, tamper)
+	target.finish = finish
 	var out bytes.Buffer
 	d := &demo{
-		cmd: &demoCmd{Duration: 600 * time.Millisecond, Seed: 3}, target: target, world: newDemoWorld(),
-		out: newDemoPrinter(&Context{Stdout: &out, Interactive: terminal}),
+		cmd: &demoCmd{Duration: 600 * time.Millisecond, Seed: 3}, target: target, world: newDemoWorld(time.Now()),
+		out: newDemoPrinter(&Context{Stdout: &out, Interactive: terminal, Log: slog.New(slog.DiscardHandler)}),
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), demoLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), demoLimit)
 	defer cancel()
 	err := d.run(ctx)
 	return out.String(), target, err
@@ -59,7 +125,10 @@ func TestDemo(t *testing.T) {
 		if target.restarts != 1 {
 			t.Errorf("%d restarts", target.restarts)
 		}
-		for _, want := range []string{"Settlement batches", "Trial balance", "kill -9", "farthing verify: all agrees"} {
+		for _, want := range []string{
+			"List prices", "Settlement batches", "Trial balance", "kill -9", "farthing verify: all agrees", "wait for a price", "demo-2 has one",
+			"void of d", "graduated by the month", "One event explained", `{"prompt_tokens": `, "of version demo-1", "cached_input", "to atlas-models (payable)", "collect",
+		} {
 			if !strings.Contains(out, want) {
 				t.Errorf("%q is missing in\n%s", want, out)
 			}
@@ -73,37 +142,67 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// A server that says it booked a request and did not is found out by the sums,
-// whatever else agrees.
+// A server that says it booked requests and did not is found out by the sums,
+// although every answer is right. Another server gives the answers to the second
+// sender, of which no event is looked at by itself.
 func TestDemoFindsALoss(t *testing.T) {
-	var posts atomic.Int64
+	var lost atomic.Int64
 	out, _, err := runDemo(t, false, nil, func(next http.Handler) http.Handler {
+		other := preparedServer(t)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/v1/events" && posts.Add(1) == 3 {
-				other := twin.New()
-				replay := httptest.NewRecorder()
-				prepareTwin(t, other)
-				other.ServeHTTP(replay, r)
-				w.WriteHeader(replay.Code)
-				_, _ = w.Write(replay.Body.Bytes())
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			if r.URL.Path != "/v1/events" || !bytes.Contains(body, []byte(`"d1-`)) {
+				next.ServeHTTP(w, r)
 				return
 			}
-			next.ServeHTTP(w, r)
+			lost.Add(1)
+			status, answer, err := relay(r, other)
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			w.WriteHeader(status)
+			_, _ = w.Write(answer)
 		})
 	})
-	if err == nil {
-		t.Fatalf("a lost request was not noticed\n%s", out)
+	if !errors.Is(err, errDemo) || !strings.Contains(out, "FAIL gross amounts") || !strings.Contains(out, "FAIL every customer's usage") {
+		t.Errorf("%d lost requests were not noticed: %v\n%s", lost.Load(), err, out)
 	}
 }
 
-// prepareTwin gives a twin the demo's accounts and prices, so that it answers
-// as the real one would.
-func prepareTwin(t *testing.T, l *twin.Ledger) {
+// preparedServer is another server with the demo's accounts and prices, so that
+// it answers as the right one would.
+func preparedServer(t *testing.T) (url string) {
 	t.Helper()
-	server := httptest.NewServer(l)
-	defer server.Close()
-	if err := newDemoWorld().create(context.Background(), clientAt(server.URL)); err != nil {
-		t.Error(err)
+	s := serveOn(t, "--data="+filepath.Join(t.TempDir(), "data"), "--settle-every=24h")
+	t.Cleanup(s.stop)
+	c := clientAt(s.url)
+	defer c.Close()
+	if err := newDemoWorld(time.Now()).create(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	return s.url
+}
+
+// Wrong amounts of one event are found where it is explained, although every
+// sum agrees.
+func TestDemoFindsAWrongExplanation(t *testing.T) {
+	out, _, err := runDemo(t, false, nil, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet || !strings.HasPrefix(r.URL.Path, "/v1/events/") {
+				next.ServeHTTP(w, r)
+				return
+			}
+			said := httptest.NewRecorder()
+			next.ServeHTTP(said, r)
+			_, _ = w.Write(bytes.Replace(said.Body.Bytes(), []byte(`"component":"cached_input","quantity":"`), []byte(`"component":"cached_input","quantity":"1`), 1))
+		})
+	})
+	if !errors.Is(err, errDemo) || strings.Count(out, "FAIL") != 1 || !strings.Contains(out, "FAIL the explained event") {
+		t.Errorf("a wrong explanation was not noticed: %v\n%s", err, out)
 	}
 }
 
@@ -113,4 +212,39 @@ func TestDemoFailsWithVerify(t *testing.T) {
 	if !errors.Is(err, broken) || !strings.Contains(out, "FAIL farthing verify") {
 		t.Errorf("got %v\n%s", err, out)
 	}
+}
+
+// T(Q) at the edges of its tiers.
+func TestDemoCallsCost(t *testing.T) {
+	price := newDemoWorld(time.Now()).calls["JPY"]
+	f := func(calls uint64, want string) {
+		t.Helper()
+		if got := price.cost(calls).String(); got != want {
+			t.Errorf("%d calls cost %s, want %s", calls, got, want)
+		}
+	}
+	f(0, "0")
+	f(100, "0")
+	f(101, "0.053")
+	f(10_000, "524.7")
+	f(10_001, "524.741")
+	f(20_000, "934.7")
+}
+
+// What a provider reports is divided as its documentation says.
+func TestDemoReports(t *testing.T) {
+	f := func(r demoReport, want map[string]uint64) {
+		t.Helper()
+		got := r.components()
+		for name, quantity := range want {
+			if got[name] != quantity {
+				t.Errorf("%+v: %s is %d, want %d", r, name, got[name], quantity)
+			}
+		}
+	}
+	openAI := &openAIReport{Prompt: 2006, Completion: 300, Total: 2306}
+	openAI.PromptDetails.Cached, openAI.CompletionDetails.Reasoning = 1920, 44
+	f(openAI, map[string]uint64{"input": 86, "cached_input": 1920, "output": 256, "reasoning": 44})
+	f(&anthropicReport{Input: 21, Write: 188_086, Read: 5, Output: 393},
+		map[string]uint64{"input": 21, "cache_write": 188_086, "cached_input": 5, "output": 393})
 }

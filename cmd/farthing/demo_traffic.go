@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"farthing/bench/client"
-
-	"github.com/shopspring/decimal"
 )
 
-// demoParcelEvents is the number of fresh events in a request of the demo.
-const demoParcelEvents = 200
+const (
+	// demoParcelEvents is the number of fresh events in a request of the demo.
+	demoParcelEvents = 200
+	// demoSource is who reports all of them.
+	demoSource = "demo-gateway"
+)
 
 // demoTally counts what became of events.
 type demoTally struct {
@@ -44,21 +46,23 @@ type demoSender struct {
 	rng    *rand.Rand
 	name   string // begins its ids
 	ids    int
-	last   []client.Event // of the parcel before, for duplicates
+	last   []*demoEvent // of the parcel before, for duplicates
 
 	// sent counts fresh events acknowledged, all senders together.
 	sent *atomic.Int64
 
 	tally   demoTally // what must have become of what was sent
 	retries int
-	owed    map[string]decimal.Decimal // account → usage posted, of payers and payees
-	priced  map[string]uint64          // account → events it pays for
+	counts  demoCounts        // of all that must have a price in the end
+	events  map[string]uint64 // account → such events it pays for
+	// samples are the first events sent of each kind, to be looked at one by one.
+	samples map[demoKind]*demoEvent
 }
 
 func newDemoSender(w *demoWorld, c *client.Client, seed uint64, n int, sent *atomic.Int64) *demoSender {
 	return &demoSender{
 		world: w, client: c, rng: rand.New(rand.NewPCG(seed, uint64(n))), name: fmt.Sprintf("d%d", n), sent: sent,
-		owed: map[string]decimal.Decimal{}, priced: map[string]uint64{},
+		counts: newDemoCounts(), events: map[string]uint64{}, samples: map[demoKind]*demoEvent{},
 	}
 }
 
@@ -112,20 +116,19 @@ func (s *demoSender) post(ctx context.Context, p demoParcel) error {
 // what must be refused. It books all that into the sender's expectations,
 // which hold because post does not return before the parcel is delivered.
 func (s *demoSender) parcel() (demoParcel, error) {
-	fresh := make([]client.Event, demoParcelEvents)
+	p := demoParcel{contentType: "application/json", want: demoTally{accepted: demoParcelEvents}}
+	docs := make([]any, 0, demoParcelEvents+8)
+	fresh := make([]*demoEvent, demoParcelEvents)
 	for i := range fresh {
-		fresh[i] = s.event()
-	}
-	p := demoParcel{contentType: "application/json", want: demoTally{accepted: len(fresh)}}
-	docs := make([]any, 0, len(fresh)+8)
-	for _, e := range fresh {
-		docs = append(docs, e)
-		if !s.expect(e) {
+		e := s.event()
+		fresh[i], docs = e, append(docs, e.Event)
+		s.expect(e)
+		if e.Model == s.world.newcomer.name {
 			p.want.unpriced++
 		}
 	}
 	for range min(s.rng.IntN(6), len(s.last)) {
-		docs = append(docs, s.last[s.rng.IntN(len(s.last))])
+		docs = append(docs, s.last[s.rng.IntN(len(s.last))].Event)
 		p.want.duplicates++
 	}
 	s.last = fresh
@@ -156,61 +159,49 @@ func lines(docs []any) ([]byte, error) {
 }
 
 // event draws a fresh event: LLM tokens for most dollar customers, API calls
-// for the rest, now and then a model that nobody has priced.
-func (s *demoSender) event() client.Event {
+// for the rest, now and then a model that nobody has priced yet.
+func (s *demoSender) event() *demoEvent {
 	s.ids++
 	payer := s.world.customers[s.rng.IntN(len(s.world.customers))]
-	e := client.Event{
-		ID: fmt.Sprintf("%s-%07d", s.name, s.ids), Source: "demo-gateway", Subject: payer.ID,
+	e := &demoEvent{Event: client.Event{
+		ID: fmt.Sprintf("%s-%07d", s.name, s.ids), Source: demoSource, Subject: payer.ID,
 		Time: time.Now().Add(-time.Duration(s.rng.IntN(30_000)) * time.Millisecond).Truncate(time.Millisecond),
-	}
-	if payer.Currency != "USD" || s.rng.IntN(4) == 0 {
+	}}
+	switch {
+	case payer.Currency != "USD" || s.rng.IntN(4) == 0:
 		e.Type = "api.calls"
-		return e
-	}
-	e.Type = "llm.tokens"
-	e.Usage = map[string]uint64{"input": 1 + s.rng.Uint64N(4000), "cached_input": s.rng.Uint64N(3000), "output": 1 + s.rng.Uint64N(900)}
-	e.Model = s.world.models[s.rng.IntN(len(s.world.models))].name
-	if s.rng.IntN(200) == 0 {
-		e.Model = "brand-new-model"
+	case s.rng.IntN(200) == 0:
+		e.drawUsage(s.world.newcomer, s.rng)
+	default:
+		e.drawUsage(s.world.models[s.rng.IntN(len(s.world.models))], s.rng)
 	}
 	return e
 }
 
 // badEvents are refused one by one, each for another reason.
 func (s *demoSender) badEvents() []any {
-	var bad []any
-	wrong := func(change func(*client.Event)) {
-		e := s.event()
-		change(&e)
-		bad = append(bad, e)
-	}
+	e := s.event()
 	switch s.rng.IntN(4) {
 	case 0:
-		wrong(func(e *client.Event) { e.Subject = "nobody" })
+		e.Subject = "nobody"
 	case 1:
-		wrong(func(e *client.Event) { e.Time = time.Now().Add(time.Hour) })
+		e.Time = time.Now().Add(time.Hour)
 	case 2:
-		wrong(func(e *client.Event) { e.Time = time.Now().AddDate(-1, 0, 0) })
+		e.Time = time.Now().AddDate(-1, 0, 0)
 	case 3:
-		s.ids++
-		bad = append(bad, map[string]any{
-			"id": fmt.Sprintf("%s-%07d", s.name, s.ids), "source": "demo-gateway", "type": "llm.tokens", "subject": s.world.customers[0].ID,
+		return []any{map[string]any{
+			"id": e.ID, "source": demoSource, "type": "llm.tokens", "subject": s.world.customers[0].ID,
 			"data": map[string]any{"model": s.world.models[0].name, "usage": map[string]int{"input": -5}},
-		})
+		}}
 	}
-	return bad
+	return []any{e.Event}
 }
 
-// expect adds a fresh event's amount to payer and payee; false when it has no
-// price.
-func (s *demoSender) expect(e client.Event) bool {
-	amount, payee, priced := s.world.rate(e)
-	if !priced {
-		return false
+// expect counts a fresh event.
+func (s *demoSender) expect(e *demoEvent) {
+	s.counts.add(s.world, e)
+	s.events[e.Subject]++
+	if kind := kindOf(s.world, e); s.samples[kind] == nil {
+		s.samples[kind] = e
 	}
-	s.owed[e.Subject] = s.owed[e.Subject].Add(amount)
-	s.owed[payee] = s.owed[payee].Add(amount)
-	s.priced[e.Subject]++
-	return true
 }

@@ -12,19 +12,22 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// demoModel is a model with its prices per token.
-type demoModel struct{ name, input, cached, output string }
-
 // demoWorld is who takes part in the demo and at what prices. It is immutable
 // once made.
 type demoWorld struct {
 	customers []client.Account
 	providers []client.Account
-	models    []demoModel
 	// topups by prepaid customer. Some last and some do not.
 	topups map[string]client.Money
-	// callPrice and callPayee of api.calls by currency.
-	callPrice, callPayee map[string]string
+	// models have prices from the start, newcomer gets one after the traffic;
+	// byName has all of them.
+	models   []*demoModel
+	newcomer *demoModel
+	byName   map[string]*demoModel
+	calls    map[string]demoCalls // by currency
+	// since is when the first prices come into force: long before the oldest event.
+	since      time.Time
+	currencies map[string]string // by account
 }
 
 // Participants of the demo: models earn for atlas, dollar calls for geo, yen
@@ -34,22 +37,31 @@ const (
 	demoGeo   = "geo-api"
 )
 
-func newDemoWorld() *demoWorld {
+func newDemoWorld(now time.Time) *demoWorld {
+	unit := decimal.RequireFromString
 	w := &demoWorld{
 		providers: []client.Account{
 			{ID: demoAtlas, Currency: "USD", Kind: "provider"},
 			{ID: demoGeo, Currency: "USD", Kind: "provider"},
 		},
-		models: []demoModel{
-			{"gpt-4o", "0.0000025", "0.00000125", "0.00001"},
-			{"gpt-4o-mini", "0.00000015", "0.000000075", "0.0000006"},
-			{"claude-sonnet-4", "0.000003", "0.0000003", "0.000015"},
-			{"gemini-2.5-flash", "0.0000003", "0.000000075", "0.0000025"},
+		topups: map[string]client.Money{}, byName: map[string]*demoModel{}, currencies: map[string]string{},
+		calls: map[string]demoCalls{
+			"USD": {demoGeo, []demoTier{{0, unit("0.0004")}}},
+			"JPY": {audit.Operator, []demoTier{{100, unit("0")}, {10_000, unit("0.053")}, {0, unit("0.041")}}},
 		},
-		topups:    map[string]client.Money{},
-		callPrice: map[string]string{"USD": "0.0004", "JPY": "0.053"},
-		callPayee: map[string]string{"USD": demoGeo, "JPY": audit.Operator},
+		since:    now.Add(-time.Hour).UTC().Truncate(time.Second),
+		newcomer: demoNewcomer(),
 	}
+	w.models = demoModels(w.since)
+	for _, m := range append([]*demoModel{w.newcomer}, w.models...) {
+		w.byName[m.name] = m
+	}
+	w.populate()
+	return w
+}
+
+// populate makes the customers.
+func (w *demoWorld) populate() {
 	for i := range 16 {
 		a := client.Account{ID: fmt.Sprintf("acme-%02d", i), Currency: "USD", Kind: "customer", Billing: "postpaid"}
 		if i%2 == 0 {
@@ -61,34 +73,43 @@ func newDemoWorld() *demoWorld {
 	for i := range 4 {
 		w.customers = append(w.customers, client.Account{ID: fmt.Sprintf("nippon-%02d", i), Currency: "JPY", Kind: "customer", Billing: "postpaid"})
 	}
-	return w
+	for _, a := range w.accounts() {
+		w.currencies[a.ID] = a.Currency
+	}
+}
+
+// accounts are all participants, providers first: prices name them.
+func (w *demoWorld) accounts() []client.Account {
+	return append(append([]client.Account(nil), w.providers...), w.customers...)
 }
 
 // kinds is the kind of every participant.
 func (w *demoWorld) kinds() map[string]string {
 	kinds := map[string]string{}
-	for _, a := range append(append([]client.Account(nil), w.customers...), w.providers...) {
+	for _, a := range w.accounts() {
 		kinds[a.ID] = a.Kind
 	}
 	return kinds
 }
 
-// book is the price book, in force since before the oldest event.
-func (w *demoWorld) book(now time.Time) client.Book {
-	raw := func(s string) json.RawMessage { return json.RawMessage(`"` + s + `"`) }
-	book := client.Book{EffectiveFrom: now.Add(-time.Hour).UTC().Truncate(time.Second)}
+// currency of a participant.
+func (w *demoWorld) currency(account string) string { return w.currencies[account] }
+
+// book is the first price book: the models as the catalogue has them, and calls.
+func (w *demoWorld) book() client.Book {
+	book := client.Book{EffectiveFrom: w.since}
+	listed := catalogueBook(w.since)
 	for _, m := range w.models {
-		book.Prices = append(book.Prices, client.Price{
-			Meter: "llm.tokens", Currency: "USD", Match: map[string]string{"model": m.name}, Payee: demoAtlas,
-			Components: map[string]json.RawMessage{"input": raw(m.input), "cached_input": raw(m.cached), "output": raw(m.output)},
-		})
+		price := listed[m.name]
+		price.Payee = demoAtlas
+		book.Prices = append(book.Prices, price)
 	}
 	for _, currency := range []string{"JPY", "USD"} {
 		price := client.Price{
 			Meter: "api.calls", Currency: currency, Match: map[string]string{},
-			Components: map[string]json.RawMessage{"call": raw(w.callPrice[currency])},
+			Components: map[string]json.RawMessage{"call": w.calls[currency].component()},
 		}
-		if payee := w.callPayee[currency]; payee != audit.Operator {
+		if payee := w.calls[currency].payee; payee != audit.Operator {
 			price.Payee = payee
 		}
 		book.Prices = append(book.Prices, price)
@@ -96,42 +117,26 @@ func (w *demoWorld) book(now time.Time) client.Book {
 	return book
 }
 
-// currencyOf is the currency of a customer.
-func (w *demoWorld) currencyOf(customer string) string {
-	for _, a := range w.customers {
-		if a.ID == customer {
-			return a.Currency
-		}
-	}
-	return ""
-}
-
-// rate is the demo's own idea of an event's amount, in decimals.
-func (w *demoWorld) rate(e client.Event) (amount decimal.Decimal, payee string, priced bool) {
-	if e.Type == "api.calls" {
-		currency := w.currencyOf(e.Subject)
-		return decimal.RequireFromString(w.callPrice[currency]), w.callPayee[currency], true
-	}
-	for _, m := range w.models {
-		if m.name != e.Model {
-			continue
-		}
-		of := func(price, component string) decimal.Decimal {
-			return decimal.RequireFromString(price).Mul(decimal.NewFromUint64(e.Usage[component]))
-		}
-		return of(m.input, "input").Add(of(m.cached, "cached_input")).Add(of(m.output, "output")), demoAtlas, true
-	}
-	return decimal.Zero, "", false
+// laterBook is the first book and the newcomer. A version is the whole book
+// from its time on, so this one is in force from just after the first, which is
+// at the times of all events.
+func (w *demoWorld) laterBook() client.Book {
+	book := w.book()
+	book.EffectiveFrom = w.since.Add(time.Second)
+	price := w.newcomer.price()
+	price.Payee = demoAtlas
+	book.Prices = append(book.Prices, price)
+	return book
 }
 
 // create opens the accounts, puts the prices and tops up.
 func (w *demoWorld) create(ctx context.Context, c *client.Client) error {
-	for _, a := range append(append([]client.Account(nil), w.providers...), w.customers...) {
+	for _, a := range w.accounts() {
 		if err := c.Open(ctx, a); err != nil {
 			return err
 		}
 	}
-	if err := c.PutPrices(ctx, "demo-1", w.book(time.Now())); err != nil {
+	if err := c.PutPrices(ctx, "demo-1", w.book()); err != nil {
 		return err
 	}
 	for _, a := range w.customers {
