@@ -97,7 +97,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began)
-	d.want = expectedOf(d.world, d.senders)
+	d.want = expectedOf(d.senders)
 	if err := d.correct(ctx); err != nil {
 		return err
 	}

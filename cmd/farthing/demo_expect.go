@@ -124,7 +124,7 @@ type demoExpected struct {
 	gross, net demoCounts
 }
 
-func expectedOf(w *demoWorld, senders []*demoSender) *demoExpected {
+func expectedOf(senders []*demoSender) *demoExpected {
 	e := &demoExpected{events: map[string]uint64{}, gross: newDemoCounts(), net: newDemoCounts()}
 	for _, s := range senders {
 		e.tally.add(s.tally)

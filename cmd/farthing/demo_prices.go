@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"farthing/bench/client"
@@ -73,19 +74,27 @@ func demoNewcomer() *demoModel {
 func demoPricesOf(listed []catalogue.Component) map[string]demoPrice {
 	prices := map[string]demoPrice{}
 	for _, c := range listed {
-		per := decimal.RequireFromString(c.Per)
-		// Exact: a price that is not at 18 places is refused when it is put.
-		p := demoPrice{unit: decimal.RequireFromString(c.Unit).DivRound(per, 18)}
+		p := demoPrice{unit: demoUnit(c.Unit, c.Per)}
 		if c.AboveTokens != "" {
 			above, err := strconv.ParseUint(c.AboveTokens, 10, 64)
 			if err != nil {
 				panic("BUG: the catalogue has a threshold of " + c.AboveTokens)
 			}
-			p.above, p.long = above, decimal.RequireFromString(c.AboveUnit).DivRound(per, 18)
+			p.above, p.long = above, demoUnit(c.AboveUnit, c.Per)
 		}
 		prices[c.Name] = p
 	}
 	return prices
+}
+
+// demoUnit is the price of one unit. per is a power of ten, so that nothing is
+// divided but by moving the point.
+func demoUnit(price, per string) decimal.Decimal {
+	zeros := strings.TrimPrefix(per, "1")
+	if strings.Trim(zeros, "0") != "" || len(zeros) != len(per)-1 {
+		panic("BUG: a price is per " + per)
+	}
+	return decimal.RequireFromString(price).Shift(-int32(len(zeros)))
 }
 
 // catalogueBook is the catalogue's own document, by model; tiers of service are
