@@ -48,9 +48,14 @@ type amendWork struct {
 	window           uint64    // that new counts in
 	ratedIn          uint64    // that old posted in
 	oldSlot, newSlot *rateSlot // nil: no such rating
+	slots            [2]rateSlot
 	oldAmounts       ratingAmounts
 	newAmounts       ratingAmounts
 }
+
+// takeOld and takeNew keep copies of the slots: looking for the second may move the first.
+func (w *amendWork) takeOld(slot *rateSlot) { w.slots[0] = *slot; w.oldSlot = &w.slots[0] }
+func (w *amendWork) takeNew(slot *rateSlot) { w.slots[1] = *slot; w.newSlot = &w.slots[1] }
 
 // amendRow says which command an amended event stands as.
 type amendRow struct {
@@ -165,7 +170,7 @@ func (s *state) applyAmendment(a *amendment, w *amendWork) {
 
 // movement is what a rating moves on the books.
 func movement(slot *rateSlot, e *eventRecord) ledger.Usage {
-	return ledger.Usage{Payer: e.account, Payee: slot.payee, Amount: e.amount, Fee: slot.fee(e.amount)}
+	return ledger.Usage{Payer: e.account, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount)}
 }
 
 // unchanged reports whether the new rating moves the same between the same accounts as the

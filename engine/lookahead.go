@@ -35,7 +35,7 @@ func (s *sequencer) prepare(r *Request) {
 			ref = nobodyRef
 		}
 		a.payers = append(a.payers, ref)
-		shape, ok := s.state.rates.lookup(events[i].ShapeHash, r.batch.Bytes(events[i].Shape), &s.state.tables)
+		shape, ok := s.state.rates.lookup(events[i].ShapeHash, r.batch.Bytes(events[i].Shape))
 		if !ok {
 			shape = unknownShape
 		}

@@ -19,7 +19,7 @@ type rates struct {
 	wide     map[uint64]*wideShape      // shapes with dimensions that no price matches on
 	relevant map[string]map[string]bool // meter → dimension keys that some price matches on
 	named    map[[2]string]bool         // dimensions (key, value) that some price names
-	slots    [][]rateSlot               // by shape number: what it costs, by version and currency
+	rows     []shapeRow                 // by shape number
 	series   map[string]uint32          // what counted components count (meter.Price.Series) → its number
 }
 
@@ -41,14 +41,26 @@ const (
 	sourcesMax = 1 << 16
 )
 
-// rateSlot is the price of one shape under one version in one currency.
+// rateSlot is the price of one shape under one version in one currency. The fields are in the
+// order in which rating reads them: with many shapes in random order, rating is waiting for
+// memory, and what a usual event needs of a shapeRow is its first two cache lines.
 type rateSlot struct {
 	version  uint32
 	currency money.Currency
 	reason   unpricedReason
-	plan     meter.Plan
+	resolved bool
 	payee    ledger.Ref
-	series   []uint32 // by the shape's components; what the counted ones count
+	plan     meter.Plan
+	fee      money.Amount // the operator's share of an event's amount; 0 when it earns all
+	series   []uint32     // by the shape's components; what the counted ones count
+}
+
+// shapeRow is what rating remembers of a shape: its bytes, to be compared with, the slot that
+// is asked for most, and those of other versions and currencies.
+type shapeRow struct {
+	raw  string
+	slot rateSlot
+	more []rateSlot
 }
 
 func newRates(seed uint64) *rates {
@@ -96,38 +108,57 @@ func (r *rates) addShape(n uint32, raw string) {
 	} else {
 		r.byHash[h] = n
 	}
-	r.slots = append(r.slots, nil)
+	r.rows = append(r.rows, shapeRow{raw: raw})
 }
 
 // lookup finds the number of a shape by its bytes.
-func (r *rates) lookup(hash uint64, raw []byte, t *tables) (uint32, bool) {
+func (r *rates) lookup(hash uint64, raw []byte) (uint32, bool) {
 	n, ok := r.byHash[hash]
 	if !ok {
 		return 0, false
 	}
-	if t.shapes[n].raw == string(raw) {
+	if r.rows[n].raw == string(raw) {
 		return n, true
 	}
 	n, ok = r.byRaw[string(raw)]
 	return n, ok
 }
 
-// slot returns what shape n costs under a version in a currency.
+// slot returns what shape n costs under a version in a currency. It is valid until the next
+// call for the same shape.
 func (s *state) slot(n uint32, v *meter.Version, c money.Currency) *rateSlot {
-	slots := s.rates.slots[n]
-	for i := len(slots) - 1; i >= 0; i-- { // the newest version is asked for most
-		if slots[i].version == v.Index && slots[i].currency == c {
-			return &slots[i]
+	row := &s.rates.rows[n]
+	if row.slot.version == v.Index && row.slot.currency == c && row.slot.resolved {
+		return &row.slot
+	}
+	return s.otherSlot(row, &s.shapes[n].shape, v, c)
+}
+
+// otherSlot finds or resolves a slot that is not the row's first. That of a newer version takes
+// the first place, because it will be asked for most.
+func (s *state) otherSlot(row *shapeRow, shape *meter.Shape, v *meter.Version, c money.Currency) *rateSlot {
+	for i := len(row.more) - 1; i >= 0; i-- {
+		if row.more[i].version == v.Index && row.more[i].currency == c {
+			return &row.more[i]
 		}
 	}
-	slots = append(slots, s.resolve(&s.shapes[n].shape, v, c))
-	s.rates.slots[n] = slots
-	return &slots[len(slots)-1]
+	slot := s.resolve(shape, v, c)
+	if !row.slot.resolved {
+		row.slot = slot
+		return &row.slot
+	}
+	if v.Index > row.slot.version {
+		row.slot, slot = slot, row.slot
+		row.more = append(row.more, slot)
+		return &row.slot
+	}
+	row.more = append(row.more, slot)
+	return &row.more[len(row.more)-1]
 }
 
 // resolve finds the price of a shape: the most specific match, which prices every component.
 func (s *state) resolve(shape *meter.Shape, v *meter.Version, c money.Currency) rateSlot {
-	slot := rateSlot{version: v.Index, currency: c}
+	slot := rateSlot{version: v.Index, currency: c, resolved: true}
 	var none meter.NoPlan
 	switch slot.plan, none = v.Plan(shape, c); none {
 	case meter.NoPrice:
@@ -146,8 +177,8 @@ func (s *state) resolve(shape *meter.Shape, v *meter.Version, c money.Currency) 
 		}
 	}
 	slot.payee = s.versions[v.Index].payees[slot.plan.Index]
-	if slot.plan.Price.Payee == "" {
-		slot.payee = s.ledger.Totals(c).Operator
+	if slot.fee = slot.plan.Price.Fee; slot.plan.Price.Payee == "" {
+		slot.payee, slot.fee = s.ledger.Totals(c).Operator, money.Amount{}
 	}
 	return slot
 }
@@ -170,8 +201,14 @@ func overflow() *refusal.Refusal {
 	return refusal.New(refusal.Invalid, "amount_overflow", "the amount is larger than this ledger can hold")
 }
 
-// fee returns the operator's share of an amount, of the same sign.
-func (slot *rateSlot) fee(amount money.Amount) money.Amount { return feeOf(slot.plan.Price, amount) }
+// feeOn returns the operator's share of an amount, of the same sign.
+func (slot *rateSlot) feeOn(amount money.Amount) money.Amount {
+	if slot.fee.IsZero() {
+		return money.Amount{}
+	}
+	fee, _ := amount.MulFraction(slot.fee)
+	return fee
+}
 
 // feeOf returns the operator's share of an amount under a price.
 func feeOf(p *meter.Price, amount money.Amount) money.Amount {

@@ -101,7 +101,7 @@ func (p *ratePath) request(t testing.TB) {
 	p.next += rateRequest
 	p.shapes = p.shapes[:0]
 	for i := range events {
-		n, ok := p.st.rates.lookup(events[i].hash, events[i].raw, &p.st.tables)
+		n, ok := p.st.rates.lookup(events[i].hash, events[i].raw)
 		if !ok {
 			t.Fatal("a shape is not known")
 		}

@@ -56,7 +56,7 @@ func (p *replayer) checkAmendment(a *amendment) (*amendWork, error) {
 	w := &amendWork{window: s.ledger.Window(), ratedIn: s.windowOf(a.prev)}
 	currency := s.people[e.account].Currency
 	if e.reason == priced {
-		w.oldSlot = s.slot(e.shape, s.versions[e.version].Version, currency)
+		w.takeOld(s.slot(e.shape, s.versions[e.version].Version, currency))
 		if w.oldSlot.reason != priced {
 			return nil, fmt.Errorf("its version never priced it: %s", w.oldSlot.reason)
 		}
@@ -66,7 +66,7 @@ func (p *replayer) checkAmendment(a *amendment) (*amendWork, error) {
 		if v == nil || v.Index != a.new.version {
 			return nil, fmt.Errorf("it was rated with another price version than the book says")
 		}
-		if w.newSlot = s.slot(a.new.shape, v, currency); w.newSlot.reason != priced {
+		if w.takeNew(s.slot(a.new.shape, v, currency)); w.newSlot.reason != priced {
 			return nil, fmt.Errorf("it has no price: %s", w.newSlot.reason)
 		}
 	}

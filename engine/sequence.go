@@ -319,7 +319,7 @@ func (s *sequencer) shape(rec *eventRecord, n uint32, hash uint64, raw []byte, v
 	currency := st.people[rec.account].Currency
 	ok := n != unknownShape
 	if !ok {
-		n, ok = st.rates.lookup(hash, raw, &st.tables) // an earlier event of the request may have brought it
+		n, ok = st.rates.lookup(hash, raw) // an earlier event of the request may have brought it
 	}
 	if !ok {
 		if w := st.rates.wide[hash]; w != nil && w.raw == string(raw) {
@@ -346,7 +346,7 @@ func (s *sequencer) intern(rec *eventRecord, shape *meter.Shape, hash uint64, ra
 	st := s.state
 	kept, extras := st.splitShape(shape)
 	bytes := kept.Append(nil)
-	n, ok := st.rates.lookup(st.hashOf(bytes), bytes, &st.tables)
+	n, ok := st.rates.lookup(st.hashOf(bytes), bytes)
 	if !ok {
 		if len(st.shapes) >= shapesMax {
 			return refusal.New(refusal.Invalid, "too_many_shapes",

@@ -121,7 +121,7 @@ func (s *sequencer) resolveAmendment(a *amendment, w *amendWork, v *meter.Versio
 	st := s.state
 	w.window, w.ratedIn = st.ledger.Window(), st.windowOf(a.prev)
 	if a.old.reason == priced {
-		w.oldSlot = st.slot(a.old.shape, st.versions[a.old.version].Version, st.people[a.old.account].Currency)
+		w.takeOld(st.slot(a.old.shape, st.versions[a.old.version].Version, st.people[a.old.account].Currency))
 	}
 	if !a.op.rates() {
 		return nil, nil
@@ -134,7 +134,8 @@ func (s *sequencer) resolveAmendment(a *amendment, w *amendWork, v *meter.Versio
 	}
 	raw := a.old.shapeBytes(&st.tables)
 	a.new.raw, a.new.extras = raw, nil
-	w.newSlot, fresh = s.shape(&a.new, unknownShape, st.hashOf(raw), raw, v)
+	slot, fresh := s.shape(&a.new, unknownShape, st.hashOf(raw), raw, v)
+	w.takeNew(slot)
 	if a.new.reason != priced {
 		return nil, unratable(a.new.reason)
 	}

@@ -149,7 +149,7 @@ func (s *state) applyEvent(e *eventRecord, slot *rateSlot, amounts *ratingAmount
 		s.unpriced.add(s.seq, e.reason, s.people[e.account].Currency, e.raw)
 		return
 	}
-	e.split = s.ledger.PostUsage(ledger.Usage{Payer: e.account, Payee: slot.payee, Amount: e.amount, Fee: slot.fee(e.amount)})
+	e.split = s.ledger.PostUsage(ledger.Usage{Payer: e.account, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount)})
 	s.usage.add(e, amounts)
 	s.count(slot, e, s.ledger.Window())
 }

@@ -67,6 +67,7 @@ type ComponentPrice struct {
 	Tiers   []Tier         // Graduated, Volume: ascending, the last one open
 	Of      []string       // components whose quantities Above looks at, sorted
 	Above   []Alternative  // Linear: ascending, the last one passed wins
+	bounded bool           // T of no quantity can overflow, see setBounded
 }
 
 // Counted reports whether the price depends on what was counted before in the period.
@@ -99,6 +100,19 @@ func (c *ComponentPrice) PeriodPrice(q money.Quantity) (money.Amount, bool) {
 // plain reports whether the price is linear without anything else.
 func (c *ComponentPrice) plain() bool {
 	return c.Model == Linear && c.Flat.IsZero() && c.Minimum.IsZero() && c.Above == nil
+}
+
+// safeUnit times money.QuantityMax, with a hundred flat fees of the largest size beside it,
+// is within what an amount can hold: 10^7 × 9·10^12 + 10^14 < 1.7·10^20.
+var safeUnit = mustAmount("10000000")
+
+// setBounded notes whether T stays in range for every quantity, so that a difference of it
+// may be worked out without it.
+func (c *ComponentPrice) setBounded() {
+	c.bounded = c.Unit.Cmp(safeUnit) <= 0
+	for i := range c.Tiers {
+		c.bounded = c.bounded && c.Tiers[i].Unit.Cmp(safeUnit) <= 0
+	}
 }
 
 // quantityStep is the smallest quantity with so many decimals.

@@ -22,11 +22,18 @@ const (
 // Plan is how the events of one shape are rated in one currency under one version. It is
 // immutable and may be shared.
 type Plan struct {
-	Price      *Price
+	Price   *Price
+	Counted uint32 // bit i: component i is counted
+	// simple is the number of components if unit × quantity is all there is to each and their
+	// units fit here: then what Rate reads lies side by side. 0: look at Components.
+	simple     uint8
+	units      [simpleComponents]money.Amount
 	Index      int             // of Price in Version.Prices
 	Components []PlanComponent // in the order of the shape's components
-	Counted    uint32          // bit i: component i is counted
 }
+
+// simpleComponents is how many units a plan holds itself: usual events have two to four components.
+const simpleComponents = 4
 
 // PlanComponent is the price of one component of a shape.
 type PlanComponent struct {
@@ -73,7 +80,22 @@ func (v *Version) PlanInto(p *Plan, s *Shape, c money.Currency) NoPlan {
 		p.Components = append(p.Components, c)
 		k++
 	}
+	p.simplify()
 	return Planned
+}
+
+// simplify notes whether every component is plain.
+func (p *Plan) simplify() {
+	if p.simple = 0; len(p.Components) > simpleComponents {
+		return
+	}
+	for i := range p.Components {
+		if !p.Components[i].plain {
+			return
+		}
+		p.units[i] = p.Components[i].unit
+	}
+	p.simple = uint8(len(p.Components))
 }
 
 // looksAt returns the bits of the shape's components that c.Of names.

@@ -17,6 +17,9 @@ import (
 // Refusals, all with code invalid: fractional_quantity, quantity_overflow (the period
 // would count more than money.QuantityMax), amount_overflow.
 func (p *Plan) Rate(quantities, before *[MaxComponents]money.Quantity, amounts *[MaxComponents]money.Amount) (total money.Amount, refused *refusal.Refusal) {
+	if total, ok := p.rateSimple(quantities, amounts); ok {
+		return total, nil
+	}
 	for i := range p.Components {
 		c, q := &p.Components[i], quantities[i]
 		var part money.Amount
@@ -36,6 +39,26 @@ func (p *Plan) Rate(quantities, before *[MaxComponents]money.Quantity, amounts *
 		total = sum
 	}
 	return total, nil
+}
+
+// rateSimple rates an event of whole quantities whose components are all plain, which nearly
+// every one is; false: anything else, an overflow too.
+func (p *Plan) rateSimple(quantities *[MaxComponents]money.Quantity, amounts *[MaxComponents]money.Amount) (total money.Amount, ok bool) {
+	if p.simple == 0 {
+		return total, false
+	}
+	for i := range p.simple {
+		n, whole := quantities[i].Whole()
+		part, fits := p.units[i].MulUint64(n)
+		if !whole || !fits {
+			return total, false
+		}
+		amounts[i] = part
+		if total, ok = total.Add(part); !ok {
+			return total, false
+		}
+	}
+	return total, true
 }
 
 // Reverse is what taking the event back moves: T(Q-q) - T(Q) where a component is
@@ -91,6 +114,9 @@ func (c *PlanComponent) rate(i int, quantities *[MaxComponents]money.Quantity, b
 
 // difference returns T(to) - T(from) + Flat.
 func (c *ComponentPrice) difference(from, to money.Quantity) (money.Amount, bool) {
+	if unit, within := c.unitWithin(from, to); within && c.bounded {
+		return addProduct(c.Flat, unit, to-from, money.Amount{})
+	}
 	low, ok := c.PeriodPrice(from)
 	if !ok {
 		return low, false
@@ -100,6 +126,36 @@ func (c *ComponentPrice) difference(from, to money.Quantity) (money.Amount, bool
 		return high, false
 	}
 	return high.MustSub(low).Add(c.Flat) // neither is negative: their difference fits
+}
+
+// unitWithin returns the unit at which everything between two quantities is sold, if there is
+// one: most events begin and end in the same tier, and then T need not be worked out twice.
+// The quantities are a whole number of the price's steps apart.
+func (c *ComponentPrice) unitWithin(from, to money.Quantity) (unit money.Amount, within bool) {
+	step := quantityStep[c.QuantityDecimals]
+	from -= from % step
+	to -= to % step
+	switch c.Model {
+	case Included:
+		switch {
+		case from >= c.Size:
+			return c.Unit, true
+		case to <= c.Size:
+			return money.Amount{}, true
+		}
+	case Graduated:
+		start := money.Quantity(0)
+		for i := range c.Tiers {
+			t := &c.Tiers[i]
+			if from >= start && (from > start || t.Flat.IsZero()) && (t.UpTo == 0 || to <= t.UpTo) {
+				return t.Unit, true
+			}
+			if start = t.UpTo; to <= start {
+				break
+			}
+		}
+	}
+	return money.Amount{}, false
 }
 
 // linear returns what q costs where the quantities that Above looks at sum to sum.

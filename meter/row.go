@@ -42,6 +42,7 @@ func (r *rows) build(prices []Price) {
 		var names []string
 		for k := range p.Components {
 			c := &p.Components[k]
+			c.setBounded()
 			names = append(names, c.Name)
 			r.units = append(r.units, c.Unit)
 			if c.plain() {
