@@ -51,8 +51,9 @@ func (m *model) eventDiffers(e *Engine, want *modelEvent, got *Event) string {
 	if want.reason != "" {
 		first = want.reason
 	}
-	if got.State != want.state || got.Sequence != want.seq || got.Subject != want.subject || got.Time.UnixNano() != want.at || got.Reason != first {
-		return fmt.Sprintf("state %s, reason %q", want.state, first)
+	if got.State != want.state || got.Sequence != want.seq || got.Subject != want.subject || got.Time.UnixNano() != want.at || got.Reason != first ||
+		!got.Net.Decimal().Equal(want.net()) {
+		return fmt.Sprintf("state %s, reason %q, net %s", want.state, first, want.net())
 	}
 	if why := m.ratingDiffers(e, want, want.first, got.Rating); why != "" {
 		return "first rating: " + why

@@ -346,7 +346,25 @@ func (m *model) rerate(e *modelEvent, lift bool, seq uint64) {
 		m.rerated++
 		e.state, e.stands, change.new = "rated", r, r
 	}
-	e.changes = append(e.changes, change)
+	if n := len(e.changes); change.back == nil { // what was lifted before is one correction with it
+		e.changes[n-1].new = change.new
+	} else {
+		e.changes = append(e.changes, change)
+	}
+}
+
+// net is what an event comes to after all.
+func (e *modelEvent) net() (sum decimal.Decimal) {
+	list := []*modelRating{e.first}
+	for _, c := range e.changes {
+		list = append(list, c.back, c.new)
+	}
+	for _, r := range list {
+		if r != nil {
+			sum = sum.Add(r.amount)
+		}
+	}
+	return sum
 }
 
 // wants reports whether an event lies in the rerate's stretch.
