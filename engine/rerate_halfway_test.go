@@ -107,43 +107,49 @@ func TestRerateHalfway(t *testing.T) {
 			}
 		})
 	}
-	voids := func(r *rig, a *activity, m *model) {
-		n := map[string]int{}
-		for _, e := range m.order {
-			if n[e.state]++; n[e.state] <= 40 {
-				a.voidEvent(r.e, VoidSpec{ID: "v-" + e.id, Source: e.source, Event: e.id})
-			}
-		}
-	}
-	arrivals := func(r *rig, a *activity, _ *model) {
-		rng := rand.New(rand.NewPCG(77, 5))
-		for range 10 {
-			a.post(r.e, a.calls(rng, 3, 20))
-		}
-		a.topUp(r.e, TopUp{ID: "t", Account: "c0-USD", Amount: amount(a.t, "1000")})
-		a.closeWindow(r.e, "between")
-	}
-	book := func(r *rig, a *activity, _ *model) {
-		rng := rand.New(rand.NewPCG(78, 5))
-		for i := range 4 { // of the whole stretch and of parts of it
-			v := a.w.randomVersion(rng, fmt.Sprint("between", i), i)
-			v.from = a.w.versions["v1"].from + 2 + int64(i)*int64(13*day)
-			a.putVersion(r.e, v)
-		}
-	}
 	for _, slices := range []int64{1, 5} { // in the first pass, in the second
-		f(fmt.Sprintf("voids after %d slices", slices), slices, false, voids)
-		f(fmt.Sprintf("arrivals after %d slices", slices), slices, false, arrivals)
-		f(fmt.Sprintf("versions after %d slices", slices), slices, false, book)
+		f(fmt.Sprintf("voids after %d slices", slices), slices, false, voidsBetween)
+		f(fmt.Sprintf("arrivals after %d slices", slices), slices, false, arrivalsBetween)
+		f(fmt.Sprintf("versions after %d slices", slices), slices, false, versionsBetween)
 	}
 	f("restart", 4, true, func(*rig, *activity, *model) {})
 	for _, slices := range []int64{2, 5} {
 		for _, restart := range []bool{false, true} {
 			f(fmt.Sprintf("everything after %d slices, restart %v", slices, restart), slices, restart, func(r *rig, a *activity, m *model) {
-				voids(r, a, m)
-				book(r, a, m)
-				arrivals(r, a, m)
+				voidsBetween(r, a, m)
+				versionsBetween(r, a, m)
+				arrivalsBetween(r, a, m)
 			})
 		}
+	}
+}
+
+// voidsBetween voids some events of each state.
+func voidsBetween(r *rig, a *activity, m *model) {
+	n := map[string]int{}
+	for _, e := range m.order {
+		if n[e.state]++; n[e.state] <= 40 {
+			a.voidEvent(r.e, VoidSpec{ID: "v-" + e.id, Source: e.source, Event: e.id})
+		}
+	}
+}
+
+// arrivalsBetween posts events, credits and closes a window.
+func arrivalsBetween(r *rig, a *activity, _ *model) {
+	rng := rand.New(rand.NewPCG(77, 5))
+	for range 10 {
+		a.post(r.e, a.calls(rng, 3, 20))
+	}
+	a.topUp(r.e, TopUp{ID: "t", Account: "c0-USD", Amount: amount(a.t, "1000")})
+	a.closeWindow(r.e, "between")
+}
+
+// versionsBetween puts versions that take the stretch, or parts of it, away from the rerate.
+func versionsBetween(r *rig, a *activity, _ *model) {
+	rng := rand.New(rand.NewPCG(78, 5))
+	for i := range 4 {
+		v := a.w.randomVersion(rng, fmt.Sprint("between", i), i)
+		v.from = a.w.versions["v1"].from + 2 + int64(i)*int64(13*day)
+		a.putVersion(r.e, v)
 	}
 }
