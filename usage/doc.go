@@ -7,8 +7,9 @@
 // # Types
 //
 // Format says whose object it is; its method Normalise does the work. Component is a
-// part of the result. The package is pure and keeps no state; a slice that Normalise
-// appends to belongs to the caller.
+// part of the result. Explain does the same once more and writes down how, a Step for
+// each component, for somebody who disputes a charge. The package is pure and keeps no
+// state; a slice that Normalise appends to belongs to the caller.
 //
 // # What contains what
 //

@@ -31,6 +31,7 @@ const (
 	fieldOutVideo
 
 	fieldReasoning
+	fieldThoughts // reasoning that is not in the output but beside it
 	fieldAccepted // predictions that the output repeats
 	fieldRejected // predictions that it does not
 	fieldTool     // input that tools made during the call
@@ -41,6 +42,11 @@ const (
 	fieldCount // of an element of a list: its tokens
 	fieldTier
 	fieldSeconds
+
+	// What no object has: quantities on the way to the components.
+	fieldPlain     // input of no other modality
+	fieldPlainRead // cache reads of no other modality, as far as it is known
+	fieldSpill     // cache reads for which there is no plain input
 	fieldEnd
 )
 
@@ -164,7 +170,7 @@ var members = [groupEnd][]member{
 		{name: "responseTokenCount", field: fieldOutput}, // what the Live API calls it
 		{name: "totalTokenCount", field: fieldTotal},
 		{name: "cachedContentTokenCount", field: fieldRead},
-		{name: "thoughtsTokenCount", field: fieldReasoning},
+		{name: "thoughtsTokenCount", field: fieldThoughts},
 		{name: "toolUsePromptTokenCount", field: fieldTool},
 		{name: "promptTokensDetails", field: fieldText, kind: list, group: modalityCount},
 		{name: "cacheTokensDetails", field: fieldReadText, kind: list, group: modalityCount},
@@ -178,7 +184,7 @@ var members = [groupEnd][]member{
 		{name: "response_token_count", field: fieldOutput},
 		{name: "total_token_count", field: fieldTotal},
 		{name: "cached_content_token_count", field: fieldRead},
-		{name: "thoughts_token_count", field: fieldReasoning},
+		{name: "thoughts_token_count", field: fieldThoughts},
 		{name: "tool_use_prompt_token_count", field: fieldTool},
 		{name: "prompt_tokens_details", field: fieldText, kind: list, group: modalityCount},
 		{name: "cache_tokens_details", field: fieldReadText, kind: list, group: modalityCount},

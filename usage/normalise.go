@@ -45,31 +45,37 @@ func Tier(v []byte) string {
 // usage_contradiction (numbers that cannot all be true), usage_ambiguous (numbers
 // that leave open what was bought).
 func (f Format) Normalise(raw []byte, dst []Component) (components []Component, tier string, no *refusal.Refusal) {
-	if f == 0 || f >= formatEnd {
-		panic("BUG: normalising usage of no format")
-	}
-	r := reader{d: jx.GetDecoder(), format: f, dst: dst}
-	defer jx.PutDecoder(r.d)
-	if !r.read(raw) || !r.complete() {
-		return dst, "", r.no
-	}
-	ok := false
-	switch f {
-	case OpenAI:
-		ok = r.openAI()
-	case Anthropic:
-		ok = r.anthropic()
-	case Gemini:
-		ok = r.gemini()
-	case Bedrock:
-		ok = r.bedrock()
-	case OTel:
-		ok = r.otel()
-	}
-	if !ok {
+	r := reader{format: f, dst: dst}
+	if !r.normalise(raw) {
 		return dst, "", r.no
 	}
 	return r.dst, r.tier, nil
+}
+
+// normalise reads raw and splits it into r.dst.
+func (r *reader) normalise(raw []byte) bool {
+	if r.format == 0 || r.format >= formatEnd {
+		panic("BUG: normalising usage of no format")
+	}
+	r.d = jx.GetDecoder()
+	defer jx.PutDecoder(r.d)
+	if !r.read(raw) || !r.complete() {
+		return false
+	}
+	if r.rec != nil {
+		r.rec.begin(r)
+	}
+	switch r.format {
+	case OpenAI:
+		return r.openAI()
+	case Anthropic:
+		return r.anthropic()
+	case Gemini:
+		return r.gemini()
+	case Bedrock:
+		return r.bedrock()
+	}
+	return r.otel()
 }
 
 // complete refuses an object without any of the totals: it is most likely another

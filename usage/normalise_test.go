@@ -22,9 +22,9 @@ func textOf(f Format, raw string) string {
 	return strings.Join(words, " ")
 }
 
-// TestVendorsExamples reads the objects that the vendors' own pages show.
-func TestVendorsExamples(t *testing.T) {
-	for _, c := range []struct{ name, page, format, raw, want string }{
+// vendorsExamples are the objects that the vendors' own pages show.
+func vendorsExamples() []struct{ name, page, format, raw, want string } {
+	return []struct{ name, page, format, raw, want string }{
 		{"chat completion", "https://developers.openai.com/api/reference/resources/chat", "openai",
 			`{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},
 			  "completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}`,
@@ -78,7 +78,11 @@ func TestVendorsExamples(t *testing.T) {
 			`{"gen_ai.usage.input_tokens":100,"gen_ai.usage.output_tokens":180,"gen_ai.usage.cache_read.input_tokens":50,
 			  "gen_ai.usage.cache_creation.input_tokens":25,"gen_ai.usage.reasoning.output_tokens":50}`,
 			"input=25 cached_input=50 cache_write=25 output=130 reasoning=50"},
-	} {
+	}
+}
+
+func TestVendorsExamples(t *testing.T) {
+	for _, c := range vendorsExamples() {
 		f, ok := ParseFormat([]byte(c.format))
 		if !ok {
 			t.Fatal(c.format)

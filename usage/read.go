@@ -32,6 +32,7 @@ type reader struct {
 	label   []byte // of the element of a list being read
 
 	dst []Component // what it comes to, see split.go
+	rec *recorder   // notes how, for Explain; nil: nobody asks
 	no  *refusal.Refusal
 }
 
@@ -207,6 +208,9 @@ func (r *reader) add(m *member, f field, n uint64) bool {
 	r.name[f] = m.where()
 	if r.value[f] > quantityMax {
 		return r.refuse("invalid_usage", "%s sum to more than %d", m.where(), quantityMax)
+	}
+	if r.rec != nil && n != 0 {
+		r.rec.label(f, r.label)
 	}
 	return true
 }

@@ -7,8 +7,29 @@ import (
 	"farthing/money"
 )
 
-// emit appends a component.
-func (r *reader) emit(name string, n uint64) {
+// All arithmetic between what is reported and the components is done by join, take and
+// emit, which tell the recorder what they did, so that Explain cannot say otherwise.
+
+// join makes a field the sum of parts, of which it may be one.
+func (r *reader) join(to field, parts ...field) {
+	r.value[to] = r.sum(parts...)
+	if r.rec != nil {
+		r.rec.join(to, parts)
+	}
+}
+
+// take makes a field what is left of the whole, which it may be, without parts that are
+// not more.
+func (r *reader) take(to, whole field, parts ...field) {
+	r.value[to] = r.value[whole] - r.sum(parts...)
+	if r.rec != nil {
+		r.rec.take(to, whole, parts)
+	}
+}
+
+// emit appends as a component what is left of the whole without parts.
+func (r *reader) emit(name string, whole field, parts ...field) {
+	n := r.value[whole] - r.sum(parts...)
 	if n == 0 {
 		return
 	}
@@ -17,6 +38,20 @@ func (r *reader) emit(name string, n uint64) {
 		panic("BUG: a part is larger than what is read")
 	}
 	r.dst = append(r.dst, Component{name, q})
+	if r.rec != nil {
+		r.rec.emit(name, q, whole, parts)
+	}
+}
+
+// emitSeconds appends the one component that need not be whole.
+func (r *reader) emitSeconds() {
+	if r.seconds == 0 {
+		return
+	}
+	r.dst = append(r.dst, Component{"seconds", r.seconds})
+	if r.rec != nil {
+		r.rec.emit("seconds", r.seconds, fieldSeconds, nil)
+	}
 }
 
 // sum adds up fields; those that are absent are zero.
@@ -81,36 +116,38 @@ func (r *reader) input() bool {
 			return false
 		}
 	}
-	plain := r.value[fieldInput] - r.sum(fieldAudio, fieldImage, fieldVideo)
-	reads := r.value[fieldRead] - r.sum(fieldReadAudio, fieldReadImage, fieldReadVideo) // of text, as far as it is known
-	if used := reads + r.value[fieldWrite]; used > plain {
-		if !r.spill(used-plain, reads-r.value[fieldReadText]) {
-			return false
-		}
-		reads -= used - plain
+	r.take(fieldPlain, fieldInput, fieldAudio, fieldImage, fieldVideo)
+	r.take(fieldPlainRead, fieldRead, fieldReadAudio, fieldReadImage, fieldReadVideo)
+	if r.sum(fieldPlainRead, fieldWrite) > r.value[fieldPlain] && !r.spill() {
+		return false
 	}
-	r.emit("input", plain-reads-r.value[fieldWrite])
+	r.emit("input", fieldPlain, fieldPlainRead, fieldWrite)
 	// No price list has cached video of its own: it is read at the price of text.
-	r.emit("cached_input", reads+r.value[fieldReadVideo])
-	r.emit("cache_write", r.value[fieldWrite])
-	r.emit("audio_input", r.value[fieldAudio]-r.value[fieldReadAudio])
-	r.emit("cached_audio_input", r.value[fieldReadAudio])
-	r.emit("image_input", r.value[fieldImage]-r.value[fieldReadImage])
-	r.emit("cached_image_input", r.value[fieldReadImage])
-	r.emit("video_input", r.value[fieldVideo]-r.value[fieldReadVideo])
+	r.join(fieldPlainRead, fieldPlainRead, fieldReadVideo)
+	r.emit("cached_input", fieldPlainRead)
+	r.emit("cache_write", fieldWrite)
+	r.emit("audio_input", fieldAudio, fieldReadAudio)
+	r.emit("cached_audio_input", fieldReadAudio)
+	r.emit("image_input", fieldImage, fieldReadImage)
+	r.emit("cached_image_input", fieldReadImage)
+	r.emit("video_input", fieldVideo, fieldReadVideo)
 	return true
 }
 
 // copy makes a field say what another does.
 func (r *reader) copy(to, from field) {
-	r.value[to], r.name[to] = r.value[from], r.name[from]
+	r.join(to, from)
+	r.name[to] = r.name[from]
 	r.seen |= 1 << to
 	r.listed |= r.listed >> from & 1 << to
 }
 
-// spill counts n cache reads, for which there is no text, to the one modality that they
-// can be of. open is how many reads have no modality yet.
-func (r *reader) spill(n, open uint64) bool {
+// spill counts the cache reads for which there is no text to the one modality that they
+// can be of.
+func (r *reader) spill() bool {
+	r.join(fieldSpill, fieldPlainRead, fieldWrite)
+	r.take(fieldSpill, fieldSpill, fieldPlain)
+	n, open := r.value[fieldSpill], r.value[fieldPlainRead]-r.value[fieldReadText] // open: of no known modality
 	to, choices := text, 0
 	for m := audio; m < modalityEnd; m++ {
 		if r.value[fieldText+field(m)] > r.value[fieldReadText+field(m)] {
@@ -121,7 +158,8 @@ func (r *reader) spill(n, open uint64) bool {
 		return r.refuse("usage_ambiguous", "%d tokens of %s cannot be text, and of which modality they are is not reported",
 			n, r.spelled([]field{fieldRead, fieldWrite}))
 	}
-	r.value[fieldReadText+field(to)] += n
+	r.join(fieldReadText+field(to), fieldReadText+field(to), fieldSpill)
+	r.take(fieldPlainRead, fieldPlainRead, fieldSpill)
 	return true
 }
 
@@ -131,10 +169,10 @@ func (r *reader) output() bool {
 		!r.within(fieldOutput, fieldOutText, fieldOutAudio, fieldOutImage, fieldOutVideo) {
 		return false
 	}
-	r.emit("output", r.value[fieldOutput]-r.sum(fieldReasoning, fieldOutAudio, fieldOutImage))
-	r.emit("reasoning", r.value[fieldReasoning])
-	r.emit("audio_output", r.value[fieldOutAudio])
-	r.emit("image_output", r.value[fieldOutImage])
+	r.emit("output", fieldOutput, fieldReasoning, fieldOutAudio, fieldOutImage)
+	r.emit("reasoning", fieldReasoning)
+	r.emit("audio_output", fieldOutAudio)
+	r.emit("image_output", fieldOutImage)
 	return true
 }
 
@@ -148,14 +186,12 @@ func (r *reader) openAI() bool {
 	// The Images API states what its input was, and that its output is image tokens.
 	imagesAPI := r.name[fieldImage] == "input_tokens_details.image_tokens"
 	if imagesAPI && r.sum(fieldReasoning, fieldOutAudio) == 0 && !r.has(fieldOutText) && !r.has(fieldOutImage) && !r.has(fieldReasoning) {
-		r.value[fieldOutImage] = r.value[fieldOutput]
+		r.join(fieldOutImage, fieldOutput)
 	}
 	if !r.input() || !r.output() {
 		return false
 	}
-	if r.seconds != 0 {
-		r.dst = append(r.dst, Component{"seconds", r.seconds})
-	}
+	r.emitSeconds()
 	return true
 }
 
@@ -165,7 +201,7 @@ func (r *reader) anthropic() bool {
 	if !r.within(fieldOutput, fieldReasoning) || !r.exclusive() {
 		return false
 	}
-	r.emit("web_search", r.value[fieldSearches])
+	r.emit("web_search", fieldSearches)
 	return true
 }
 
@@ -184,29 +220,24 @@ func (r *reader) exclusive() bool {
 		if !r.exactly(fieldWrite, fieldWriteShort, fieldWriteLong) {
 			return false
 		}
-		r.value[fieldWrite] = r.sum(fieldWriteShort, fieldWriteLong)
+		r.join(fieldWrite, fieldWriteShort, fieldWriteLong)
 	}
-	r.emit("input", r.value[fieldInput])
-	r.emit("cached_input", r.value[fieldRead])
-	r.emit("cache_write", r.value[fieldWrite]-r.value[fieldWriteLong])
-	r.emit("cache_write_1h", r.value[fieldWriteLong])
-	r.emit("output", r.value[fieldOutput])
+	r.emit("input", fieldInput)
+	r.emit("cached_input", fieldRead)
+	r.emit("cache_write", fieldWrite, fieldWriteLong)
+	r.emit("cache_write_1h", fieldWriteLong)
+	r.emit("output", fieldOutput)
 	return true
 }
 
 // gemini: cached tokens and modalities are inside the prompt; thoughts and the prompts
 // that tools made stand beside prompt and candidates. The total has all four.
 func (r *reader) gemini() bool {
-	if !r.exactly(fieldTotal, fieldInput, fieldOutput, fieldTool, fieldReasoning) || !r.within(fieldTool, fieldToolParts) || !r.input() {
+	if !r.exactly(fieldTotal, fieldInput, fieldOutput, fieldTool, fieldThoughts) || !r.within(fieldTool, fieldToolParts) || !r.input() || !r.output() {
 		return false
 	}
-	thoughts := r.value[fieldReasoning]
-	r.value[fieldReasoning] = 0
-	if !r.output() {
-		return false
-	}
-	r.emit("reasoning", thoughts)
-	r.emit("tool_input", r.value[fieldTool])
+	r.emit("reasoning", fieldThoughts)
+	r.emit("tool_input", fieldTool)
 	return true
 }
 
