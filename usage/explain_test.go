@@ -105,6 +105,7 @@ func TestExplainSplitting(t *testing.T) {
 		"cached_audio_input = cacheTokensDetails[AUDIO] = 5", "input = promptTokenCount 9 − cachedContentTokenCount 5 = 4")
 	f(Bedrock, `{"inputTokens":13,"outputTokens":4,"cacheReadInputTokens":0,"cacheDetails":[{"inputTokens":7200,"ttl":"5m"},{"inputTokens":70,"ttl":"1h"},{"inputTokens":5,"ttl":"2h"}]}`,
 		"cache_write = cacheDetails[5m,2h] = 7205", "cache_write_1h = cacheDetails[1h] = 70", "input = inputTokens = 13", "output = outputTokens = 4")
+	f(Bedrock, `{"inputTokens":13,"cacheDetails":[{"inputTokens":0,"ttl":"2h"},{"inputTokens":8,"ttl":"5m"}]}`, "cache_write = cacheDetails[5m] = 8", "input = inputTokens = 13")
 	// What is no word of few letters, or too much of it, is not repeated.
 	for _, details := range []string{`{"inputTokens":2},{"inputTokens":1,"ttl":"5m"}`, `{"inputTokens":3,"ttl":"5 = 3"}`, `{"inputTokens":3,"ttl":"` + strings.Repeat("m", 17) + `"}`,
 		`{"inputTokens":1,"ttl":"1m"},{"inputTokens":1,"ttl":"2m"},{"inputTokens":1,"ttl":"3m"},{"inputTokens":0,"ttl":"4m"},{"inputTokens":0,"ttl":"5 m"}` +
