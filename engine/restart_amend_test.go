@@ -64,8 +64,14 @@ func TestRestartFromCheckpointIsRestartFromGenesis(t *testing.T) {
 	for round := range uint64(4) {
 		a.run(r.e, seed+round, 3, 30, 4, nil)
 		rng := rand.New(rand.NewPCG(seed, round))
-		a.putVersion(r.e, a.w.randomVersion(rng, fmt.Sprint("round", round), int(round)))
-		a.rerate(r.e, rng)
+		v := a.w.randomVersion(rng, fmt.Sprint("round", round), int(round))
+		v.from = a.w.base.Add(-95*day).UnixNano() + int64(round)*int64(12*day) // each takes over what the one before had
+		a.putVersion(r.e, v)
+		r.e.repriced()
+		a.w.rerates[v.id] = RerateSpec{ID: v.id, Version: v.id}
+		if _, _, refused := r.e.Rerate(a.w.rerates[v.id]); refused != nil {
+			t.Fatal(refused)
+		}
 		r.e.repriced()
 		settled(t, r.e)
 		r.close()
