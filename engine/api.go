@@ -164,6 +164,7 @@ type Event struct {
 	Dimensions                []meter.Dimension
 	UsageFormat               string // of Reported; empty: the event's usage was given in components
 	Reported                  []byte // the provider's own usage object, JSON
+	Normalised                []string // how its parts became the components, a line each
 	Usage                     []EventComponent
 	Reason                    string       // why it is, or was at first, unpriced
 	Rating                    *Rating      // its first; nil: none yet

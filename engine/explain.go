@@ -129,7 +129,15 @@ func (x *explainer) facts(c *cursor) (Event, error) {
 		out.State = "unpriced"
 	}
 	if len(ev.usage) > 0 {
-		out.UsageFormat, out.Reported = usage.Format(ev.usage[0]).String(), slices.Clone(ev.usage[1:])
+		format := usage.Format(ev.usage[0])
+		out.UsageFormat, out.Reported = format.String(), slices.Clone(ev.usage[1:])
+		steps, refused := format.Explain(out.Reported)
+		if refused != nil {
+			return out, fmt.Errorf("sequence %d: the usage reported: %w", c.seq, refused)
+		}
+		for _, step := range steps {
+			out.Normalised = append(out.Normalised, step.Text)
+		}
 	}
 	shape, err := shapeOf(ev, t)
 	if err != nil {

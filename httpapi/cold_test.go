@@ -332,8 +332,8 @@ func TestEventAnswer(t *testing.T) {
 		t.Error(got)
 	}
 	r.engine.event = engine.Event{Type: "m", Subject: "acme", Time: someTime, Recorded: someTime, Sequence: 9, State: "unpriced", Currency: usd, Reason: "no_price",
-		UsageFormat: "openai", Reported: []byte(`{"prompt_tokens": 1, "x": "<&>"}`), Usage: []engine.EventComponent{{Component: "input", Quantity: 1}}}
-	f(eventHead + `"unpriced","usage_format":"openai","reported":{"prompt_tokens":1,"x":"<&>"},"dimensions":{},"priced":false,"reason":"no_price","currency":"USD",` +
+		UsageFormat: "openai", Reported: []byte(`{"prompt_tokens": 1, "x": "<&>"}`), Normalised: []string{"input = 1"}, Usage: []engine.EventComponent{{Component: "input", Quantity: 1}}}
+	f(eventHead + `"unpriced","usage_format":"openai","reported":{"prompt_tokens":1,"x":"<&>"},"normalised":["input = 1"],"dimensions":{},"priced":false,"reason":"no_price","currency":"USD",` +
 		`"components":[{"component":"input","quantity":"0.000001","price":null,"amount":null}],"price":null,"amount":null,"fee_rate":null,"fee":null,"transfers":[],"window":null,"batch_id":null,"line":null,"published":null,"corrections":[],"net":null}`)
 }
 

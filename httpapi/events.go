@@ -37,6 +37,7 @@ type eventJSON struct {
 	State       string            `json:"state"`
 	UsageFormat string            `json:"usage_format,omitempty"`
 	Reported    json.RawMessage   `json:"reported,omitempty"`
+	Normalised  []string          `json:"normalised,omitempty"`
 	Dimensions  map[string]string `json:"dimensions"`
 	Priced      bool              `json:"priced"`
 	Reason      string            `json:"reason,omitempty"`
@@ -129,7 +130,7 @@ func eventView(e *engine.Event) any {
 	v := eventJSON{
 		Source: e.Source, ID: e.ID, Type: e.Type, Subject: e.Subject,
 		Time: timeText(e.Time), Recorded: timeText(e.Recorded), Sequence: e.Sequence,
-		State: e.State, UsageFormat: e.UsageFormat, Reported: e.Reported,
+		State: e.State, UsageFormat: e.UsageFormat, Reported: e.Reported, Normalised: e.Normalised,
 		Dimensions: dimensionsView(e.Dimensions), Priced: e.Rating != nil, Reason: e.Reason, Currency: e.Currency.Code(),
 		ratingJSON:  ratingJSON{Components: usageView(e.Usage), Transfers: []eventTransferJSON{}},
 		Corrections: make([]correctionJSON, 0, len(e.Corrections)),
