@@ -162,8 +162,8 @@ type Event struct {
 	State                     string // rated, unpriced, voided, being_rerated
 	Currency                  money.Currency
 	Dimensions                []meter.Dimension
-	UsageFormat               string // of Reported; empty: the event's usage was given in components
-	Reported                  []byte // the provider's own usage object, JSON
+	UsageFormat               string   // of Reported; empty: the event's usage was given in components
+	Reported                  []byte   // the provider's own usage object, JSON
 	Normalised                []string // how its parts became the components, a line each
 	Usage                     []EventComponent
 	Reason                    string       // why it is, or was at first, unpriced

@@ -131,10 +131,7 @@ func (x *explainer) facts(c *cursor) (Event, error) {
 	if len(ev.usage) > 0 {
 		format := usage.Format(ev.usage[0])
 		out.UsageFormat, out.Reported = format.String(), slices.Clone(ev.usage[1:])
-		steps, refused := format.Explain(out.Reported)
-		if refused != nil {
-			return out, fmt.Errorf("sequence %d: the usage reported: %w", c.seq, refused)
-		}
+		steps, _ := format.Explain(out.Reported) // none if a later version of the rules refuses what was booked
 		for _, step := range steps {
 			out.Normalised = append(out.Normalised, step.Text)
 		}

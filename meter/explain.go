@@ -114,14 +114,14 @@ func (c *ComponentPrice) priceText() string {
 	case Package:
 		return fmt.Sprintf("%s for each %s begun", c.Unit, c.Size)
 	case Included:
-		return fmt.Sprintf("the first %s nothing, above that %s each", c.Size, c.Unit)
+		return fmt.Sprintf("nothing up to %s, above that %s each", c.Size, c.Unit)
 	}
 	var parts []string
 	for i := range c.Tiers {
 		t := &c.Tiers[i]
-		part := fmt.Sprintf("up to %s %s each", t.UpTo, t.Unit)
+		part := fmt.Sprintf("up to %s at %s each", t.UpTo, t.Unit)
 		if t.UpTo == 0 {
-			part = fmt.Sprintf("above that %s each", t.Unit)
+			part = fmt.Sprintf("above that at %s each", t.Unit)
 		}
 		if !t.Flat.IsZero() {
 			part += " and " + t.Flat.String() + " once"
@@ -131,7 +131,7 @@ func (c *ComponentPrice) priceText() string {
 	if c.Model == Volume {
 		return "the whole of it at one price, " + strings.Join(parts, ", ")
 	}
-	return "each part of it at its own price, " + strings.Join(parts, ", ")
+	return "each part of it at the price of its tier, " + strings.Join(parts, ", ")
 }
 
 // total explains T(q).
