@@ -326,7 +326,7 @@ func (m *model) compareRehearsal(e *Engine, o RepriceOptions) {
 func statement(t testing.TB, e *Engine, account string) (usage, topUps decimal.Decimal) {
 	t.Helper()
 	for cursor := ""; ; {
-		page, refused := e.Transfers(account, cursor, 300)
+		page, refused := e.Transfers(account, cursor, 41)
 		if refused != nil {
 			t.Fatal(refused)
 		}

@@ -180,6 +180,62 @@ func TestSumsOfRating(t *testing.T) {
 	}
 }
 
+// TestPreviewIsWhatTheRerateMoves: while nothing else happens, a rerate moves exactly what
+// its preview said, and a preview after it finds nothing left.
+func TestPreviewIsWhatTheRerateMoves(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := newRig(t, func(o *Options) { o.DedupWindow = 100 * day })
+	a := newActivity(t, newWorld(r.base))
+	a.found(r.e, 4)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	moved := uint64(0)
+	for round := range 6 {
+		a.run(r.e, seed+uint64(round), 2, 25, 4, nil)
+		v := a.w.randomVersion(rng, fmt.Sprint("round", round), round)
+		a.putVersion(r.e, v)
+		r.e.repriced()
+		settled(t, r.e)
+		o := RepriceOptions{Version: v.id}
+		o.From, o.To = a.stretch(rng)
+		preview, refused := r.e.PreviewRerate(o)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		a.w.rerates[v.id] = RerateSpec{ID: v.id, Version: v.id, From: o.From, To: o.To}
+		if _, created, refused := r.e.Rerate(a.w.rerates[v.id]); refused != nil || !created {
+			t.Fatal(refused)
+		}
+		r.e.repriced()
+		got, refused := r.e.RerateStatus(v.id)
+		if refused != nil || got.State != "done" || got.Events != preview.Events {
+			t.Fatalf("%+v %v, the preview said %d events", got, refused, preview.Events)
+		}
+		said := map[string][2]string{}
+		for _, total := range preview.Totals {
+			said[total.Currency.Code()] = [2]string{total.Was.String(), total.Would.String()}
+		}
+		for _, total := range got.Totals {
+			code := total.Currency.Code()
+			if done := [2]string{total.Returned.String(), total.Charged.String()}; done != said[code] {
+				t.Fatalf("rerate %s moved %v %s, its preview said %v", v.id, done, code, said[code])
+			}
+			delete(said, code)
+		}
+		if len(said) > 0 {
+			t.Fatalf("rerate %s did not move %v", v.id, said)
+		}
+		if again, refused := r.e.PreviewRerate(o); refused != nil || again.Events != 0 {
+			t.Fatalf("after rerate %s a preview has %d events left (%v)", v.id, again.Events, refused)
+		}
+		moved += got.Events
+	}
+	if moved == 0 {
+		t.Fatal("no event was rerated")
+	}
+	t.Logf("%d events were rerated", moved)
+}
+
 // linesOf sums gross credits − gross debits over the lines of all batches.
 func linesOf(t *testing.T, e *Engine) map[string]decimal.Decimal {
 	t.Helper()
