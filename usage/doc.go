@@ -38,7 +38,19 @@
 // inference_geo and speed, which change prices, are not read: an event that needs them
 // gives them as dimensions.
 //
+// A call may be made of several passes, each an element of iterations. The totals leave
+// out those of type compaction, and what is billed is the sum of all ("Understanding
+// usage" on the page about compaction), so compactions are added to the totals, if the
+// passes of type message are what the totals count; a compaction is made by the model of
+// the call. Passes of other types (advisor_message, fallback_message), and of several
+// models, are refused as ambiguous if they have tokens: their price is another's, and an
+// event has one model. Such a call is sent as an event for each model, without
+// iterations.
+//
 //	https://platform.claude.com/docs/en/build-with-claude/prompt-caching
+//	https://platform.claude.com/docs/en/build-with-claude/compaction
+//	https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
+//	https://github.com/anthropics/anthropic-sdk-python (types/beta/beta_*_iteration_usage.py)
 //	https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool
 //	https://platform.claude.com/docs/en/api/service-tiers
 //

@@ -188,6 +188,9 @@ func numbersOf(at any, name string) (found []money.Quantity) {
 			found = append(found, numbersOf(v, name)...)
 		}
 	case map[string]any:
+		if of, key, ok := strings.Cut(strings.TrimPrefix(name, "iterations["), "]."); ok && at["iterations"] != nil {
+			return []money.Quantity{sumOfPasses(at["iterations"].([]any), of, key)}
+		}
 		list, labels, labelled := strings.Cut(strings.TrimSuffix(name, "]"), "[")
 		for key, v := range at {
 			found = append(found, numbersOf(v, name)...)
@@ -224,6 +227,28 @@ func sumOfLabels(elements []any, labelled bool, labels []string) (sum money.Quan
 				sum += q
 				break
 			}
+		}
+	}
+	return sum
+}
+
+// sumOfPasses adds up a number of the passes of a type. Writes that are divided by time
+// are counted as divided.
+func sumOfPasses(passes []any, of, key string) (sum money.Quantity) {
+	for _, p := range passes {
+		pass := p.(map[string]any)
+		if pass["type"] != of {
+			continue
+		}
+		number := func(object map[string]any, key string) money.Quantity {
+			n, _ := object[key].(json.Number)
+			q, _ := money.ParseQuantity([]byte(n))
+			return q
+		}
+		creation, _ := pass["cache_creation"].(map[string]any)
+		divided := number(creation, "ephemeral_5m_input_tokens")+number(creation, "ephemeral_1h_input_tokens") > 0
+		if key != "cache_creation_input_tokens" || !divided {
+			sum += number(pass, key) + number(creation, key)
 		}
 	}
 	return sum

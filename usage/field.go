@@ -43,6 +43,27 @@ const (
 	fieldTier
 	fieldSeconds
 
+	// Of one pass of a call that is made of several: the pass that is being read.
+	fieldPass
+	fieldPassOutput
+	fieldPassRead
+	fieldPassWrite
+	fieldPassShort
+	fieldPassLong
+	// The passes that the totals contain; in the order of the block above.
+	fieldReply
+	fieldReplyOutput
+	fieldReplyRead
+	fieldReplyWrite
+	// The passes that they leave out; so, too, and its writes are those not divided.
+	fieldCompaction
+	fieldCompactionOutput
+	fieldCompactionRead
+	fieldCompactionWrite
+	fieldCompactionShort
+	fieldCompactionLong
+	fieldModel // of a pass
+
 	// What no object has: quantities on the way to the components.
 	fieldPlain     // input of no other modality
 	fieldPlainRead // cache reads of no other modality, as far as it is known
@@ -110,6 +131,8 @@ const (
 	cacheCreation
 	thinkingDetails
 	serverTools
+	passCounts
+	passCreation
 	geminiRoot
 	modalityCount
 	bedrockRoot
@@ -156,6 +179,7 @@ var members = [groupEnd][]member{
 		{name: "cache_creation", kind: object, group: cacheCreation},
 		{name: "output_tokens_details", kind: object, group: thinkingDetails},
 		{name: "server_tool_use", kind: object, group: serverTools},
+		{name: "iterations", kind: list, group: passCounts},
 		{name: "service_tier", field: fieldTier, kind: word},
 	},
 	cacheCreation: {
@@ -164,6 +188,19 @@ var members = [groupEnd][]member{
 	},
 	thinkingDetails: {{name: "thinking_tokens", path: "output_tokens_details.thinking_tokens", field: fieldReasoning}},
 	serverTools:     {{name: "web_search_requests", path: "server_tool_use.web_search_requests", field: fieldSearches}},
+	passCounts: {
+		{name: "type", path: "iterations[].type", field: fieldLabel, kind: word},
+		{name: "model", path: "iterations[].model", field: fieldModel, kind: word},
+		{name: "input_tokens", path: "iterations[].input_tokens", field: fieldPass},
+		{name: "output_tokens", path: "iterations[].output_tokens", field: fieldPassOutput},
+		{name: "cache_read_input_tokens", path: "iterations[].cache_read_input_tokens", field: fieldPassRead},
+		{name: "cache_creation_input_tokens", path: "iterations[].cache_creation_input_tokens", field: fieldPassWrite},
+		{name: "cache_creation", path: "iterations[].cache_creation", kind: object, group: passCreation},
+	},
+	passCreation: {
+		{name: "ephemeral_5m_input_tokens", path: "iterations[].cache_creation.ephemeral_5m_input_tokens", field: fieldPassShort},
+		{name: "ephemeral_1h_input_tokens", path: "iterations[].cache_creation.ephemeral_1h_input_tokens", field: fieldPassLong},
+	},
 	geminiRoot: {
 		{name: "promptTokenCount", field: fieldInput},
 		{name: "candidatesTokenCount", field: fieldOutput},

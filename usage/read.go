@@ -30,6 +30,7 @@ type reader struct {
 	seconds money.Quantity
 	tier    string
 	label   []byte // of the element of a list being read
+	pass    passes
 
 	dst []Component // what it comes to, see split.go
 	rec *recorder   // notes how, for Explain; nil: nobody asks
@@ -179,6 +180,9 @@ func (r *reader) element(m *member, next jx.Type, depth int) bool {
 	if next != jx.Object {
 		return r.refuse("invalid_usage", "%s must hold objects", m.where())
 	}
+	if m.group == passCounts {
+		return r.readPass(m, depth)
+	}
 	r.label, r.value[fieldCount] = nil, 0
 	r.seen &^= 1 << fieldCount
 	return r.object(m.group, depth+1) && r.add(m, r.listField(m), r.value[fieldCount])
@@ -257,9 +261,12 @@ func (r *reader) word(m *member) bool {
 	if err != nil {
 		return r.refuse("invalid_usage", "%s must be a string", m.where())
 	}
-	if m.field == fieldTier {
+	switch m.field {
+	case fieldTier:
 		r.tier = Tier(v)
-	} else {
+	case fieldModel:
+		r.pass.model = v
+	default:
 		r.label = v
 	}
 	return true

@@ -198,36 +198,42 @@ func (r *reader) openAI() bool {
 // anthropic: cache reads and writes stand beside the input. Thinking is inside the
 // output, which is billed as one.
 func (r *reader) anthropic() bool {
-	if !r.within(fieldOutput, fieldReasoning) || !r.exclusive() {
+	if !r.within(fieldOutput, fieldReasoning) || !r.divided() || !r.passesAdd() {
 		return false
 	}
+	r.exclusive()
 	r.emit("web_search", fieldSearches)
 	return true
 }
 
 // bedrock: as Anthropic's, with a total of everything.
 func (r *reader) bedrock() bool {
-	if !r.exclusive() {
+	if !r.divided() || !r.exactly(fieldTotal, fieldInput, fieldRead, fieldWrite, fieldOutput) {
 		return false
 	}
-	return r.exactly(fieldTotal, fieldInput, fieldRead, fieldWrite, fieldOutput)
+	r.exclusive()
+	return true
 }
 
-// exclusive emits an input beside which cache reads and writes stand, and the output.
-// Writes that are divided by the time that they are kept must add up.
-func (r *reader) exclusive() bool {
+// divided takes the writes from their division by the time that they are kept, which
+// must add up.
+func (r *reader) divided() bool {
 	if r.has(fieldWriteShort) || r.has(fieldWriteLong) {
 		if !r.exactly(fieldWrite, fieldWriteShort, fieldWriteLong) {
 			return false
 		}
 		r.join(fieldWrite, fieldWriteShort, fieldWriteLong)
 	}
+	return true
+}
+
+// exclusive emits an input beside which cache reads and writes stand, and the output.
+func (r *reader) exclusive() {
 	r.emit("input", fieldInput)
 	r.emit("cached_input", fieldRead)
 	r.emit("cache_write", fieldWrite, fieldWriteLong)
 	r.emit("cache_write_1h", fieldWriteLong)
 	r.emit("output", fieldOutput)
-	return true
 }
 
 // gemini: cached tokens and modalities are inside the prompt; thoughts and the prompts

@@ -83,7 +83,9 @@ func (r *report) both(t tree, one, other string) {
 func sumOf(terms ...*big.Rat) *big.Rat {
 	sum := new(big.Rat)
 	for _, n := range terms {
-		sum.Add(sum, n)
+		if n != nil {
+			sum.Add(sum, n)
+		}
 	}
 	return sum
 }
@@ -180,9 +182,53 @@ func (r *report) anthropic(t tree) {
 		}
 		r.equal("writes", r.written, sumOf(short, long))
 	}
-	r.input, r.output = sumOf(t.num("input_tokens"), r.cached, r.written), t.num("output_tokens")
+	input, output := t.num("input_tokens"), t.num("output_tokens")
+	passes, _ := t["iterations"].([]any)
+	replies, counted := map[string]*big.Rat{}, false
+	cached, written := r.cached, r.written
+	for _, p := range passes {
+		pass := tree(p.(map[string]any))
+		writes, parts := pass.num("cache_creation_input_tokens"), sumOf(pass.num("cache_creation", "ephemeral_5m_input_tokens"), pass.num("cache_creation", "ephemeral_1h_input_tokens"))
+		if parts.Sign() > 0 {
+			if pass["cache_creation_input_tokens"] == nil {
+				writes = parts
+			}
+			r.equal("writes of a pass", writes, parts)
+		}
+		switch pass["type"] {
+		case "message":
+			counted = true
+			for _, key := range []string{"input_tokens", "output_tokens", "cache_read_input_tokens"} {
+				if replies[key] == nil && (pass[key] != nil || strings.HasPrefix(key[2:], "put")) {
+					replies[key] = new(big.Rat)
+				}
+				if pass[key] != nil {
+					replies[key].Add(replies[key], pass.num(key))
+				}
+			}
+			if pass["cache_creation_input_tokens"] != nil || parts.Sign() > 0 {
+				replies["written"] = sumOf(replies["written"], writes)
+			}
+		case "compaction":
+			counted = true
+			input, output = sumOf(input, pass.num("input_tokens")), sumOf(output, pass.num("output_tokens"))
+			cached, written = sumOf(cached, pass.num("cache_read_input_tokens")), sumOf(written, writes)
+		}
+	}
+	if counted {
+		r.equal("replies' input", t.num("input_tokens"), sumOf(replies["input_tokens"]))
+		r.equal("replies' output", t.num("output_tokens"), sumOf(replies["output_tokens"]))
+	}
+	if replies["cache_read_input_tokens"] != nil {
+		r.equal("replies' reads", r.cached, replies["cache_read_input_tokens"])
+	}
+	if replies["written"] != nil {
+		r.equal("replies' writes", r.written, replies["written"])
+	}
+	r.atMost("thinking", t.num("output_tokens"), t.num("output_tokens_details", "thinking_tokens"))
+	r.cached, r.written, r.output = cached, written, output
+	r.input = sumOf(input, cached, written)
 	r.extra = t.num("server_tool_use", "web_search_requests")
-	r.atMost("thinking", r.output, t.num("output_tokens_details", "thinking_tokens"))
 }
 
 func (r *report) gemini(t tree) {
@@ -337,15 +383,23 @@ func random(rng *rand.Rand, f Format, g group, depth int) string {
 			v = random(rng, f, m.group, depth+1)
 		case list:
 			var elements []string
-			for range rng.IntN(4) {
+			most := 4
+			if m.group == passCounts && rng.IntN(2) == 0 {
+				most = 1 // none
+			}
+			for range rng.IntN(most) {
 				elements = append(elements, random(rng, f, m.group, depth+1))
 			}
 			v = "[" + strings.Join(elements, ",") + "]"
 		case word:
+			if g == passCounts {
+				v = `"` + map[field][]string{fieldLabel: {"message", "compaction", "message", "other"}, fieldModel: {"m", "m", "m", "n"}}[m.field][rng.IntN(4)] + `"`
+				break
+			}
 			v = `"` + []string{"TEXT", "AUDIO", "IMAGE", "VIDEO", "5m", "1h", "priority"}[rng.IntN(7)] + `"`
 		default:
 			most := 6 // small, so that equal sums are met
-			if depth == 0 && (m.field == fieldInput || m.field == fieldOutput) {
+			if depth == 0 && (m.field == fieldInput || m.field == fieldOutput) && (f != Anthropic || rng.IntN(2) == 0) {
 				most = 40
 			}
 			v = fmt.Sprint(rng.IntN(most))
