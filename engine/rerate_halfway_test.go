@@ -112,16 +112,13 @@ func TestRerateHalfway(t *testing.T) {
 		f(fmt.Sprintf("arrivals after %d slices", slices), slices, false, arrivalsBetween)
 		f(fmt.Sprintf("versions after %d slices", slices), slices, false, versionsBetween)
 	}
-	f("restart", 4, true, func(*rig, *activity, *model) {})
-	for _, slices := range []int64{2, 5} {
-		for _, restart := range []bool{false, true} {
-			f(fmt.Sprintf("everything after %d slices, restart %v", slices, restart), slices, restart, func(r *rig, a *activity, m *model) {
-				voidsBetween(r, a, m)
-				versionsBetween(r, a, m)
-				arrivalsBetween(r, a, m)
-			})
-		}
+	everything := func(r *rig, a *activity, m *model) {
+		voidsBetween(r, a, m)
+		versionsBetween(r, a, m)
+		arrivalsBetween(r, a, m)
 	}
+	f("everything and a restart after 2 slices", 2, true, everything)
+	f("everything and a restart after 5 slices", 5, true, everything)
 }
 
 // voidsBetween voids some events of each state.
