@@ -25,6 +25,16 @@
 // Transcription reports tokens, or seconds. Realtime reports the modalities of
 // what was cached.
 //
+// xAI imitates the format, but its reasoning_tokens stand beside completion_tokens, and
+// total_tokens has them once more. That is read where total_tokens says so, and only
+// there: without a total, reasoning is taken to be inside, so what xAI reports must be
+// sent with its total_tokens. Gemini's endpoint for OpenAI's format has totals that are
+// more than the sum of what it reports, as it leaves its reasoning out: that is refused,
+// since nothing says what the rest is. Its own format has everything.
+//
+//	https://docs.x.ai/docs/key-information/consumption-and-rate-limits
+//	https://github.com/vercel/ai/pull/12425
+//	https://github.com/UKGovernmentBEIS/inspect_ai/issues/5528
 //	https://developers.openai.com/api/docs/guides/prompt-caching
 //	https://developers.openai.com/api/docs/guides/reasoning
 //	https://developers.openai.com/api/docs/guides/predicted-outputs

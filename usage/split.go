@@ -178,10 +178,18 @@ func (r *reader) output() bool {
 
 // openAI: cached, written, audio and image tokens are inside the input, reasoning,
 // audio and image tokens inside the output. So are predicted tokens, which are billed
-// as output, the rejected ones too.
+// as output, the rejected ones too. A total that has the reasoning once more says that
+// it stands beside the output.
 func (r *reader) openAI() bool {
-	if !r.exactly(fieldTotal, fieldInput, fieldOutput) || !r.within(fieldOutput, fieldAccepted, fieldRejected) {
+	beside := r.has(fieldTotal) && r.value[fieldReasoning] > 0 && r.sum(fieldInput, fieldOutput, fieldReasoning) == r.value[fieldTotal]
+	if !beside && !r.exactly(fieldTotal, fieldInput, fieldOutput) || !r.within(fieldOutput, fieldAccepted, fieldRejected) {
 		return false
+	}
+	if beside { // as xAI counts it
+		if !r.within(fieldOutput, fieldOutText, fieldOutAudio, fieldOutImage) {
+			return false
+		}
+		r.join(fieldOutput, fieldOutput, fieldReasoning)
 	}
 	// The Images API states what its input was, and that its output is image tokens.
 	imagesAPI := r.name[fieldImage] == "input_tokens_details.image_tokens"

@@ -153,7 +153,12 @@ func (r *report) openAI(t tree) {
 	}
 	r.both(t, "prompt_tokens", "input_tokens")
 	r.both(t, "completion_tokens", "output_tokens")
-	if t["total_tokens"] != nil {
+
+	if beside := sumOf(r.input, r.output, t.num(out, "reasoning_tokens")); t["total_tokens"] != nil && t.num("total_tokens").Cmp(beside) == 0 {
+		r.atMost("predictions", r.output, t.num(out, "accepted_prediction_tokens"), t.num(out, "rejected_prediction_tokens"))
+		r.atMost("output", r.output, t.num(out, "text_tokens"), t.num(out, "audio_tokens"), t.num(out, "image_tokens"))
+		r.output = sumOf(r.output, t.num(out, "reasoning_tokens"))
+	} else if t["total_tokens"] != nil {
 		r.equal("total", t.num("total_tokens"), sumOf(r.input, r.output))
 	}
 	r.cached, r.written, r.extra = t.num(in, "cached_tokens"), t.num(in, "cache_write_tokens"), t.num("seconds")
