@@ -67,8 +67,13 @@
 // Gemini, usageMetadata. promptTokenCount includes cachedContentTokenCount;
 // thoughtsTokenCount and toolUsePromptTokenCount stand beside promptTokenCount and
 // candidatesTokenCount, and totalTokenCount is the sum of the four. The lists of details
-// divide each by modality.
+// divide each by modality. trafficType is what Vertex AI says of the service tier:
+// ON_DEMAND is the standard one, ON_DEMAND_PRIORITY and ON_DEMAND_FLEX are "priority" and
+// "flex", and what PROVISIONED_THROUGHPUT paid for in advance is of the tier
+// "provisioned", which no list prices. serviceTier must not say otherwise.
 //
+//	https://docs.cloud.google.com/vertex-ai/generative-ai/docs/deploy/consumption-options
+//	https://docs.cloud.google.com/dotnet/docs/reference/Google.Cloud.AIPlatform.V1/latest/Google.Cloud.AIPlatform.V1.GenerateContentResponse.Types.UsageMetadata.Types.TrafficType
 //	https://ai.google.dev/api/generate-content#UsageMetadata
 //	https://ai.google.dev/gemini-api/docs/caching
 //	https://googleapis.github.io/js-genai/release_docs/classes/types.GenerateContentResponseUsageMetadata.html

@@ -41,6 +41,7 @@ const (
 	fieldLabel // of an element of a list: its modality or time
 	fieldCount // of an element of a list: its tokens
 	fieldTier
+	fieldTraffic // the tier as Vertex AI says it
 	fieldSeconds
 
 	// Of one pass of a call that is made of several: the pass that is being read.
@@ -215,6 +216,7 @@ var members = [groupEnd][]member{
 		{name: "responseTokensDetails", field: fieldOutText, kind: list, group: modalityCount},
 		{name: "toolUsePromptTokensDetails", field: fieldToolParts, kind: list, group: modalityCount},
 		{name: "serviceTier", field: fieldTier, kind: word},
+		{name: "trafficType", field: fieldTraffic, kind: word},
 		// The same as Google's library for Python writes it.
 		{name: "prompt_token_count", field: fieldInput},
 		{name: "candidates_token_count", field: fieldOutput},
@@ -229,6 +231,7 @@ var members = [groupEnd][]member{
 		{name: "response_tokens_details", field: fieldOutText, kind: list, group: modalityCount},
 		{name: "tool_use_prompt_tokens_details", field: fieldToolParts, kind: list, group: modalityCount},
 		{name: "service_tier", field: fieldTier, kind: word},
+		{name: "traffic_type", field: fieldTraffic, kind: word},
 	},
 	modalityCount: {
 		{name: "modality", field: fieldLabel, kind: word},

@@ -13,27 +13,6 @@ type Component struct {
 	Quantity money.Quantity
 }
 
-// Standard is the service tier that no dimension is needed for.
-const Standard = "standard"
-
-// Tier returns the service tier that a provider or a client calls so: Standard for the
-// words that mean it, any other word as it is, and nothing for nothing.
-func Tier(v []byte) string {
-	switch string(v) {
-	case "":
-		return ""
-	case "standard", "default", "auto", "unspecified", "STANDARD", "SERVICE_TIER_UNSPECIFIED":
-		return Standard
-	case "batch", "BATCH":
-		return "batch"
-	case "priority", "PRIORITY":
-		return "priority"
-	case "flex", "FLEX":
-		return "flex"
-	}
-	return string(v)
-}
-
 // Normalise appends to dst what raw, a usage object as the provider f sends it, says as
 // exclusive components: no token is in two, none is zero, and together they are what
 // was reported. tier is the service tier that the object itself states, see Tier;

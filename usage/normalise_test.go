@@ -133,7 +133,7 @@ func TestSplitting(t *testing.T) {
 		"promptTokensDetails":[{"modality":"TEXT","tokenCount":50},{"modality":"IMAGE","tokenCount":100},{"modality":"VIDEO","tokenCount":80},{"modality":"AUDIO","tokenCount":70}],
 		"cacheTokensDetails":[{"modality":"TEXT","tokenCount":20},{"modality":"VIDEO","tokenCount":30},{"modality":"AUDIO","tokenCount":50}],
 		"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":30}],"toolUsePromptTokensDetails":[{"modality":"TEXT","tokenCount":10}],"trafficType":"ON_DEMAND"}`,
-		"input=30 cached_input=50 audio_input=20 cached_audio_input=50 image_input=100 video_input=50 output=10 image_output=30 reasoning=60 tool_input=10")
+		"input=30 cached_input=50 audio_input=20 cached_audio_input=50 image_input=100 video_input=50 output=10 image_output=30 reasoning=60 tool_input=10 tier:standard")
 	f(Gemini, `{"promptTokenCount":9,"totalTokenCount":9,"promptTokensDetails":[{"modality":"DOCUMENT","tokenCount":4},{"tokenCount":5},{"modality":"TEXT"}],"serviceTier":"flex"}`, "input=9 tier:flex")
 	f(Gemini, `{"promptTokenCount":9,"cachedContentTokenCount":5,"totalTokenCount":9,"cacheTokensDetails":[{"modality":"AUDIO","tokenCount":5}]}`, "input=4 cached_audio_input=5")
 	f(Gemini, `{"promptTokenCount":10,"responseTokenCount":5,"totalTokenCount":15,"responseTokensDetails":[{"modality":"AUDIO","tokenCount":5}]}`, "input=10 audio_output=5")
@@ -232,8 +232,8 @@ func TestNoFormatIsABug(t *testing.T) {
 }
 
 func TestTier(t *testing.T) {
-	for in, want := range map[string]string{"": "", "auto": Standard, "default": Standard, "standard": Standard, "SERVICE_TIER_UNSPECIFIED": Standard,
-		"BATCH": "batch", "priority": "priority", "FLEX": "flex", "other": "other"} {
+	for in, want := range map[string]string{"": "", "auto": "", "default": Standard, "Standard": Standard, "SERVICE_TIER_UNSPECIFIED": "",
+		"BATCH": "batch", "Batch": "batch", "priority": "priority", "FLEX": "flex", "other": "other", "Other": "Other", strings.Repeat("Ä", 99): strings.Repeat("Ä", 99)} {
 		if got := Tier([]byte(in)); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}

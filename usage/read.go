@@ -263,12 +263,27 @@ func (r *reader) word(m *member) bool {
 	}
 	switch m.field {
 	case fieldTier:
-		r.tier = Tier(v)
+		return r.setTier(Tier(v))
+	case fieldTraffic:
+		return r.setTier(trafficTier(v))
 	case fieldModel:
 		r.pass.model = v
 	default:
 		r.label = v
 	}
+	return true
+}
+
+// setTier keeps the service tier. An object that says it twice must mean the same; empty
+// is not said.
+func (r *reader) setTier(tier string) bool {
+	if tier == "" || r.tier == tier {
+		return true
+	}
+	if r.tier != "" {
+		return r.refuse("usage_contradiction", "usage has the service tiers %s and %s", clipped([]byte(r.tier)), clipped([]byte(tier)))
+	}
+	r.tier = tier
 	return true
 }
 

@@ -243,6 +243,10 @@ func (r *report) gemini(t tree) {
 	if t["totalTokenCount"] != nil {
 		r.equal("total", t.num("totalTokenCount"), sumOf(r.input, r.output))
 	}
+	tier, _ := t["serviceTier"].(string)
+	if traffic, _ := t["trafficType"].(string); Tier([]byte(tier)) != "" && trafficTier([]byte(traffic)) != "" && Tier([]byte(tier)) != trafficTier([]byte(traffic)) {
+		r.equal("tiers", new(big.Rat), big.NewRat(1, 1))
+	}
 	unlisted := new(big.Rat) // modalities that only the cache has
 	for _, m := range []string{"TEXT", "AUDIO", "IMAGE", "VIDEO"} {
 		all, read := t.ofModality("promptTokensDetails", m), t.ofModality("cacheTokensDetails", m)
@@ -399,6 +403,10 @@ func random(rng *rand.Rand, f Format, g group, depth int) string {
 		case word:
 			if g == passCounts {
 				v = `"` + map[field][]string{fieldLabel: {"message", "compaction", "message", "other"}, fieldModel: {"m", "m", "m", "n"}}[m.field][rng.IntN(4)] + `"`
+				break
+			}
+			if m.field == fieldTraffic {
+				v = []string{`"ON_DEMAND"`, `"ON_DEMAND_PRIORITY"`, "null"}[rng.IntN(3)]
 				break
 			}
 			v = `"` + []string{"TEXT", "AUDIO", "IMAGE", "VIDEO", "5m", "1h", "priority"}[rng.IntN(7)] + `"`

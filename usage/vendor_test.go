@@ -38,3 +38,25 @@ func TestReasoningBeside(t *testing.T) {
 	both(t, OpenAI, `{"prompt_tokens":32,"completion_tokens":9,"completion_tokens_details":{"reasoning_tokens":94}}`,
 		"usage_contradiction: completion_tokens is 9, but completion_tokens_details.reasoning_tokens 94")
 }
+
+// TestTraffic has what Vertex AI says about the quota of a call.
+func TestTraffic(t *testing.T) {
+	f := func(members, want string) {
+		t.Helper()
+		both(t, Gemini, `{"promptTokenCount":9,"totalTokenCount":9`+members+`}`, want)
+	}
+	f(`,"trafficType":"ON_DEMAND"`, "input=9 tier:standard")
+	f(`,"traffic_type":"ON_DEMAND_PRIORITY"`, "input=9 tier:priority")
+	f(`,"trafficType":"ON_DEMAND_FLEX"`, "input=9 tier:flex")
+	f(`,"trafficType":"PROVISIONED_THROUGHPUT"`, "input=9 tier:provisioned")
+	f(`,"trafficType":"TrafficType.ON_DEMAND_FLEX"`, "input=9 tier:flex")
+	f(`,"trafficType":"TRAFFIC_TYPE_UNSPECIFIED"`, "input=9")
+	f(`,"trafficType":null`, "input=9")
+	f(`,"trafficType":"LATER"`, "input=9 tier:LATER")
+	f(`,"trafficType":"ON_DEMAND_FLEX","serviceTier":"flex"`, "input=9 tier:flex")
+	f(`,"serviceTier":"SERVICE_TIER_UNSPECIFIED","trafficType":"ON_DEMAND_FLEX"`, "input=9 tier:flex")
+	f(`,"trafficType":"ON_DEMAND","serviceTier":"standard"`, "input=9 tier:standard")
+	f(`,"trafficType":"ON_DEMAND","serviceTier":"priority"`, "usage_contradiction: usage has the service tiers standard and priority")
+	f(`,"service_tier":"flex","trafficType":"PROVISIONED_THROUGHPUT"`, "usage_contradiction: usage has the service tiers flex and provisioned")
+	f(`,"trafficType":1`, "invalid_usage: trafficType must be a string")
+}

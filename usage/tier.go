@@ -1,0 +1,58 @@
+package usage
+
+import "bytes"
+
+// Standard is the service tier that no dimension is needed for.
+const Standard = "standard"
+
+// tierUsual is how long a word may be to be read without allocating.
+const tierUsual = 48
+
+// Tier returns the service tier that a provider or a client calls so, in any case:
+// Standard for the words that mean it, nothing for nothing and for words that leave the
+// tier open ("auto"), and any other word as it is.
+func Tier(v []byte) string {
+	var room [tierUsual]byte
+	switch string(lower(room[:0], v)) {
+	case "", "auto", "unspecified", "service_tier_unspecified":
+		return ""
+	case "standard", "default":
+		return Standard
+	case "batch":
+		return "batch"
+	case "priority":
+		return "priority"
+	case "flex":
+		return "flex"
+	}
+	return string(v)
+}
+
+// trafficTier returns the service tier that a type of traffic of Vertex AI is charged as.
+func trafficTier(v []byte) string {
+	var room [tierUsual]byte
+	switch string(bytes.TrimPrefix(lower(room[:0], v), []byte("traffictype."))) {
+	case "", "traffic_type_unspecified":
+		return ""
+	case "on_demand":
+		return Standard
+	case "on_demand_priority":
+		return "priority"
+	case "on_demand_flex":
+		return "flex"
+	case "provisioned_throughput":
+		return "provisioned"
+	}
+	return string(v)
+}
+
+// lower appends v to dst, its ASCII letters in lower case.
+func lower(dst, v []byte) []byte {
+	for _, c := range v {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
