@@ -92,6 +92,21 @@
 //
 //	https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/registry/attributes/gen-ai.md
 //
+// # Objects of another format
+//
+// An object that is sent as what it is not may well be read, and be charged wrongly: the
+// cache of one format is inside the input, of another beside it. Keys that only another
+// format has are refused if they are not 0 (wrong_usage_format): in "openai", Anthropic's
+// cache_read_input_tokens and cache_creation_input_tokens beside input_tokens; in
+// "anthropic", total_tokens, input_tokens_details and prompt_tokens. Beside prompt_tokens
+// the two are LiteLLM's, which says with them once more what its details say: there they
+// are inside prompt_tokens, as its page has it, and must not differ from the details
+// ("cache_creation_tokens" is what these call a write). Its versions of 2024 did not
+// count them in prompt_tokens; that is seen, and refused, only where they are more.
+//
+//	https://docs.litellm.ai/docs/completion/prompt_caching
+//	https://github.com/BerriAI/litellm/issues/15945
+//
 // # What is not known
 //
 // Fields that are not named here are ignored. What an unknown detail counts stays in the

@@ -84,7 +84,8 @@ func TestExplainSplitting(t *testing.T) {
 		"input = input_tokens 100 − cached_tokens 60 − input_token_details.audio_tokens 40 − input_token_details.image_tokens 20 + cached_tokens_details.audio_tokens 20 + cached_tokens_details.image_tokens 10 = 10")
 	f(OpenAI, `{"type":"duration","seconds":9.250}`, "seconds = seconds = 9.25")
 	f(OpenAI, `{"prompt_tokens":0,"completion_tokens":0}`)
-	f(OpenAI, `{"prompt_tokens":5,"input_tokens":5e0}`, "input = input_tokens = 5")
+	f(OpenAI, `{"prompt_tokens":5,"input_tokens":5e0}`, "input = prompt_tokens = 5")
+	f(OpenAI, `{"input_tokens":5,"prompt_tokens":5e0}`, "input = prompt_tokens = 5")
 	f(Anthropic, `{"input_tokens":1,"output_tokens":9,"output_tokens_details":{"thinking_tokens":4},"cache_creation":{"ephemeral_1h_input_tokens":3}}`,
 		"cache_write_1h = ephemeral_1h_input_tokens = 3", "input = input_tokens = 1", "output = output_tokens = 9")
 	f(Gemini, `{"promptTokenCount":300,"candidatesTokenCount":40,"thoughtsTokenCount":60,"toolUsePromptTokenCount":10,"totalTokenCount":410,"cachedContentTokenCount":100,

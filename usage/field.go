@@ -14,6 +14,8 @@ const (
 	fieldWrite      // written to a cache
 	fieldWriteShort // of those: for the default time
 	fieldWriteLong  // of those: for an hour
+	fieldTopRead    // read from a cache, said at the top of an object that has details
+	fieldTopWrite   // written to it, so too
 
 	fieldText // input by modality
 	fieldAudio
@@ -104,6 +106,7 @@ const (
 	word                // a string
 	object              // members of a group
 	list                // objects with the members of a group
+	strange             // nothing but 0 in an object of this format; anything is read
 )
 
 // member is a key that a provider's object may have.
@@ -129,6 +132,7 @@ const (
 	cachedDetails
 	outTokenDetails
 	anthropicRoot
+	strangeDetails
 	cacheCreation
 	thinkingDetails
 	serverTools
@@ -153,6 +157,8 @@ var members = [groupEnd][]member{
 		{name: "input_tokens", field: fieldInput},
 		{name: "output_tokens", field: fieldOutput},
 		{name: "total_tokens", field: fieldTotal},
+		{name: "cache_read_input_tokens", field: fieldTopRead},
+		{name: "cache_creation_input_tokens", field: fieldTopWrite},
 		{name: "seconds", field: fieldSeconds, kind: decimal},
 		{name: "prompt_tokens_details", kind: object, group: promptDetails},
 		{name: "completion_tokens_details", kind: object, group: completionDetails},
@@ -182,6 +188,15 @@ var members = [groupEnd][]member{
 		{name: "server_tool_use", kind: object, group: serverTools},
 		{name: "iterations", kind: list, group: passCounts},
 		{name: "service_tier", field: fieldTier, kind: word},
+		{name: "prompt_tokens", kind: strange},
+		{name: "input_tokens_details", kind: strange, group: strangeDetails},
+		{name: "total_tokens", kind: strange},
+	},
+	strangeDetails: {
+		{name: "cached_tokens", path: "input_tokens_details", kind: strange},
+		{name: "cache_write_tokens", path: "input_tokens_details", kind: strange},
+		{name: "audio_tokens", path: "input_tokens_details", kind: strange},
+		{name: "image_tokens", path: "input_tokens_details", kind: strange},
 	},
 	cacheCreation: {
 		{name: "ephemeral_5m_input_tokens", path: "cache_creation.ephemeral_5m_input_tokens", field: fieldWriteShort},
@@ -272,6 +287,7 @@ func openAIInput(object string) []member {
 	return []member{
 		{name: "cached_tokens", path: object + ".cached_tokens", field: fieldRead},
 		{name: "cache_write_tokens", path: object + ".cache_write_tokens", field: fieldWrite},
+		{name: "cache_creation_tokens", path: object + ".cache_creation_tokens", field: fieldWrite},
 		{name: "text_tokens", path: object + ".text_tokens", field: fieldText},
 		{name: "audio_tokens", path: object + ".audio_tokens", field: fieldAudio},
 		{name: "image_tokens", path: object + ".image_tokens", field: fieldImage},

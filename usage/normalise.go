@@ -21,7 +21,7 @@ type Component struct {
 //
 // A refusal has the code Invalid and one of these reasons: invalid_usage (not such an
 // object, or a number that is not whole, negative or above 9 * 10^12), duplicate_key,
-// usage_contradiction (numbers that cannot all be true), usage_ambiguous (numbers
+// wrong_usage_format (an object of another format), usage_contradiction (numbers that cannot all be true), usage_ambiguous (numbers
 // that leave open what was bought).
 func (f Format) Normalise(raw []byte, dst []Component) (components []Component, tier string, no *refusal.Refusal) {
 	r := reader{format: f, dst: dst}
@@ -38,7 +38,7 @@ func (r *reader) normalise(raw []byte) bool {
 	}
 	r.d = jx.GetDecoder()
 	defer jx.PutDecoder(r.d)
-	if !r.read(raw) || !r.complete() {
+	if !r.read(raw) || !r.familiar() || !r.complete() {
 		return false
 	}
 	if r.rec != nil {
@@ -55,6 +55,20 @@ func (r *reader) normalise(raw []byte) bool {
 		return r.bedrock()
 	}
 	return r.otel()
+}
+
+// familiar refuses an object that is of another format, as far as it can be told: read
+// as this one its cache would be charged twice, or not as a cache.
+func (r *reader) familiar() bool {
+	keys, other := r.strange, OpenAI
+	if r.format == OpenAI && r.name[fieldInput] == "input_tokens" {
+		for _, f := range []field{fieldTopRead, fieldTopWrite} {
+			if r.value[f] > 0 && keys == "" {
+				keys, other = "input_tokens and "+r.name[f], Anthropic
+			}
+		}
+	}
+	return keys == "" || r.refuse("wrong_usage_format", "usage has %s, as the format %s has, not %s", keys, other, r.format)
 }
 
 // complete refuses an object without any of the totals: it is most likely another

@@ -31,6 +31,7 @@ type reader struct {
 	tier    string
 	label   []byte // of the element of a list being read
 	pass    passes
+	strange string // the first key with a number that no object of this format has
 
 	dst []Component // what it comes to, see split.go
 	rec *recorder   // notes how, for Explain; nil: nobody asks
@@ -139,11 +140,28 @@ func (r *reader) member(m *member, depth int) bool {
 			return r.refuse("invalid_usage", "%s must be an object", m.where())
 		}
 		return r.object(m.group, depth+1)
+	case strange:
+		return r.stranger(m, next, depth)
 	}
 	if next != jx.Array {
 		return r.refuse("invalid_usage", "%s must be an array", m.where())
 	}
 	return r.list(m, depth+1)
+}
+
+// stranger reads a value that an object of this format can have only if it is 0.
+func (r *reader) stranger(m *member, next jx.Type, depth int) bool {
+	switch {
+	case next == jx.Object:
+		return r.object(m.group, depth+1)
+	case next != jx.Number:
+		return r.skip(next, depth)
+	}
+	token, err := r.d.Num()
+	if q, bad := money.ParseQuantity(token); err == nil && bad == nil && q != 0 && r.strange == "" {
+		r.strange = m.where()
+	}
+	return err == nil || r.broken()
 }
 
 // skip steps over a value, looking only for keys that are given twice.
@@ -250,8 +268,25 @@ func (r *reader) set(m *member, n uint64) bool {
 	if r.has(f) && r.value[f] != n {
 		return r.refuse("usage_contradiction", "%s is %d, but %s is %d", r.name[f], r.value[f], m.where(), n)
 	}
-	r.value[f], r.name[f] = n, m.where()
+	if !r.has(f) || r.listedBefore(m, r.name[f]) {
+		r.name[f] = m.where()
+	}
+	r.value[f] = n
 	r.seen |= 1 << f
+	return true
+}
+
+// listedBefore reports whether m stands before the member called other in the list of
+// the format: so the name that is used of several does not depend on their order.
+func (r *reader) listedBefore(m *member, other string) bool {
+	for i := range members[roots[r.format]] {
+		switch members[roots[r.format]][i].where() {
+		case other:
+			return false
+		case m.where():
+			return true
+		}
+	}
 	return true
 }
 

@@ -134,6 +134,18 @@ func (r *reader) input() bool {
 	return true
 }
 
+// same takes a field from where it is said once more, if it is more than 0 there.
+func (r *reader) same(f, again field) bool {
+	switch {
+	case r.value[again] == 0 || r.has(f) && r.value[f] == r.value[again]:
+		return true
+	case r.has(f):
+		return r.refuse("usage_contradiction", "%s is %d, but %s is %d", r.name[f], r.value[f], r.name[again], r.value[again])
+	}
+	r.copy(f, again)
+	return true
+}
+
 // copy makes a field say what another does.
 func (r *reader) copy(to, from field) {
 	r.join(to, from)
@@ -181,6 +193,9 @@ func (r *reader) output() bool {
 // as output, the rejected ones too. A total that has the reasoning once more says that
 // it stands beside the output.
 func (r *reader) openAI() bool {
+	if !r.same(fieldRead, fieldTopRead) || !r.same(fieldWrite, fieldTopWrite) {
+		return false
+	}
 	beside := r.has(fieldTotal) && r.value[fieldReasoning] > 0 && r.sum(fieldInput, fieldOutput, fieldReasoning) == r.value[fieldTotal]
 	if !beside && !r.exactly(fieldTotal, fieldInput, fieldOutput) || !r.within(fieldOutput, fieldAccepted, fieldRejected) {
 		return false

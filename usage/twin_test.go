@@ -361,8 +361,13 @@ func mixed(f Format, t tree) bool {
 		return true
 	}
 	inputs, outputs := 0, 0
+	if details, _ := json.Marshal(t); f == OpenAI && bytes.Contains(details, []byte("cache_creation")) {
+		return true
+	}
 	for key := range t {
 		switch {
+		case f == OpenAI && strings.HasPrefix(key, "cache_"), f == Anthropic && (key == "total_tokens" || key == "prompt_tokens" || key == "input_tokens_details"):
+			return true
 		case f == Gemini && (strings.Contains(key, "_") || strings.HasPrefix(key, "response")):
 			return true
 		case f == OpenAI && (key == "prompt_tokens_details" || strings.HasPrefix(key, "input_token") && strings.HasSuffix(key, "_details")):
@@ -384,6 +389,9 @@ func random(rng *rand.Rand, f Format, g group, depth int) string {
 			continue
 		}
 		if f == Gemini && (strings.Contains(m.name, "_") || strings.HasPrefix(m.name, "response")) && rng.IntN(40) != 0 {
+			continue
+		}
+		if (m.kind == strange || m.field == fieldTopRead || m.field == fieldTopWrite || strings.HasPrefix(m.name, "cache_creation_tokens")) && rng.IntN(40) != 0 {
 			continue
 		}
 		var v string

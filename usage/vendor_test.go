@@ -60,3 +60,38 @@ func TestTraffic(t *testing.T) {
 	f(`,"service_tier":"flex","trafficType":"PROVISIONED_THROUGHPUT"`, "usage_contradiction: usage has the service tiers flex and provisioned")
 	f(`,"trafficType":1`, "invalid_usage: trafficType must be a string")
 }
+
+// TestWrongFormat has objects of one format that another would charge wrongly.
+func TestWrongFormat(t *testing.T) {
+	// Anthropic's cache stands beside input_tokens, OpenAI's is inside.
+	both(t, OpenAI, `{"input_tokens":105,"output_tokens":6,"cache_read_input_tokens":71,"cache_creation_input_tokens":0}`,
+		"wrong_usage_format: usage has input_tokens and cache_read_input_tokens, as the format anthropic has, not openai")
+	both(t, OpenAI, `{"cache_creation_input_tokens":1,"input_tokens":105,"output_tokens":6}`,
+		"wrong_usage_format: usage has input_tokens and cache_creation_input_tokens, as the format anthropic has, not openai")
+	both(t, OpenAI, `{"input_tokens":105,"output_tokens":6,"cache_read_input_tokens":0,"cache_creation_input_tokens":null}`, "input=105 output=6")
+	both(t, Anthropic, `{"input_tokens":36,"input_tokens_details":{"cached_tokens":0},"output_tokens":87,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":123}`,
+		"wrong_usage_format: usage has total_tokens, as the format openai has, not anthropic")
+	both(t, Anthropic, `{"input_tokens":36,"input_tokens_details":{"cached_tokens":6},"output_tokens":87}`,
+		"wrong_usage_format: usage has input_tokens_details, as the format openai has, not anthropic")
+	both(t, Anthropic, `{"prompt_tokens":36,"completion_tokens":87}`, "wrong_usage_format: usage has prompt_tokens, as the format openai has, not anthropic")
+	both(t, Anthropic, `{"input_tokens":36,"output_tokens":87,"total_tokens":0,"prompt_tokens":null,"input_tokens_details":{"cached_tokens":0,"x":"y"}}`, "input=36 output=87")
+	both(t, Anthropic, `{"input_tokens":36,"input_tokens_details":"none","output_tokens":87,"total_tokens":"many","prompt_tokens":[1]}`, "input=36 output=87")
+}
+
+// TestCacheAtTheTop has LiteLLM's objects, which say what the cache did twice.
+func TestCacheAtTheTop(t *testing.T) {
+	both(t, OpenAI, `{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,"prompt_tokens_details":{"cached_tokens":1920},"completion_tokens_details":{"reasoning_tokens":0},"cache_creation_input_tokens":0}`,
+		"input=86 cached_input=1920 output=300")
+	both(t, OpenAI, `{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,"prompt_tokens_details":{"cached_tokens":1900,"cache_creation_tokens":50},"cache_creation_input_tokens":50,"cache_read_input_tokens":1900}`,
+		"input=56 cached_input=1900 cache_write=50 output=300",
+		"cache_write = cache_creation_tokens = 50", "cached_input = cached_tokens = 1900", "input = prompt_tokens 2006 − cached_tokens 1900 − cache_creation_tokens 50 = 56", "output = completion_tokens = 300")
+	both(t, OpenAI, `{"prompt_tokens":2006,"cache_creation_input_tokens":50,"cache_read_input_tokens":1900}`,
+		"input=56 cached_input=1900 cache_write=50",
+		"cache_write = cache_creation_input_tokens = 50", "cached_input = cache_read_input_tokens = 1900",
+		"input = prompt_tokens 2006 − cache_read_input_tokens 1900 − cache_creation_input_tokens 50 = 56")
+	both(t, OpenAI, `{"input_tokens":2006,"prompt_tokens":2006,"cache_read_input_tokens":1900}`, "input=106 cached_input=1900")
+	both(t, OpenAI, `{"prompt_tokens":2006,"prompt_tokens_details":{"cached_tokens":1901},"cache_read_input_tokens":1900}`,
+		"usage_contradiction: prompt_tokens_details.cached_tokens is 1901, but cache_read_input_tokens is 1900")
+	both(t, OpenAI, `{"prompt_tokens":194,"completion_tokens":7,"total_tokens":201,"cache_creation_input_tokens":9474,"cache_read_input_tokens":0}`,
+		"usage_contradiction: prompt_tokens is 194, but cache_creation_input_tokens 9474")
+}
