@@ -88,8 +88,10 @@
 //
 // OpenTelemetry, gen_ai.usage attributes. input_tokens includes cache reads and writes and
 // all modalities, output_tokens includes reasoning. prompt_tokens and completion_tokens
-// are their old names.
+// are their old names. Numbers may be strings of digits, as OTLP in JSON writes integers,
+// and wrapped as its values are: {"intValue":"100"}. No other format has that.
 //
+//	https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
 //	https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/registry/attributes/gen-ai.md
 //
 // # Objects of another format

@@ -195,6 +195,11 @@ func numbersOf(at any, name string) (found []money.Quantity) {
 		list, labels, labelled := strings.Cut(strings.TrimSuffix(name, "]"), "[")
 		for key, v := range at {
 			found = append(found, numbersOf(v, name)...)
+			if text, ok := unwrapped(v).(string); ok && strings.HasPrefix(name, "gen_ai.") {
+				v = json.Number(text)
+			} else {
+				v = unwrapped(v)
+			}
 			if n, ok := v.(json.Number); ok && key == name {
 				q, _ := money.ParseQuantity([]byte(n))
 				found = append(found, q)
@@ -208,6 +213,14 @@ func numbersOf(at any, name string) (found []money.Quantity) {
 		}
 	}
 	return found
+}
+
+// unwrapped returns what {"intValue": …} holds, and anything else as it is.
+func unwrapped(v any) any {
+	if object, ok := v.(map[string]any); ok && object["intValue"] != nil {
+		return object["intValue"]
+	}
+	return v
 }
 
 // sumOfLabels adds up the elements that have one of the labels; without labels those

@@ -126,6 +126,9 @@ func (r *reader) member(m *member, depth int) bool {
 	}
 	switch m.kind {
 	case count, decimal:
+		if r.format == OTel && next != jx.Number {
+			return r.attribute(m, next)
+		}
 		if next != jx.Number {
 			return r.refuse("invalid_usage", "%s must be a number", m.where())
 		}
@@ -254,9 +257,13 @@ func (r *reader) number(m *member) bool {
 	}
 	n, whole := q.Whole()
 	if err != nil || !whole {
-		return r.refuse("invalid_usage", "%s must be a whole number from 0 to %d, not %s", m.where(), quantityMax, clipped(token))
+		return r.notWhole(m, token)
 	}
 	return r.set(m, n)
+}
+
+func (r *reader) notWhole(m *member, text []byte) bool {
+	return r.refuse("invalid_usage", "%s must be a whole number from 0 to %d, not %s", m.where(), quantityMax, clipped(text))
 }
 
 // set keeps a number. Two names of one field must agree.

@@ -22,6 +22,10 @@ func (t tree) num(path ...string) *big.Rat {
 		object, _ := at.(map[string]any)
 		at = object[key]
 	}
+	at = unwrapped(at)
+	if text, ok := at.(string); ok && strings.HasPrefix(path[0], "gen_ai.") {
+		at = json.Number(text)
+	}
 	n, ok := at.(json.Number)
 	if !ok {
 		return new(big.Rat)
@@ -426,6 +430,9 @@ func random(rng *rand.Rand, f Format, g group, depth int) string {
 			v = fmt.Sprint(rng.IntN(most))
 			if m.field == fieldTotal && rng.IntN(2) == 0 {
 				v = "null"
+			}
+			if f == OTel {
+				v = fmt.Sprintf([]string{`%s`, `"%s"`, `{"intValue":"%s"}`, `{"intValue":%s}`}[rng.IntN(4)], v)
 			}
 		}
 		parts = append(parts, fmt.Sprintf("%q:%s", m.name, v))

@@ -95,3 +95,33 @@ func TestCacheAtTheTop(t *testing.T) {
 	both(t, OpenAI, `{"prompt_tokens":194,"completion_tokens":7,"total_tokens":201,"cache_creation_input_tokens":9474,"cache_read_input_tokens":0}`,
 		"usage_contradiction: prompt_tokens is 194, but cache_creation_input_tokens 9474")
 }
+
+// TestAttributeValues has numbers as exporters of OpenTelemetry write them: OTLP in JSON
+// writes 64-bit integers as strings, and wraps each value.
+func TestAttributeValues(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		both(t, OTel, `{"gen_ai.usage.output_tokens":0,"gen_ai.usage.input_tokens":`+in+`}`, want)
+	}
+	f(`"100"`, "input=100")
+	f(`{"intValue":"100"}`, "input=100")
+	f(`{"intValue":100}`, "input=100")
+	f(` { "intValue" : "0" } `, "")
+	f(`"0"`, "")
+	f(`"1\u0030"`, "input=10")
+	f(`"9000000000000"`, "input=9000000000000")
+	for _, in := range []string{`"9000000000001"`, `"99999999999999999999"`, `{"intValue":9000000000001}`} {
+		f(in, "invalid_usage: gen_ai.usage.input_tokens must be a whole number from 0 to 9000000000000, not "+strings.Trim(in, `{"intValue:}`))
+	}
+	for _, in := range []string{`""`, `"-1"`, `"+1"`, `"1e2"`, `"1.0"`, `" 1"`, `"0x1"`, `"007"`} {
+		f(in, "invalid_usage: gen_ai.usage.input_tokens must be a whole number from 0 to 9000000000000, not "+strings.Trim(in, `"`))
+	}
+	for _, in := range []string{`{}`, `{"doubleValue":1}`, `{"stringValue":"1"}`, `{"intValue":1,"x":2}`, `{"intValue":{"intValue":1}}`, `{"intValue":null}`, `{"intValue":[1]}`, `[1]`, `true`} {
+		f(in, "invalid_usage: gen_ai.usage.input_tokens must be a number")
+	}
+	f(`{"intValue":1,"intValue":1}`, "duplicate_key: usage gives gen_ai.usage.input_tokens twice")
+	both(t, OTel, `{"gen_ai.usage.input_tokens":"100","gen_ai.usage.cache_read.input_tokens":{"intValue":"60"}}`, "input=40 cached_input=60",
+		"cached_input = gen_ai.usage.cache_read.input_tokens = 60", "input = gen_ai.usage.input_tokens 100 − gen_ai.usage.cache_read.input_tokens 60 = 40")
+	both(t, OpenAI, `{"prompt_tokens":{"intValue":"1"}}`, "invalid_usage: prompt_tokens must be a number")
+	both(t, Anthropic, `{"input_tokens":"1"}`, "invalid_usage: input_tokens must be a number")
+}
