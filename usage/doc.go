@@ -43,7 +43,8 @@
 //
 // Anthropic, Messages. input_tokens is what was neither read from nor written to a cache;
 // all input is input_tokens + cache_read_input_tokens + cache_creation_input_tokens.
-// cache_creation divides the last by time to live. thinking_tokens are an estimate inside
+// cache_creation divides the last by time to live, unless its parts are all 0, as in the
+// example of the API reference: then it is kept whole, as cache_write. thinking_tokens are an estimate inside
 // output_tokens, which is what is billed: they stay in it. Web fetches cost nothing.
 // inference_geo and speed, which change prices, are not read: an event that needs them
 // gives them as dimensions.
@@ -67,7 +68,8 @@
 // Gemini, usageMetadata. promptTokenCount includes cachedContentTokenCount;
 // thoughtsTokenCount and toolUsePromptTokenCount stand beside promptTokenCount and
 // candidatesTokenCount, and totalTokenCount is the sum of the four. The lists of details
-// divide each by modality. trafficType is what Vertex AI says of the service tier:
+// divide each by modality, whose names are read in any case and with the prefix that
+// Google's library for Python prints. trafficType is what Vertex AI says of the service tier:
 // ON_DEMAND is the standard one, ON_DEMAND_PRIORITY and ON_DEMAND_FLEX are "priority" and
 // "flex", and what PROVISIONED_THROUGHPUT paid for in advance is of the tier
 // "provisioned", which no list prices. serviceTier must not say otherwise.
@@ -81,6 +83,15 @@
 // Bedrock, Converse. inputTokens is what was neither read from nor written to a cache;
 // all input is inputTokens + cacheReadInputTokens + cacheWriteInputTokens, and
 // totalTokens is that and outputTokens. cacheDetails divides the writes by time to live.
+// cacheReadInputTokenCount and cacheWriteInputTokenCount, as AWS's metrics and logs and
+// the answers of InvokeModel for Nova name them, are the same numbers.
+//
+// ConverseStream has been seen to count what OpenAI's models wrote to a cache in
+// inputTokens, once more in cacheWriteInputTokens, and both in totalTokens, and so with
+// reads (https://github.com/maximhq/bifrost/pull/6942,
+// https://github.com/anomalyco/opencode/issues/47296). The numbers are consistent and
+// cannot be told from right ones: they are charged as reported. Who streams these models
+// takes the cache off inputTokens and totalTokens before.
 //
 //	https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html
 //	https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html

@@ -229,6 +229,9 @@ func sumOfLabels(elements []any, labelled bool, labels []string) (sum money.Quan
 	for _, e := range elements {
 		object, _ := e.(map[string]any)
 		label, _ := object["modality"].(string)
+		if strings.HasPrefix(strings.ToUpper(label), "MEDIAMODALITY.") {
+			label = label[len("MediaModality."):]
+		}
 		if ttl, ok := object["ttl"].(string); ok {
 			label = ttl
 		}

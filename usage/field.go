@@ -88,11 +88,20 @@ const (
 
 var modalityNames = [modalityEnd]string{"TEXT", "AUDIO", "IMAGE", "VIDEO"}
 
+// modalityPrefix is what a library writes before the name of a modality, the name of the
+// type, in lower case.
+const modalityPrefix = "mediamodality."
+
+// modalityOf returns the modality that is called so, in any case.
 func modalityOf(name []byte) modality {
-	for m := audio; m < modalityEnd; m++ {
-		if modalityNames[m] == string(name) {
-			return m
-		}
+	var room [wordUsual]byte
+	switch string(lower(room[:0], name)) {
+	case "audio":
+		return audio
+	case "image":
+		return image
+	case "video":
+		return video
 	}
 	return text
 }
@@ -259,6 +268,8 @@ var members = [groupEnd][]member{
 		{name: "totalTokens", field: fieldTotal},
 		{name: "cacheReadInputTokens", field: fieldRead},
 		{name: "cacheWriteInputTokens", field: fieldWrite},
+		{name: "cacheReadInputTokenCount", field: fieldRead}, // InvokeModel, for Nova
+		{name: "cacheWriteInputTokenCount", field: fieldWrite},
 		{name: "cacheDetails", field: fieldWriteShort, kind: list, group: cacheDetail},
 	},
 	cacheDetail: {

@@ -312,6 +312,9 @@ func (r *reader) word(m *member) bool {
 		r.pass.model = v
 	default:
 		r.label = v
+		if m.name == "modality" {
+			r.label = withoutPrefix(v, modalityPrefix)
+		}
 	}
 	return true
 }

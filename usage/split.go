@@ -239,14 +239,15 @@ func (r *reader) bedrock() bool {
 }
 
 // divided takes the writes from their division by the time that they are kept, which
-// must add up.
+// must add up. Parts that are all 0 divide nothing.
 func (r *reader) divided() bool {
-	if r.has(fieldWriteShort) || r.has(fieldWriteLong) {
-		if !r.exactly(fieldWrite, fieldWriteShort, fieldWriteLong) {
-			return false
-		}
-		r.join(fieldWrite, fieldWriteShort, fieldWriteLong)
+	if r.sum(fieldWriteShort, fieldWriteLong) == 0 {
+		return true
 	}
+	if !r.exactly(fieldWrite, fieldWriteShort, fieldWriteLong) {
+		return false
+	}
+	r.join(fieldWrite, fieldWriteShort, fieldWriteLong)
 	return true
 }
 

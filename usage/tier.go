@@ -1,18 +1,16 @@
 package usage
 
-import "bytes"
-
 // Standard is the service tier that no dimension is needed for.
 const Standard = "standard"
 
-// tierUsual is how long a word may be to be read without allocating.
-const tierUsual = 48
+// wordUsual is how long a word may be to be read without allocating.
+const wordUsual = 48
 
 // Tier returns the service tier that a provider or a client calls so, in any case:
 // Standard for the words that mean it, nothing for nothing and for words that leave the
 // tier open ("auto"), and any other word as it is.
 func Tier(v []byte) string {
-	var room [tierUsual]byte
+	var room [wordUsual]byte
 	switch string(lower(room[:0], v)) {
 	case "", "auto", "unspecified", "service_tier_unspecified":
 		return ""
@@ -30,8 +28,8 @@ func Tier(v []byte) string {
 
 // trafficTier returns the service tier that a type of traffic of Vertex AI is charged as.
 func trafficTier(v []byte) string {
-	var room [tierUsual]byte
-	switch string(bytes.TrimPrefix(lower(room[:0], v), []byte("traffictype."))) {
+	var room [wordUsual]byte
+	switch string(lower(room[:0], withoutPrefix(v, "traffictype."))) {
 	case "", "traffic_type_unspecified":
 		return ""
 	case "on_demand":
@@ -44,6 +42,15 @@ func trafficTier(v []byte) string {
 		return "provisioned"
 	}
 	return string(v)
+}
+
+// withoutPrefix returns v without a prefix, which is in lower case, in any case.
+func withoutPrefix(v []byte, prefix string) []byte {
+	var room [wordUsual]byte
+	if len(v) >= len(prefix) && string(lower(room[:0], v[:len(prefix)])) == prefix {
+		return v[len(prefix):]
+	}
+	return v
 }
 
 // lower appends v to dst, its ASCII letters in lower case.

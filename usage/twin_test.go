@@ -64,6 +64,7 @@ func (t tree) ofModality(list, modality string) (sum *big.Rat) {
 	for _, e := range elements {
 		object := tree(e.(map[string]any))
 		label, _ := object["modality"].(string)
+		label = strings.TrimPrefix(strings.ToUpper(label), "MEDIAMODALITY.")
 		if label != "AUDIO" && label != "IMAGE" && label != "VIDEO" {
 			label = "TEXT"
 		}
@@ -185,7 +186,7 @@ func (r *report) openAI(t tree) {
 func (r *report) anthropic(t tree) {
 	short, long := t.num("cache_creation", "ephemeral_5m_input_tokens"), t.num("cache_creation", "ephemeral_1h_input_tokens")
 	r.cached, r.written = t.num("cache_read_input_tokens"), t.num("cache_creation_input_tokens")
-	if split, _ := t["cache_creation"].(map[string]any); split["ephemeral_5m_input_tokens"] != nil || split["ephemeral_1h_input_tokens"] != nil {
+	if sumOf(short, long).Sign() > 0 {
 		if t["cache_creation_input_tokens"] == nil {
 			r.written = sumOf(short, long)
 		}
@@ -270,8 +271,7 @@ func (r *report) gemini(t tree) {
 
 func (r *report) bedrock(t tree) {
 	r.cached, r.written = t.num("cacheReadInputTokens"), t.num("cacheWriteInputTokens")
-	if list, _ := t["cacheDetails"].([]any); len(list) > 0 {
-		parts := t.listed("cacheDetails")
+	if parts := t.listed("cacheDetails"); parts.Sign() > 0 {
 		if t["cacheWriteInputTokens"] == nil {
 			r.written = parts
 		}
@@ -370,7 +370,7 @@ func mixed(f Format, t tree) bool {
 	}
 	for key := range t {
 		switch {
-		case f == OpenAI && strings.HasPrefix(key, "cache_"), f == Anthropic && (key == "total_tokens" || key == "prompt_tokens" || key == "input_tokens_details"):
+		case f == OpenAI && strings.HasPrefix(key, "cache_"), f == Bedrock && strings.HasSuffix(key, "TokenCount"), f == Anthropic && (key == "total_tokens" || key == "prompt_tokens" || key == "input_tokens_details"):
 			return true
 		case f == Gemini && (strings.Contains(key, "_") || strings.HasPrefix(key, "response")):
 			return true
@@ -395,7 +395,7 @@ func random(rng *rand.Rand, f Format, g group, depth int) string {
 		if f == Gemini && (strings.Contains(m.name, "_") || strings.HasPrefix(m.name, "response")) && rng.IntN(40) != 0 {
 			continue
 		}
-		if (m.kind == strange || m.field == fieldTopRead || m.field == fieldTopWrite || strings.HasPrefix(m.name, "cache_creation_tokens")) && rng.IntN(40) != 0 {
+		if (m.kind == strange || m.field == fieldTopRead || m.field == fieldTopWrite || f == Bedrock && strings.HasSuffix(m.name, "TokenCount") || strings.HasPrefix(m.name, "cache_creation_tokens")) && rng.IntN(40) != 0 {
 			continue
 		}
 		var v string
@@ -421,7 +421,7 @@ func random(rng *rand.Rand, f Format, g group, depth int) string {
 				v = []string{`"ON_DEMAND"`, `"ON_DEMAND_PRIORITY"`, "null"}[rng.IntN(3)]
 				break
 			}
-			v = `"` + []string{"TEXT", "AUDIO", "IMAGE", "VIDEO", "5m", "1h", "priority"}[rng.IntN(7)] + `"`
+			v = `"` + []string{"TEXT", "AUDIO", "IMAGE", "VIDEO", "5m", "1h", "priority", "audio", "MediaModality.IMAGE"}[rng.IntN(9)] + `"`
 		default:
 			most := 6 // small, so that equal sums are met
 			if depth == 0 && (m.field == fieldInput || m.field == fieldOutput) && (f != Anthropic || rng.IntN(2) == 0) {

@@ -125,3 +125,34 @@ func TestAttributeValues(t *testing.T) {
 	both(t, OpenAI, `{"prompt_tokens":{"intValue":"1"}}`, "invalid_usage: prompt_tokens must be a number")
 	both(t, Anthropic, `{"input_tokens":"1"}`, "invalid_usage: input_tokens must be a number")
 }
+
+// TestUndividedWrites has divisions of cache writes that divide nothing: the example of
+// https://platform.claude.com/docs/en/api/messages has parts of 0 beside a total.
+func TestUndividedWrites(t *testing.T) {
+	both(t, Anthropic, `{"cache_creation":{"ephemeral_1h_input_tokens":0,"ephemeral_5m_input_tokens":0},"cache_creation_input_tokens":2051,"cache_read_input_tokens":2051,"input_tokens":2095,"output_tokens":503,
+		"server_tool_use":{"web_search_requests":0},"service_tier":"standard"}`,
+		"input=2095 cached_input=2051 cache_write=2051 output=503 tier:standard",
+		"cache_write = cache_creation_input_tokens = 2051", "cached_input = cache_read_input_tokens = 2051", "input = input_tokens = 2095", "output = output_tokens = 503")
+	both(t, Anthropic, `{"input_tokens":1,"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_1h_input_tokens":0}}`, "input=1 cache_write=9")
+	both(t, Anthropic, `{"input_tokens":1,"cache_creation_input_tokens":9,"cache_creation":{"ephemeral_1h_input_tokens":1}}`,
+		"usage_contradiction: cache_creation_input_tokens is 9, but cache_creation.ephemeral_1h_input_tokens 1")
+	both(t, Bedrock, `{"inputTokens":1,"cacheWriteInputTokens":9,"totalTokens":10,"cacheDetails":[{"ttl":"5m","inputTokens":0}]}`, "input=1 cache_write=9")
+}
+
+// TestNovaNames has what Bedrock's InvokeModel calls the cache.
+func TestNovaNames(t *testing.T) {
+	both(t, Bedrock, `{"inputTokens":26,"outputTokens":259,"totalTokens":285,"cacheReadInputTokenCount":0,"cacheWriteInputTokenCount":0}`, "input=26 output=259")
+	both(t, Bedrock, `{"inputTokens":26,"outputTokens":2,"totalTokens":35,"cacheReadInputTokenCount":3,"cacheWriteInputTokenCount":4,"cacheReadInputTokens":3}`,
+		"input=26 cached_input=3 cache_write=4 output=2", "cache_write = cacheWriteInputTokenCount = 4", "cached_input = cacheReadInputTokens = 3", "input = inputTokens = 26", "output = outputTokens = 2")
+	both(t, Bedrock, `{"inputTokens":26,"cacheReadInputTokens":3,"cacheReadInputTokenCount":4}`,
+		"usage_contradiction: cacheReadInputTokens is 3, but cacheReadInputTokenCount is 4")
+}
+
+// TestModalityNames has modalities as libraries write them.
+func TestModalityNames(t *testing.T) {
+	both(t, Gemini, `{"promptTokenCount":10,"promptTokensDetails":[{"modality":"audio","tokenCount":2},{"modality":"MediaModality.AUDIO","tokenCount":1},{"modality":"mediamodality.Image","tokenCount":4},{"modality":"text","tokenCount":3}]}`,
+		"input=3 audio_input=3 image_input=4",
+		"audio_input = promptTokensDetails[audio,AUDIO] = 3", "image_input = promptTokensDetails[Image] = 4",
+		"input = promptTokenCount 10 − promptTokensDetails[audio,AUDIO] 3 − promptTokensDetails[Image] 4 = 3")
+	both(t, Gemini, `{"promptTokenCount":3,"promptTokensDetails":[{"modality":"Video","tokenCount":2},{"modality":"MediaModality.","tokenCount":1}]}`, "input=1 video_input=2")
+}
