@@ -124,11 +124,16 @@
 //
 // Fields that are not named here are ignored. What an unknown detail counts stays in the
 // rest of its total: new kinds of tokens are charged as input or output until they get
-// a component, never twice and never not at all. Where cache reads and modalities
-// divide the same input and the modalities of the reads are not reported, reads are
-// counted as text as far as there is text. What then remains is of the one other
-// modality; with several the object is refused as ambiguous. There is no component for
-// cached video, which no price list has: it is cached_input.
+// a component, never twice and never not at all. There is no component for cached
+// video, which no price list has: it is cached_input.
+//
+// Cache reads, cache writes and modalities divide the same input, and of which modality
+// reads and writes are is often not reported. Then reads are counted as text as far as
+// there is text, and what remains of them as audio, image and video, in that order, as
+// far as there is of each; writes come after them in the same order, and are taken off
+// the components of the modalities: all writes are cache_write, at whatever they are of.
+// The order is a choice, made so that such an event is charged, for as many tokens as it
+// has: in each other order the components would add up, too.
 //
 // The package does not price, does not check that a model can have such usage, and does
 // not read streams: the object must be the one that counts the whole answer.

@@ -68,9 +68,11 @@ const (
 	fieldModel // of a pass
 
 	// What no object has: quantities on the way to the components.
-	fieldPlain     // input of no other modality
-	fieldPlainRead // cache reads of no other modality, as far as it is known
-	fieldSpill     // cache reads for which there is no plain input
+	fieldPlain      // input of no other modality
+	fieldPlainRead  // cache reads of no other modality, as far as it is known
+	fieldPlainWrite // writes to a cache, of no other modality
+	fieldSpill      // reads or writes for which there is no plain input
+	fieldRoom       // of a modality, not read from a cache
 	fieldEnd
 )
 

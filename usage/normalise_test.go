@@ -107,10 +107,6 @@ func TestSplitting(t *testing.T) {
 	f(OpenAI, `{"prompt_tokens":100,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":50,"audio_tokens":50}}`, "cached_input=50 audio_input=50")
 	f(OpenAI, `{"prompt_tokens":100,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":70,"audio_tokens":50}}`,
 		"cached_input=50 audio_input=30 cached_audio_input=20")
-	f(OpenAI, `{"prompt_tokens":100,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":70,"audio_tokens":30,"image_tokens":20}}`,
-		"usage_ambiguous: 20 tokens of prompt_tokens_details.cached_tokens 70 cannot be text, and of which modality they are is not reported")
-	f(OpenAI, `{"prompt_tokens":100,"completion_tokens":0,"prompt_tokens_details":{"cache_write_tokens":70,"audio_tokens":50}}`,
-		"usage_ambiguous: 20 tokens of prompt_tokens_details.cache_write_tokens 70 cannot be text, and of which modality they are is not reported")
 	f(OpenAI, `{"input_tokens":100,"output_tokens":0,"input_token_details":{"cached_tokens":60,"audio_tokens":40,"image_tokens":20,"cached_tokens_details":{"text_tokens":30,"audio_tokens":20,"image_tokens":10}}}`,
 		"input=10 cached_input=30 audio_input=20 cached_audio_input=20 image_input=10 cached_image_input=10")
 	f(OpenAI, `{"input_tokens":50,"output_tokens":60,"total_tokens":110,"input_tokens_details":{"text_tokens":50,"image_tokens":0},"output_tokens_details":{"text_tokens":10,"image_tokens":50}}`,

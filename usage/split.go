@@ -99,7 +99,7 @@ func (r *reader) spelled(parts []field) string {
 //
 // Providers report cache reads and modalities as two divisions of the same input. How
 // they overlap is known if the reads have modalities of their own. Else reads are taken
-// to be of text as far as there is text, and only the rest of another modality.
+// to be of text as far as there is text, and only the rest of other modalities.
 func (r *reader) input() bool {
 	for m := audio; m < modalityEnd; m++ {
 		if f, read := fieldText+field(m), fieldReadText+field(m); !r.has(f) && r.has(read) {
@@ -107,6 +107,7 @@ func (r *reader) input() bool {
 		}
 	}
 	if !r.within(fieldInput, fieldText, fieldAudio, fieldImage, fieldVideo) ||
+		!r.within(fieldInput, fieldReadText, fieldAudio, fieldImage, fieldVideo) ||
 		!r.within(fieldInput, fieldRead, fieldWrite) ||
 		!r.within(fieldRead, fieldReadText, fieldReadAudio, fieldReadImage, fieldReadVideo) {
 		return false
@@ -118,10 +119,9 @@ func (r *reader) input() bool {
 	}
 	r.take(fieldPlain, fieldInput, fieldAudio, fieldImage, fieldVideo)
 	r.take(fieldPlainRead, fieldRead, fieldReadAudio, fieldReadImage, fieldReadVideo)
-	if r.sum(fieldPlainRead, fieldWrite) > r.value[fieldPlain] && !r.spill() {
-		return false
-	}
-	r.emit("input", fieldPlain, fieldPlainRead, fieldWrite)
+	r.join(fieldPlainWrite, fieldWrite)
+	r.spill()
+	r.emit("input", fieldPlain, fieldPlainRead, fieldPlainWrite)
 	// No price list has cached video of its own: it is read at the price of text.
 	r.join(fieldPlainRead, fieldPlainRead, fieldReadVideo)
 	r.emit("cached_input", fieldPlainRead)
@@ -154,25 +154,42 @@ func (r *reader) copy(to, from field) {
 	r.listed |= r.listed >> from & 1 << to
 }
 
-// spill counts the cache reads for which there is no text to the one modality that they
-// can be of.
-func (r *reader) spill() bool {
-	r.join(fieldSpill, fieldPlainRead, fieldWrite)
-	r.take(fieldSpill, fieldSpill, fieldPlain)
-	n, open := r.value[fieldSpill], r.value[fieldPlainRead]-r.value[fieldReadText] // open: of no known modality
-	to, choices := text, 0
-	for m := audio; m < modalityEnd; m++ {
-		if r.value[fieldText+field(m)] > r.value[fieldReadText+field(m)] {
-			to, choices = m, choices+1
+// spill counts the cache reads for which there is no text to the other modalities, in
+// their order, and then the writes, which are taken off what is left of them. There is
+// room for all: reads and writes are not more than the input.
+func (r *reader) spill() {
+	if r.value[fieldPlainRead] > r.value[fieldPlain] {
+		r.take(fieldSpill, fieldPlainRead, fieldPlain)
+		r.take(fieldPlainRead, fieldPlainRead, fieldSpill)
+		r.pour(func(m modality, part field) {
+			r.join(fieldReadText+field(m), fieldReadText+field(m), part)
+		})
+	}
+	if r.sum(fieldPlainRead, fieldPlainWrite) > r.value[fieldPlain] {
+		r.join(fieldSpill, fieldPlainRead, fieldPlainWrite)
+		r.take(fieldSpill, fieldSpill, fieldPlain)
+		r.take(fieldPlainWrite, fieldPlainWrite, fieldSpill)
+		r.pour(func(m modality, part field) {
+			r.take(fieldText+field(m), fieldText+field(m), part)
+		})
+	}
+}
+
+// pour divides what has no text between the modalities, each up to what of it was not
+// read from a cache.
+func (r *reader) pour(into func(m modality, part field)) {
+	for m := audio; m < modalityEnd && r.value[fieldSpill] > 0; m++ {
+		r.take(fieldRoom, fieldText+field(m), fieldReadText+field(m))
+		part := field(fieldRoom)
+		if r.value[fieldSpill] <= r.value[fieldRoom] {
+			part = fieldSpill
 		}
+		into(m, part)
+		r.take(fieldSpill, fieldSpill, part)
 	}
-	if choices != 1 || n > open {
-		return r.refuse("usage_ambiguous", "%d tokens of %s cannot be text, and of which modality they are is not reported",
-			n, r.spelled([]field{fieldRead, fieldWrite}))
+	if r.value[fieldSpill] > 0 {
+		panic("BUG: a cache is larger than the input")
 	}
-	r.join(fieldReadText+field(to), fieldReadText+field(to), fieldSpill)
-	r.take(fieldPlainRead, fieldPlainRead, fieldSpill)
-	return true
 }
 
 // output splits an output that includes reasoning and all modalities.

@@ -180,6 +180,7 @@ func (r *report) openAI(t tree) {
 		}
 	}
 	r.atMost("modalities", r.input, t.num(in, "text_tokens"), t.num(in, "audio_tokens"), t.num(in, "image_tokens"), unlisted)
+	r.atMost("modalities and cached text", r.input, t.num(in, "cached_tokens_details", "text_tokens"), t.num(in, "audio_tokens"), t.num(in, "image_tokens"), unlisted)
 	r.atMost("cached", r.cached, t.num(in, "cached_tokens_details", "text_tokens"), t.num(in, "cached_tokens_details", "audio_tokens"), t.num(in, "cached_tokens_details", "image_tokens"))
 }
 
@@ -252,9 +253,12 @@ func (r *report) gemini(t tree) {
 	if traffic, _ := t["trafficType"].(string); Tier([]byte(tier)) != "" && trafficTier([]byte(traffic)) != "" && Tier([]byte(tier)) != trafficTier([]byte(traffic)) {
 		r.equal("tiers", new(big.Rat), big.NewRat(1, 1))
 	}
-	unlisted := new(big.Rat) // modalities that only the cache has
+	unlisted, others := new(big.Rat), new(big.Rat) // modalities that only the cache has
 	for _, m := range []string{"TEXT", "AUDIO", "IMAGE", "VIDEO"} {
 		all, read := t.ofModality("promptTokensDetails", m), t.ofModality("cacheTokensDetails", m)
+		if m != "TEXT" {
+			others = sumOf(others, all)
+		}
 		switch {
 		case all != nil && read != nil:
 			r.atMost("cached "+m, all, read)
@@ -263,6 +267,7 @@ func (r *report) gemini(t tree) {
 		}
 	}
 	r.atMost("prompt", t.num("promptTokenCount"), t.listed("promptTokensDetails"), unlisted)
+	r.atMost("prompt and cached text", t.num("promptTokenCount"), others, unlisted, sumOf(t.ofModality("cacheTokensDetails", "TEXT")))
 	r.atMost("cache", r.cached, t.listed("cacheTokensDetails"))
 	r.atMost("candidates", t.num("candidatesTokenCount"), t.listed("candidatesTokensDetails"))
 	r.atMost("tools", tools, t.listed("toolUsePromptTokensDetails"))

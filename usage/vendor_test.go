@@ -156,3 +156,30 @@ func TestModalityNames(t *testing.T) {
 		"input = promptTokenCount 10 − promptTokensDetails[audio,AUDIO] 3 − promptTokensDetails[Image] 4 = 3")
 	both(t, Gemini, `{"promptTokenCount":3,"promptTokensDetails":[{"modality":"Video","tokenCount":2},{"modality":"MediaModality.","tokenCount":1}]}`, "input=1 video_input=2")
 }
+
+// TestCacheOrder has caches for which there is too little text, whose modalities are not
+// reported: text, audio, image, video is the order in which they are counted, reads first.
+func TestCacheOrder(t *testing.T) {
+	both(t, OpenAI, `{"prompt_tokens":1000,"prompt_tokens_details":{"image_tokens":900,"cache_write_tokens":950}}`, "cache_write=950 image_input=50",
+		"cache_write = cache_write_tokens = 950", "image_input = prompt_tokens 1000 − cache_write_tokens 950 = 50")
+	both(t, OpenAI, `{"prompt_tokens":1000,"prompt_tokens_details":{"image_tokens":900,"cached_tokens":50,"cache_write_tokens":950}}`, "cached_input=50 cache_write=950")
+	both(t, OpenAI, `{"prompt_tokens":1000,"prompt_tokens_details":{"image_tokens":900,"cached_tokens":300,"cache_write_tokens":650}}`, "cached_input=100 cache_write=650 image_input=50 cached_image_input=200",
+		"cache_write = cache_write_tokens = 650", "cached_image_input = cached_tokens 300 + image_tokens 900 − prompt_tokens 1000 = 200", "cached_input = prompt_tokens 1000 − image_tokens 900 = 100",
+		"image_input = prompt_tokens 1000 − cached_tokens 300 − cache_write_tokens 650 = 50")
+	both(t, OpenAI, `{"prompt_tokens":100,"prompt_tokens_details":{"cached_tokens":70,"audio_tokens":30,"image_tokens":20}}`, "cached_input=50 audio_input=10 cached_audio_input=20 image_input=20")
+	both(t, OpenAI, `{"prompt_tokens":100,"prompt_tokens_details":{"cached_tokens":90,"audio_tokens":30,"image_tokens":20}}`, "cached_input=50 cached_audio_input=30 image_input=10 cached_image_input=10",
+		"cached_audio_input = audio_tokens = 30", "cached_image_input = cached_tokens 90 + image_tokens 20 − prompt_tokens 100 = 10",
+		"cached_input = prompt_tokens 100 − audio_tokens 30 − image_tokens 20 = 50", "image_input = prompt_tokens 100 − cached_tokens 90 = 10")
+	both(t, OpenAI, `{"prompt_tokens":100,"prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":35,"audio_tokens":30,"image_tokens":20}}`, "cached_input=50 cache_write=35 cached_audio_input=10 image_input=5",
+		"cache_write = cache_write_tokens = 35", "cached_audio_input = cached_tokens 60 + audio_tokens 30 + image_tokens 20 − prompt_tokens 100 = 10",
+		"cached_input = prompt_tokens 100 − audio_tokens 30 − image_tokens 20 = 50", "image_input = prompt_tokens 100 − cached_tokens 60 − cache_write_tokens 35 = 5")
+	both(t, OpenAI, `{"prompt_tokens":100,"prompt_tokens_details":{"cached_tokens":40,"cache_write_tokens":60,"audio_tokens":30,"image_tokens":20}}`, "cached_input=40 cache_write=60")
+	// What is known of the reads stays.
+	both(t, OpenAI, `{"input_tokens":100,"input_token_details":{"cached_tokens":50,"cache_write_tokens":40,"audio_tokens":40,"image_tokens":20,"cached_tokens_details":{"text_tokens":30,"audio_tokens":5,"image_tokens":15}}}`,
+		"cached_input=30 cache_write=40 audio_input=5 cached_audio_input=5 image_input=5 cached_image_input=15")
+	both(t, OpenAI, `{"input_tokens":100,"input_token_details":{"cached_tokens":50,"audio_tokens":60,"cached_tokens_details":{"text_tokens":50}}}`,
+		"usage_contradiction: input_tokens is 100, but cached_tokens_details.text_tokens 50 + input_token_details.audio_tokens 60 = 110")
+	both(t, Gemini, `{"promptTokenCount":100,"cachedContentTokenCount":100,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":30},{"modality":"VIDEO","tokenCount":70}]}`, "cached_input=70 cached_audio_input=30")
+	both(t, OTel, `{"gen_ai.usage.input_tokens":100,"gen_ai.usage.audio.input_tokens":30,"gen_ai.usage.video.input_tokens":60,"gen_ai.usage.cache_read.input_tokens":45,"gen_ai.usage.cache_creation.input_tokens":40}`,
+		"cached_input=15 cache_write=40 cached_audio_input=30 video_input=15")
+}
