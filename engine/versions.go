@@ -7,6 +7,7 @@ import (
 
 	"farthing/ledger"
 	"farthing/meter"
+	"farthing/money"
 	"farthing/refusal"
 )
 
@@ -43,34 +44,34 @@ func (e *Engine) PutPrices(v *meter.Version, faults *refusal.Refusal) (answer Pr
 // maxVersionBytes keeps a version's command within a journal block.
 const maxVersionBytes = 12 << 20
 
-// versionProblems bounds the problems listed of one version.
-const versionProblems = 100
-
 // checkVersion says whether a version may be taken into the book, with everything that is
 // wrong with it. Its code is a conflict's if nothing but that is wrong.
 func (s *state) checkVersion(v *meter.Version, faults *refusal.Refusal) *refusal.Refusal {
 	var problems []string
-	no := refusal.Refusal{Code: refusal.Invalid, Reason: "invalid_version"}
+	code, reason, more := refusal.Invalid, "invalid_version", 0
 	if faults != nil {
-		no.Code, no.Reason, problems = faults.Code, faults.Reason, faults.Problems
-		if len(problems) == 0 {
+		code, reason, problems, more = faults.Code, faults.Reason, faults.Problems, v.Unlisted
+		if more > 0 {
+			problems = problems[:len(problems)-1] // it counts them
+		}
+		if problems = slices.Clip(problems); len(problems) == 0 {
 			problems = []string{faults.Detail}
 		}
 	}
 	if !meter.ValidID([]byte(v.ID)) {
 		problems = append(problems, "a version's id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
 	}
-	if payees := s.payeeProblems(v); len(payees) > 0 {
+	if payees, further := s.payeeProblems(v); len(payees) > 0 {
 		if len(problems) == 0 {
-			no.Reason = "invalid_payee"
+			reason = "invalid_payee"
 		}
-		problems = append(problems, payees...)
+		problems, more = append(problems, payees...), more+further
 	}
 	invalid := len(problems) > 0
-	conflict := func(code refusal.Code, format string, args ...any) {
+	conflict := func(kind refusal.Code, format string, args ...any) {
 		problems = append(problems, fmt.Sprintf(format, args...))
 		if !invalid && len(problems) == 1 {
-			no.Code, no.Reason = code, string(code)
+			code, reason = kind, string(kind)
 		}
 	}
 	if s.byVersion[v.ID] != nil {
@@ -83,12 +84,18 @@ func (s *state) checkVersion(v *meter.Version, faults *refusal.Refusal) *refusal
 	if len(problems) == 0 {
 		return nil
 	}
-	no.Problems, no.Detail = problems, strings.Join(problems, "; ")
-	return &no
+	return meter.RefuseVersion(code, reason, problems, more)
 }
 
-// payeeProblems lists payees that are no providers of their price's currency.
-func (s *state) payeeProblems(v *meter.Version) (problems []string) {
+// payeeProblems lists payees that are no providers of their price's currency, each once for a
+// currency; more is how many of them are beyond meter.MaxProblems.
+func (s *state) payeeProblems(v *meter.Version) (problems []string, more int) {
+	type payeeIn struct {
+		payee    string
+		currency money.Currency
+	}
+	prices := map[payeeIn]int{} // how many name it
+	var first []int             // price of each
 	for i := range v.Prices {
 		p := &v.Prices[i]
 		if p.Payee == "" || p.Currency.IsZero() {
@@ -98,10 +105,19 @@ func (s *state) payeeProblems(v *meter.Version) (problems []string) {
 		if ok && s.people[ref].Kind == ledger.Provider && s.people[ref].Currency == p.Currency {
 			continue
 		}
-		if len(problems) == versionProblems {
-			return append(problems, "and more payees")
+		key := payeeIn{p.Payee, p.Currency}
+		if prices[key]++; prices[key] == 1 {
+			first = append(first, i)
 		}
-		problems = append(problems, fmt.Sprintf("prices[%d]: payee %s is no provider account in %s", i, p.Payee, p.Currency.Code()))
 	}
-	return problems
+	listed := first[:min(len(first), meter.MaxProblems)]
+	for _, i := range listed {
+		p := &v.Prices[i]
+		text := fmt.Sprintf("prices[%d]: payee %s is no provider account in %s", i, p.Payee, p.Currency.Code())
+		if n := prices[payeeIn{p.Payee, p.Currency}]; n > 1 {
+			text += fmt.Sprintf(" (the first of %d prices that name it)", n)
+		}
+		problems = append(problems, text)
+	}
+	return problems, len(first) - len(listed)
 }

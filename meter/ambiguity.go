@@ -2,8 +2,11 @@ package meter
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
+
+	"farthing/money"
 )
 
 // buildIndex groups the prices by meter, currency and match keys, and refuses
@@ -23,7 +26,20 @@ func (p *versionParser) buildIndex() {
 			p.buildSets(meter, c.sets)
 		}
 	}
+	for key, f := range p.further {
+		p.problem(f.first, "prices[%d]: the prices of meter %s in %s match on more than %d different lists of dimensions: %d prices have further ones",
+			f.first, key.meter, key.currency.Code(), MaxKeySets, f.count)
+	}
 }
+
+// furtherOf names the prices of a meter in a currency.
+type furtherOf struct {
+	meter    string
+	currency money.Currency
+}
+
+// further counts prices, the first of which has an index.
+type further struct{ first, count int }
 
 // enter puts price i into its key set.
 func (p *versionParser) enter(i int) {
@@ -38,14 +54,27 @@ func (p *versionParser) enter(i int) {
 	k := findKeySet(sets, price.Match)
 	if k < 0 {
 		if len(sets) == MaxKeySets {
-			p.problem(i, "prices[%d]: the prices of meter %s in %s match on more than %d different lists of dimensions",
-				i, price.Meter, price.Currency, MaxKeySets)
+			p.enterFurther(i)
 			return
 		}
 		k, sets = len(sets), append(sets, keySet{keys: keysOf(price.Match)})
 		list[c].sets = sets
 	}
 	sets[k].indexes = append(sets[k].indexes, int32(i))
+}
+
+// enterFurther counts a price that has a list of dimensions beyond those that are taken.
+func (p *versionParser) enterFurther(i int) {
+	if p.further == nil {
+		p.further = map[furtherOf]further{}
+	}
+	key := furtherOf{p.v.Prices[i].Meter, p.v.Prices[i].Currency}
+	f, ok := p.further[key]
+	if !ok {
+		f.first = i
+	}
+	f.count++
+	p.further[key] = f
 }
 
 // buildSets completes the key sets of one meter in one currency.
@@ -58,7 +87,7 @@ func (p *versionParser) buildSets(meter string, sets []keySet) {
 	})
 	for i := range sets {
 		p.v.fill(&sets[i], func(first, second int) {
-			p.between(first, second, "prices[%d] and prices[%d] match the same events", first, second)
+			p.tell(ofTwins, first, second, "prices[%d] and prices[%d] match the same events", first, second)
 		})
 	}
 	p.checkPairs(meter, sets)
@@ -100,34 +129,39 @@ func (p *versionParser) byValues(set *keySet, keys []string) map[string][]int32 
 	return m
 }
 
-// checkPair tells the prices of b that agree on the shared keys with prices of a.
+// checkPair tells that prices of b agree on the shared keys with prices of a: the first two
+// that do, and how many. Two lists of dimensions that share nothing make every pair of their
+// prices ambiguous.
 func (p *versionParser) checkPair(meter string, a, b *keySet, shared []string, agreeing map[string][]int32) {
 	var joined []byte
+	var first, second int32
+	pairs := 0
 	for _, j := range b.indexes {
 		joined = p.project(joined[:0], j, shared)
 		with := agreeing[string(joined)]
-		listed := with[:min(len(with), maxPartners)]
-		p.count += len(with) - len(listed)
-		for _, i := range listed {
-			p.ambiguous(meter, i, j, a, b)
+		if len(with) == 0 {
+			continue
 		}
+		// The indexes ascend, so no pair of j comes before that with the first of them.
+		lower, upper := min(with[0], j), max(with[0], j)
+		if pairs == 0 || lower < first || (lower == first && upper < second) {
+			first, second = lower, upper
+		}
+		pairs += len(with)
 	}
-}
-
-// maxPartners is how many prices that one price is ambiguous with are told; of the others
-// only the number is. Two lists of dimensions that share nothing make every pair of their
-// prices ambiguous.
-const maxPartners = 16
-
-func (p *versionParser) ambiguous(meter string, i, j int32, a, b *keySet) {
-	first, second := int(min(i, j)), int(max(i, j))
-	if p.beyond(first) {
-		p.count++
+	if pairs == 0 {
 		return
 	}
-	p.between(first, second, "prices[%d] and prices[%d] of meter %s are ambiguous: they match on %s and %s and do not contradict",
-		first, second, meter, strings.Join(a.keys, ","), strings.Join(b.keys, ","))
+	rest := ""
+	if pairs > 1 {
+		rest = fmt.Sprintf(" (the first of %d such pairs)", pairs)
+	}
+	p.tell(ofAmbiguity, int(first), int(second), "prices[%d] and prices[%d] of meter %s are ambiguous: they match on %s and %s and do not contradict%s",
+		first, second, meter, listOfKeys(a), listOfKeys(b), rest)
 }
+
+// listOfKeys names the keys of a set, as many as a message has room for.
+func listOfKeys(set *keySet) string { return clipTo(strings.Join(set.keys, ","), 100) }
 
 // project appends the joined values of price i on the given keys.
 func (p *versionParser) project(dst []byte, i int32, keys []string) []byte {

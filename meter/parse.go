@@ -26,7 +26,8 @@ const (
 )
 
 // ParseVersion reads the JSON of a price version. Every problem is listed at once in the
-// refusal, in the order of the prices; of more than a hundred the first, and how many
+// refusal: first what is wrong with the document, in the order of the prices, then prices
+// that contradict each other. Of more than MaxProblems the first are listed, and how many
 // more there are.
 //
 // If the document could be read as JSON, the version is returned beside a refusal, too,
@@ -35,12 +36,12 @@ const (
 func ParseVersion(id string, body []byte) (*Version, *refusal.Refusal) {
 	var raw json.RawMessage
 	if err := json.Unmarshal(body, &raw); err != nil {
-		return nil, refuseVersion([]string{"price version: " + err.Error()})
+		return nil, refuseDocument("price version: " + err.Error())
 	}
 	p := &versionParser{v: &Version{ID: id}, names: map[string]string{}}
 	doc, ok := p.object(bytes.TrimSpace(raw))
 	if !ok {
-		return nil, refuseVersion([]string{"price version: the document must be an object"})
+		return nil, refuseDocument("price version: the document must be an object")
 	}
 	for _, strange := range doc.strange("effective_from", "prices") {
 		p.problem(wholeVersion, "%s", strange)
@@ -52,6 +53,7 @@ func ParseVersion(id string, body []byte) (*Version, *refusal.Refusal) {
 	p.v.rows.build(p.v.Prices)
 	p.buildIndex()
 	if refused := p.refusal(); refused != nil {
+		p.v.Unlisted = p.unlisted()
 		return p.v, refused
 	}
 	p.v.Canonical = p.v.appendCanonical(nil)
@@ -63,6 +65,7 @@ type versionParser struct {
 	v         *Version
 	unmatched []bool            // by price: it could not be read what it matches
 	names     map[string]string // each name once: prices share them, and so cache lines
+	further   map[furtherOf]further
 	problems
 }
 

@@ -88,9 +88,13 @@ func amountOf(raw []byte) (money.Amount, error) {
 }
 
 // clip shortens a client's text for a message.
-func clip(s string) string {
-	if len(s) > 40 {
-		return strings.ToValidUTF8(s[:40], "") + "…"
+func clip(s string) string { return clipTo(s, 43) }
+
+// clipTo shortens a text to n bytes, with the sign that says so.
+func clipTo(s string, n int) string {
+	const sign = "…"
+	if len(s) > n {
+		return strings.ToValidUTF8(s[:n-len(sign)], "") + sign
 	}
 	return s
 }

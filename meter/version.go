@@ -18,6 +18,10 @@ type Version struct {
 	// what "same content" means.
 	Canonical []byte
 
+	// Unlisted is how many problems the refusal that the version was returned beside counts
+	// in its last entry, without listing them; it has such an entry if there are any.
+	Unlisted int
+
 	// Index numbers the versions of a ledger in the order they were put; its owner sets it.
 	Index uint32
 
