@@ -109,6 +109,10 @@ var badEvents = []struct{ name, body, reason string }{
 	{"large provider's usage", with("data", `{"usage_format":"openai","usage":{"prompt_tokens":1,"x":"`+strings.Repeat("x", meter.MaxRawUsageBytes)+`"}}`), "usage_too_large"},
 	{"another service tier", with("data", `{"service_tier":"batch","usage_format":"anthropic","usage":{"input_tokens":1,"service_tier":"priority"}}`), "usage_contradiction"},
 	{"another service tier, standard", with("data", `{"usage_format":"anthropic","usage":{"input_tokens":1,"service_tier":"standard"},"service_tier":"batch"}`), "usage_contradiction"},
+	{"a service tier twice", with("data", `{"service_tier":"batch","service_tier":"batch","usage":{"input":1}}`), "duplicate_key"},
+	{"a service tier twice, with a format", with("data", `{"service_tier":"batch","usage_format":"anthropic","usage":{"input_tokens":1},"service_tier":null}`), "duplicate_key"},
+	{"a long service tier", with("data", `{"service_tier":"`+strings.Repeat("x", 300)+`"}`), "invalid_dimension"},
+	{"another format's usage", with("data", `{"usage_format":"openai","usage":{"input_tokens":1,"cache_read_input_tokens":1}}`), "wrong_usage_format"},
 	{"a service tier that is no dimension", with("data", `{"usage_format":"anthropic","usage":{"input_tokens":1,"service_tier":"`+strings.Repeat("x", 300)+`"}}`), "invalid_dimension"},
 }
 
@@ -162,6 +166,23 @@ var goodEvents = []struct{ body, want string }{
 		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 raw 2{"input_tokens":1,"service_tier":"standard"}`},
 	{with("data", `{"service_tier":"batch","usage_format":"anthropic","usage":{"input_tokens":1}}`),
 		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "service_tier":"batch" raw 2{"input_tokens":1}`},
+	// With a usage_format the event's own tier is read as the provider's would be.
+	{with("data", `{"service_tier":"BATCH","usage_format":"anthropic","usage":{"input_tokens":1}}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "service_tier":"batch" raw 2{"input_tokens":1}`},
+	{with("data", `{"usage":{"input_tokens":1,"service_tier":"batch"},"service_tier":"Batch","usage_format":"anthropic"}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "service_tier":"batch" raw 2{"input_tokens":1,"service_tier":"batch"}`},
+	{with("data", `{"usage":{"input_tokens":1,"service_tier":"standard"},"service_tier":"default","usage_format":"anthropic"}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 raw 2{"input_tokens":1,"service_tier":"standard"}`},
+	{with("data", `{"usage":{"input_tokens":1,"service_tier":"priority"},"service_tier":"auto","usage_format":"anthropic"}`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "service_tier":"priority" raw 2{"input_tokens":1,"service_tier":"priority"}`},
+	{with("data", `{"service_tier":"Standard","usage":{"prompt_tokens":1},"model":"m"}`, "usage_format", `"openai"`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "model":"m" raw 1{"prompt_tokens":1}`},
+	{with("data", `{"service_tier":"Own Tier","usage":{"prompt_tokens":1},"z":1}`, "usage_format", `"openai"`),
+		`0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "service_tier":"Own Tier" "z":"1" raw 1{"prompt_tokens":1}`},
+	{with("data", `{"service_tier":null,"usage":{"prompt_tokens":1}}`, "usage_format", `"openai"`), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 raw 1{"prompt_tokens":1}`},
+	// Without one, dimensions are what the client makes of them.
+	{with("data", `{"z":1,"service_tier":"Standard","usage":{"input":1},"model":"m"}`), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "model":"m" "service_tier":"Standard" "z":"1"`},
+	{with("data", `{"service_tier":true,"usage":{"input":1}}`), `0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=1 "service_tier":"true"`},
 	{with("id", `"\u0061.b:c/d@e_f-1"`), `0 "s\x00a.b:c/d@e_f-1" acme 2026-11-23T10:00:00Z llm.tokens input=3 "model":"m"`},
 }
 

@@ -102,8 +102,11 @@ func (d *decoder) end() {
 	if d.format.cloudEvents() && !d.versioned {
 		d.batch.Refuse(refusal.Invalid, "missing_field", "specversion is missing")
 	}
-	if d.provider.format != noProvider {
+	switch p := &d.provider; {
+	case p.format != noProvider:
 		d.normalise()
+	case p.tierKey != nil:
+		d.batch.Dimension(p.tierKey, p.tier)
 	}
 	d.batch.End()
 }
@@ -244,7 +247,7 @@ func (d *decoder) dimension(key []byte, p int) int {
 	case '"':
 		v, next := d.str(p)
 		if next >= 0 {
-			d.batch.Dimension(key, v)
+			d.addDimension(key, v)
 		}
 		return next
 	case 'n', '{', '[':
@@ -252,9 +255,17 @@ func (d *decoder) dimension(key []byte, p int) int {
 	}
 	next := d.value(p, 2)
 	if next >= 0 {
-		d.batch.Dimension(key, d.in[p:next])
+		d.addDimension(key, d.in[p:next])
 	}
 	return next
+}
+
+func (d *decoder) addDimension(key, value []byte) {
+	if string(key) == serviceTierKey {
+		d.provider.tierKey, d.provider.tier = key, value
+		return
+	}
+	d.batch.Dimension(key, value)
 }
 
 // usage reads data.usage at p: component names to quantities. Its keys need not

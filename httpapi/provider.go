@@ -9,6 +9,9 @@ import (
 // object that a provider sent. It is no dimension.
 const usageFormatKey = "usage_format"
 
+// serviceTierKey is the dimension that usage may state, too.
+const serviceTierKey = "service_tier"
+
 const (
 	// noProvider: data.usage maps components to quantities.
 	noProvider usage.Format = 0
@@ -29,6 +32,10 @@ type provider struct {
 	late   bool   // and should not have been
 	again  bool   // this is the second reading: format is known
 	parts  [16]usage.Component
+
+	// The event's own service_tier. It waits for the format: with one, it is read as the
+	// provider's would be.
+	tierKey, tier []byte // nil: not given
 }
 
 // begin makes p ready for another event, or for the second reading of this one.
@@ -36,7 +43,7 @@ func (p *provider) begin() {
 	if !p.again {
 		p.format = noProvider
 	}
-	p.raw, p.plain, p.late, p.again = nil, false, false, false
+	p.raw, p.plain, p.late, p.again, p.tierKey, p.tier = nil, false, false, false, nil, nil
 }
 
 // usageFormat reads a usage_format at p; depth is that of the object it is in.
@@ -104,19 +111,24 @@ func (d *decoder) normalise() {
 	d.serviceTier(tier)
 }
 
-// serviceTier adds the tier that a usage object states, unless the event does. Standard
-// is what is meant where nothing is said.
-func (d *decoder) serviceTier(tier string) {
-	if tier == "" {
+// serviceTier adds the service tier that the event or its usage states, in the word that
+// prices have for it. Standard is what is meant where nothing is said, and no dimension.
+func (d *decoder) serviceTier(stated string) {
+	p := &d.provider
+	tier := usage.Tier(p.tier)
+	switch {
+	case tier == "":
+		tier = stated
+	case stated != "" && stated != tier:
+		d.batch.Refuse(refusal.Invalid, "usage_contradiction", "data.service_tier is %s, but data.usage has %s", clipped(p.tier), clipped([]byte(stated)))
+	}
+	if tier == "" || tier == usage.Standard {
 		return
 	}
-	given, ok := d.batch.GivenDimension("service_tier")
-	switch {
-	case ok && usage.Tier(given) != tier:
-		d.batch.Refuse(refusal.Invalid, "usage_contradiction", "data.service_tier is %s, but data.usage has %s", clipped(given), clipped([]byte(tier)))
-	case !ok && tier != usage.Standard:
-		d.batch.Dimension(d.keep("service_tier"), d.keep(tier))
+	if p.tierKey == nil {
+		p.tierKey = d.keep(serviceTierKey)
 	}
+	d.batch.Dimension(p.tierKey, d.keep(tier))
 }
 
 // keep returns s as bytes that live until the event is read.

@@ -262,14 +262,18 @@ func twinProvider(raw string, data *node, formats []*node, batch *meter.Batch) {
 	for _, c := range parts {
 		batch.Component([]byte(c.Name), c.Quantity)
 	}
-	given := data.field("service_tier")
-	scalar := given != nil && (given.kind == '"' || given.kind == '0' || given.kind == 't')
+	own := ""
+	if given := data.field("service_tier"); given != nil && (given.kind == '"' || given.kind == '0' || given.kind == 't') {
+		own = usage.Tier([]byte(given.text))
+	}
 	switch {
-	case tier == "":
-	case scalar && usage.Tier([]byte(given.text)) != tier:
+	case own != "" && tier != "" && own != tier:
 		batch.Refuse(refusal.Invalid, "", "")
-	case !scalar && tier != usage.Standard:
-		batch.Dimension([]byte("service_tier"), []byte(tier))
+	case own == "":
+		own = tier
+	}
+	if own != "" && own != usage.Standard {
+		batch.Dimension([]byte("service_tier"), []byte(own))
 	}
 }
 
@@ -277,7 +281,7 @@ func twinData(data *node, batch *meter.Batch, provider bool) {
 	for i, key := range data.keys {
 		v := data.items[i]
 		switch {
-		case key == usageFormatKey, key == "usage" && provider:
+		case key == usageFormatKey, provider && (key == "usage" || key == "service_tier"):
 		case key == "usage" && v.kind == '{':
 			batch.Usage()
 			for k, name := range v.keys {

@@ -47,7 +47,10 @@
 // example of the API reference: then it is kept whole, as cache_write. thinking_tokens are an estimate inside
 // output_tokens, which is what is billed: they stay in it. Web fetches cost nothing.
 // inference_geo and speed, which change prices, are not read: an event that needs them
-// gives them as dimensions.
+// gives them as dimensions. In particular speed "fast" is not the tier "priority", which
+// Anthropic sells as capacity paid for in advance, and beside which the catalogue has no
+// price of its fast mode (OpenAI's Fast mode is its priority tier). Without a dimension
+// and a price that has it, fast calls cost what others do.
 //
 // A call may be made of several passes, each an element of iterations. The totals leave
 // out those of type compaction, and what is billed is the sum of all ("Understanding
@@ -64,6 +67,7 @@
 //	https://github.com/anthropics/anthropic-sdk-python (types/beta/beta_*_iteration_usage.py)
 //	https://platform.claude.com/docs/en/agents-and-tools/tool-use/web-search-tool
 //	https://platform.claude.com/docs/en/api/service-tiers
+//	https://platform.claude.com/docs/en/build-with-claude/fast-mode
 //
 // Gemini, usageMetadata. promptTokenCount includes cachedContentTokenCount;
 // thoughtsTokenCount and toolUsePromptTokenCount stand beside promptTokenCount and

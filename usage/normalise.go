@@ -21,8 +21,8 @@ type Component struct {
 //
 // A refusal has the code Invalid and one of these reasons: invalid_usage (not such an
 // object, or a number that is not whole, negative or above 9 * 10^12), duplicate_key,
-// wrong_usage_format (an object of another format), usage_contradiction (numbers that cannot all be true), usage_ambiguous (tokens
-// whose price is another model's).
+// wrong_usage_format (an object of another format), usage_contradiction (numbers that
+// cannot all be true), usage_ambiguous (tokens whose price is another model's).
 func (f Format) Normalise(raw []byte, dst []Component) (components []Component, tier string, no *refusal.Refusal) {
 	r := reader{format: f, dst: dst}
 	if !r.normalise(raw) {
