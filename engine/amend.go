@@ -17,8 +17,7 @@ const (
 	amendNone    amendOp = iota
 	amendRated           // it had no price and gets one
 	amendVoid            // it is taken back
-	amendRerated         // it is taken back, unless it was lifted, and rated with the version in force
-	amendLifted          // it is taken back, to be rated anew by the same rerate (rerate.go)
+	amendRerated         // it is taken back under its version and rated with a rerate's
 )
 
 // rates reports whether an amendment gives the event a new rating.
@@ -35,7 +34,6 @@ type amendment struct {
 	// old is the rating taken back, if there was one (reason priced). Its amount and split
 	// are what taking it back moved (negative: returned), its counters what they stood at.
 	old eventRecord
-	own ledger.Split // how it had been taken
 	// new is the rating that stands from here on, where op rates.
 	new eventRecord
 
@@ -54,8 +52,8 @@ type amendWork struct {
 }
 
 // takeOld and takeNew keep copies of the slots: looking for the second may move the first.
-func (w *amendWork) takeOld(slot *rateSlot) { w.slots[0] = *slot; w.oldSlot = &w.slots[0] }
-func (w *amendWork) takeNew(slot *rateSlot) { w.slots[1] = *slot; w.newSlot = &w.slots[1] }
+func (w *amendWork) takeOld(slot rateSlot) { w.slots[0] = slot; w.oldSlot = &w.slots[0] }
+func (w *amendWork) takeNew(slot rateSlot) { w.slots[1] = slot; w.newSlot = &w.slots[1] }
 
 // amendRow says which command an amended event stands as.
 type amendRow struct {
@@ -118,52 +116,55 @@ func (s *state) windowOf(seq uint64) uint64 {
 // rateAmendment computes what an amendment moves: the old rating taken back, the new one as
 // it counts after that. Nothing is changed; the slots of w are set.
 func (s *state) rateAmendment(a *amendment, w *amendWork) (refused *refusal.Refusal) {
+	moved := money.Amount{}
 	if w.oldSlot != nil {
-		s.look(w.oldSlot, &a.old, w.ratedIn)
-		a.old.amount, refused = w.oldSlot.plan.Reverse(&a.old.quantities, &a.old.before, &w.oldAmounts)
-		if refused == nil && !s.ledger.Fits(w.oldSlot.currency, a.old.amount) {
-			refused = overflow()
-		}
-		if refused != nil || w.newSlot == nil {
+		if refused = s.reverse(w.oldSlot, &a.old, &w.oldAmounts, w.ratedIn); refused != nil {
 			return refused
 		}
-		s.uncount(w.oldSlot, &a.old, w.ratedIn)
-		defer s.count(w.oldSlot, &a.old, w.ratedIn)
+		moved = a.old.amount.Abs()
 	}
-	if w.newSlot == nil {
-		return nil
+	if w.newSlot != nil {
+		if w.oldSlot != nil {
+			s.count(w.oldSlot, &a.old, w.ratedIn, -1)
+			defer s.count(w.oldSlot, &a.old, w.ratedIn, 1)
+		}
+		if refused = s.rate(w.newSlot, &a.new, &w.newAmounts, w.window); refused != nil {
+			return refused
+		}
+		var ok bool
+		if moved, ok = moved.Add(a.new.amount.Abs()); !ok {
+			return overflow()
+		}
 	}
-	return s.rate(w.newSlot, &a.new, &w.newAmounts, w.window)
+	if !s.ledger.Fits(s.people[a.old.account].Currency, moved) {
+		return overflow()
+	}
+	return nil
 }
 
 // applyAmendment posts an amendment that rateAmendment took.
 func (s *state) applyAmendment(a *amendment, w *amendWork) {
 	if a.old.reason == priced {
-		s.uncount(w.oldSlot, &a.old, w.ratedIn)
-		a.old.split = s.ledger.Correct(movement(w.oldSlot, &a.old), a.own)
+		s.count(w.oldSlot, &a.old, w.ratedIn, -1)
+		a.old.split = s.ledger.Correct(movement(w.oldSlot, &a.old))
 		s.usage.sub(&a.old, &w.oldAmounts)
-	} else if a.old.reason != lifted {
+	} else {
 		s.unpriced.remove(a.origin)
 	}
 	switch a.op {
 	case amendRated:
 		a.new.split = s.ledger.PostUsage(movement(w.newSlot, &a.new))
 	case amendRerated:
-		a.new.split = s.ledger.Correct(movement(w.newSlot, &a.new), ledger.Split{})
+		a.new.split = s.ledger.Correct(movement(w.newSlot, &a.new))
+		s.rerates[a.job].add(s.people[a.old.account].Currency, a)
 	case amendVoid:
-		if a.old.reason == lifted {
-			s.rerates[len(s.rerates)-1].lifted-- // only a rerate under way has lifted events, and that is the last
-		}
 		v := &voidEntry{id: a.id, reason: a.reason, origin: a.origin, seq: s.seq}
 		s.voids[v.id] = v
 		s.voidLog = append(s.voidLog, v)
 	}
 	if a.op.rates() {
 		s.usage.add(&a.new, &w.newAmounts)
-		s.count(w.newSlot, &a.new, w.window)
-	}
-	if a.op == amendRerated || a.op == amendLifted {
-		s.rerates[a.job].add(s.people[a.old.account].Currency, a)
+		s.count(w.newSlot, &a.new, w.window, 1)
 	}
 	s.amends.set(a.origin, s.seq, a.op)
 }
@@ -174,10 +175,11 @@ func movement(slot *rateSlot, e *eventRecord) ledger.Usage {
 }
 
 // unchanged reports whether the new rating moves the same between the same accounts as the
-// one that is taken back, component by component.
+// one that is taken back, component by component. Where periods count it never is: under
+// which version a quantity lies decides what others cost.
 func (w *amendWork) unchanged() bool {
 	a, b := w.oldSlot, w.newSlot
-	if a.payee != b.payee || a.plan.Price.Fee != b.plan.Price.Fee {
+	if a.plan.Counted != 0 || b.plan.Counted != 0 || a.payee != b.payee || a.plan.Price.Fee != b.plan.Price.Fee {
 		return false
 	}
 	for i := range a.plan.Components {
@@ -203,13 +205,11 @@ func (a *amendment) append(dst []byte) []byte {
 	dst = append(dst, byte(e.reason))
 	if e.reason == priced {
 		dst = appendRating(dst, e)
-		dst = a.own.Paid.AppendBinary(dst)
-		dst = a.own.Receivable.AppendBinary(dst)
 	}
 	switch a.op {
 	case amendVoid:
 		dst = appendBytes(appendBytes(dst, a.id), a.reason)
-	case amendRerated, amendLifted:
+	case amendRerated:
 		dst = binary.AppendUvarint(dst, uint64(a.job))
 	}
 	if a.op.rates() {
@@ -245,12 +245,11 @@ func (r *reader) amendment(a *amendment, t *tables) {
 	a.new = *e
 	if e.reason == priced {
 		r.rating(e, t)
-		a.own = ledger.Split{Paid: r.amount(), Receivable: r.amount()}
 	}
 	switch a.op {
 	case amendVoid:
 		a.id, a.reason = r.str(), r.str()
-	case amendRerated, amendLifted:
+	case amendRerated:
 		a.job = uint32(r.uvarint())
 	case amendRated:
 	default:

@@ -149,7 +149,8 @@ type PriceVersion struct {
 	Sequence uint64
 	Time     time.Time
 
-	payees []ledger.Ref // by price; undefined where the operator earns
+	payees  []ledger.Ref                     // by price; undefined where the operator earns
+	counted map[uint32]*meter.ComponentPrice // the counted components' prices, by series
 }
 
 // Event is everything known about one usage event: what was reported, what it was rated
@@ -159,7 +160,7 @@ type Event struct {
 	Time                      time.Time // of the event
 	Recorded                  time.Time // group time
 	Sequence                  uint64
-	State                     string // rated, unpriced, voided, being_rerated
+	State                     string // rated, unpriced, voided
 	Currency                  money.Currency
 	Dimensions                []meter.Dimension
 	UsageFormat               string   // of Reported; empty: the event's usage was given in components
@@ -234,9 +235,9 @@ type LinePublication struct {
 type Correction struct {
 	Kind       string // void or rerate
 	ID, Reason string // of the void; ID of the rerate
-	Sequence   uint64 // of its last step: a rerate of counted prices has two
+	Sequence   uint64
 	Time       time.Time
-	Back       *Rating // the rating that was taken back; nil: it was unpriced, or lifted before
+	Back       *Rating // the rating that was taken back; nil: it was unpriced
 	New        *Rating // the rating that stands from here on; nil: none
 }
 

@@ -17,11 +17,10 @@ const (
 	noVersion                        // no version was in force at its time
 	noPrice                          // no price of its meter and currency matches
 	componentUnpriced                // the price lacks one of its components
-	lifted                           // a rerate took its rating back and has not rated it anew yet; not on the unpriced list
 	numUnpricedReasons
 )
 
-var reasonNames = [numUnpricedReasons]string{"", "no_version_in_force", "no_matching_price", "component_without_price", "being_rerated"}
+var reasonNames = [numUnpricedReasons]string{"", "no_version_in_force", "no_matching_price", "component_without_price"}
 
 // String returns the reason as the unpriced list shows it.
 func (r unpricedReason) String() string {
@@ -53,10 +52,12 @@ type eventRecord struct {
 	quantities [meter.MaxComponents]money.Quantity
 
 	usage []byte // the provider's own usage object, preceded by its format; empty: none
-	// counted has a bit for each component that counts in a period, and before is what its
-	// counter stood at.
+	// counted has a bit for each component that counts in a period, before is what its counter
+	// stood at up to the rating's version, and later what was counted above, by component and
+	// upwards (counter.go).
 	counted uint32
 	before  [meter.MaxComponents]money.Quantity
+	later   []later
 }
 
 // appendEvent appends the command of e to a block whose group has the given time.
@@ -118,12 +119,19 @@ func appendCounters(dst []byte, e *eventRecord) []byte {
 	for mask := e.counted; mask != 0; mask &= mask - 1 {
 		dst = appendQuantity(dst, e.before[bits.TrailingZeros32(mask)])
 	}
+	if e.counted != 0 {
+		dst = binary.AppendUvarint(dst, uint64(len(e.later)))
+		for _, l := range e.later {
+			dst = binary.AppendUvarint(append(dst, l.component), uint64(l.version))
+			dst = appendQuantity(dst, l.quantity)
+		}
+	}
 	return dst
 }
 
 // more reads what appendMore wrote.
 func (r *reader) more(e *eventRecord, kind byte) {
-	e.usage, e.counted = nil, 0
+	e.usage, e.counted, e.later = nil, 0, nil
 	if kind&flagMore != 0 {
 		e.usage = r.bytes()
 		r.counters(e)
@@ -136,9 +144,19 @@ func (r *reader) counters(e *eventRecord) {
 		r.fail()
 		return
 	}
-	e.counted = uint32(n)
+	e.counted, e.later = uint32(n), nil
 	for mask := e.counted; mask != 0; mask &= mask - 1 {
 		e.before[bits.TrailingZeros32(mask)] = r.quantity()
+	}
+	if e.counted == 0 {
+		return
+	}
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		l := later{r.byte(), count{uint32(r.uvarint()), r.quantity()}}
+		if int(l.component) >= e.components {
+			r.fail()
+		}
+		e.later = append(e.later, l)
 	}
 }
 
@@ -212,7 +230,7 @@ func (r *reader) unpricedEvent(e *eventRecord) {
 	e.reason = unpricedReason(r.byte())
 	e.raw = r.bytes()
 	shape, err := meter.ParseShape(e.raw)
-	if err != nil || e.reason == priced || e.reason >= lifted {
+	if err != nil || e.reason == priced || e.reason >= numUnpricedReasons {
 		r.fail()
 		return
 	}

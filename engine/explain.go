@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -31,6 +32,9 @@ func (e *Engine) Event(source, id string) (Event, *refusal.Refusal) {
 	}
 	x := explainer{e: e, blocks: blocks, earners: newEarners()}
 	out, err := x.event(origin, last)
+	if no := new(refusal.Refusal); errors.As(err, &no) {
+		return Event{}, no // no room, or draining
+	}
 	if err != nil {
 		return Event{}, e.damaged(err)
 	}
@@ -99,7 +103,7 @@ func (x *explainer) chain(origin, last uint64) (chain []uint64, err error) {
 			return nil, fmt.Errorf("sequence %d does not amend what came before it", seq)
 		}
 		x.windows[seq] = 0
-		if a.op == amendRerated || a.op == amendLifted {
+		if a.op == amendRerated {
 			x.rerates[a.job] = ""
 		}
 		seq = a.prev
@@ -174,8 +178,6 @@ func (x *explainer) amendment(out *Event, seq uint64) error {
 	switch a.op {
 	case amendVoid:
 		item.Kind, item.ID, item.Reason, out.State = "void", a.id, a.reason, "voided"
-	case amendLifted:
-		item.ID, out.State = x.rerates[a.job], lifted.String()
 	default:
 		item.ID, out.State = x.rerates[a.job], "rated"
 	}
@@ -190,11 +192,6 @@ func (x *explainer) amendment(out *Event, seq uint64) error {
 		if item.New, err = x.rating(c, &a.new, seq, false, legs); err != nil {
 			return err
 		}
-	}
-	if a.old.reason == lifted && a.op == amendRerated { // the second half of one rerate
-		last := &out.Corrections[len(out.Corrections)-1]
-		last.Sequence, last.Time, last.New = item.Sequence, item.Time, item.New
-		return nil
 	}
 	out.Corrections = append(out.Corrections, item)
 	return nil
@@ -213,6 +210,9 @@ func (x *explainer) rating(c *cursor, ev *eventRecord, ratedAt uint64, back bool
 	if refused != nil {
 		return nil, fmt.Errorf("sequence %d: %w", c.seq, refused)
 	}
+	if err := x.explainLater(ev, &plan, steps, amounts, back, c.t); err != nil {
+		return nil, err
+	}
 	out := &Rating{Sequence: c.seq, Time: timeOf(c.time), Version: version.ID, Price: plan.Index, Match: plan.Price.Match, Amount: ev.amount,
 		FeeRate: plan.Price.Fee, Fee: feeOf(plan.Price, ev.amount), Transfers: legs}
 	for i := range plan.Components {
@@ -229,6 +229,42 @@ func (x *explainer) rating(c *cursor, ev *eventRecord, ratedAt uint64, back bool
 	var err error
 	out.Settlement, err = x.e.settled(c.seq, person.ID, person.Currency)
 	return out, err
+}
+
+// explainLater adds to a rating's explanation what it made of the counts above it.
+func (x *explainer) explainLater(ev *eventRecord, plan *meter.Plan, steps []meter.Explained, amounts *ratingAmounts, back bool, t *tables) error {
+	from := ev.before
+	for _, l := range ev.later {
+		i := l.component
+		price := t.versions[l.version].pricing(plan.Price, plan.Components[i].Number)
+		if price == nil {
+			return fmt.Errorf("version %s never priced what was counted under it", t.versions[l.version].Version.ID)
+		}
+		var ok bool
+		amounts[i], ok = steps[i].ExplainShift(price, t.versions[l.version].Version.ID, from[i], from[i]+l.quantity, ev.quantities[i], back, amounts[i])
+		if !ok {
+			return fmt.Errorf("a booked amount overflows")
+		}
+		from[i] += l.quantity
+	}
+	return nil
+}
+
+// pricing is the version's price of what component k of a price of another version counts.
+func (pv *PriceVersion) pricing(p *meter.Price, k int) *meter.ComponentPrice {
+	series := p.Series(k)
+	for i := range pv.Version.Prices {
+		other := &pv.Version.Prices[i]
+		if other.Meter != p.Meter || other.Currency != p.Currency {
+			continue
+		}
+		for n := range other.Components {
+			if other.Components[n].Counted() && other.Series(n) == series {
+				return &other.Components[n]
+			}
+		}
+	}
+	return nil
 }
 
 // periodText names a period: "2026-11" or "window 7".

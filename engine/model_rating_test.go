@@ -14,7 +14,7 @@ import (
 // and rerates.
 type rating struct {
 	versions []*modelVersion // in the order they were put
-	counters map[string]decimal.Decimal
+	counters modelCounters
 	events   map[string]*modelEvent // by identity
 	order    []*modelEvent
 	voids    map[string]*modelVoid // by id
@@ -26,7 +26,7 @@ type rating struct {
 }
 
 func newRating() rating {
-	return rating{counters: map[string]decimal.Decimal{}, events: map[string]*modelEvent{}, voids: map[string]*modelVoid{},
+	return rating{counters: modelCounters{}, events: map[string]*modelEvent{}, voids: map[string]*modelVoid{},
 		rerates: map[string]*modelRerate{}, usage: map[usageKey]*modelUsage{}}
 }
 
@@ -76,6 +76,7 @@ type modelRerate struct {
 	begun    uint64
 	ended    uint64
 	done     bool
+	book     []*modelVersion // when it began
 	events   uint64
 	returned map[string]decimal.Decimal // by currency
 	charged  map[string]decimal.Decimal
@@ -96,8 +97,10 @@ func (m *model) put(id string) {
 }
 
 // inForce is the version in force at a time; nil: none.
-func (m *model) inForce(at int64) (best *modelVersion) {
-	for _, v := range m.versions {
+func (m *model) inForce(at int64) *modelVersion { return inForce(m.versions, at) }
+
+func inForce(versions []*modelVersion, at int64) (best *modelVersion) {
+	for _, v := range versions {
 		if v.from <= at && (best == nil || v.from > best.from) {
 			best = v
 		}
@@ -124,29 +127,8 @@ func (e *modelEvent) counter(p *modelPrice, name string, window uint64) string {
 	return e.subject + " | " + p.series(name) + " | " + period
 }
 
-// before is what the counters of an event stand at.
-func (e *modelEvent) before(counters map[string]decimal.Decimal, p *modelPrice, window uint64) map[string]decimal.Decimal {
-	out := map[string]decimal.Decimal{}
-	for name := range usageOf(&e.call) {
-		if counts(p.components[name]) != "" {
-			out[name] = counters[e.counter(p, name, window)]
-		}
-	}
-	return out
-}
-
-// count adds an event's quantities to its counters, or with sign -1 takes them out.
-func (e *modelEvent) count(counters map[string]decimal.Decimal, p *modelPrice, window uint64, sign int64) {
-	for name, q := range usageOf(&e.call) {
-		if counts(p.components[name]) != "" {
-			key := e.counter(p, name, window)
-			counters[key] = counters[key].Add(q.Mul(decimal.NewFromInt(sign)))
-		}
-	}
-}
-
 // price is what an event costs under a version as the counters stand; the reason why not.
-func (e *modelEvent) price(counters map[string]decimal.Decimal, v *modelVersion, window uint64) (*modelRating, string) {
+func (e *modelEvent) price(counters modelCounters, v *modelVersion, window uint64) (*modelRating, string) {
 	if v == nil {
 		return nil, "no_version_in_force"
 	}
@@ -154,11 +136,12 @@ func (e *modelEvent) price(counters map[string]decimal.Decimal, v *modelVersion,
 	if p == nil {
 		return nil, reason
 	}
-	r := &modelRating{counted: window, version: v, price: p, before: e.before(counters, p, window)}
+	r := &modelRating{counted: window, version: v, price: p, before: e.before(counters, v, p, window)}
 	var ok bool
 	if r.parts, ok = p.rate(usageOf(&e.call), r.before); !ok {
 		return nil, "fractional_quantity"
 	}
+	maps.Copy(r.parts, e.moves(counters, v, p, window, 1))
 	r.sum()
 	return r, ""
 }
@@ -173,40 +156,30 @@ func (r *modelRating) sum() {
 }
 
 // takeBack is what taking an event's rating back moves as the counters stand.
-func (e *modelEvent) takeBack(counters map[string]decimal.Decimal) *modelRating {
+func (e *modelEvent) takeBack(counters modelCounters) *modelRating {
 	old := e.stands
 	r := &modelRating{counted: old.counted, version: old.version, price: old.price, parts: map[string]decimal.Decimal{}, back: true,
-		before: e.before(counters, old.price, old.counted)}
-	usage := usageOf(&e.call)
-	without := map[string]decimal.Decimal{}
-	for name, q := range r.before {
-		without[name] = q.Sub(usage[name])
-	}
-	parts, _ := old.price.rate(usage, without)
+		before: e.before(counters, old.version, old.price, old.counted)}
+	parts, _ := old.price.rate(usageOf(&e.call), r.before)
 	for name, part := range parts {
 		r.parts[name] = part.Neg()
 	}
+	maps.Copy(r.parts, e.moves(counters, old.version, old.price, old.counted, -1))
 	r.sum()
 	return r
 }
 
-// post moves a rating on the books; own is the rating that is taken back, if its sources count.
-func (m *model) post(e *modelEvent, r, own *modelRating, seq uint64) {
+// post moves a rating on the books.
+func (m *model) post(e *modelEvent, r *modelRating, seq uint64) {
 	r.seq, r.window = seq, m.window
 	payer := m.accounts[e.subject]
 	payer.charged = payer.charged.Add(r.amount)
 	if r.amount.IsNegative() {
 		amount := r.amount.Neg()
 		payer.grossCredits = payer.grossCredits.Add(amount)
-		var toPaid, toDue decimal.Decimal
-		if own != nil && own.amount.IsPositive() {
-			toDue = decimal.Min(own.amount.Sub(own.paid), amount, payer.due)
-			toPaid = decimal.Min(own.paid, amount.Sub(toDue))
-		}
-		payer.due, payer.paid = payer.due.Sub(toDue), payer.paid.Add(toPaid)
 		paid := payer.paid
-		payer.repay(amount.Sub(toDue).Sub(toPaid))
-		r.paid = payer.paid.Sub(paid).Add(toPaid).Neg()
+		payer.repay(amount)
+		r.paid = payer.paid.Sub(paid).Neg()
 	} else {
 		r.paid = decimal.Min(payer.paid, r.amount)
 		payer.paid, payer.due = payer.paid.Sub(r.paid), payer.due.Add(r.amount.Sub(r.paid))
@@ -261,8 +234,8 @@ func (m *model) rateNew(e *modelEvent, seq uint64) bool {
 		e.reason = reason
 		return false
 	}
-	m.post(e, r, nil, seq)
-	e.count(m.counters, r.price, r.counted, 1)
+	m.post(e, r, seq)
+	e.count(m.counters, r, 1)
 	e.state, e.stands, e.first = "rated", r, r
 	m.leaves[e.code] = append(m.leaves[e.code], m.leaf(e, r))
 	m.accounts[e.subject].events++
@@ -272,8 +245,8 @@ func (m *model) rateNew(e *modelEvent, seq uint64) bool {
 // undo takes back the rating that stands.
 func (m *model) undo(e *modelEvent, seq uint64) *modelRating {
 	back := e.takeBack(m.counters)
-	m.post(e, back, e.stands, seq)
-	e.count(m.counters, back.price, back.counted, -1)
+	m.post(e, back, seq)
+	e.count(m.counters, back, -1)
 	e.stands = nil
 	return back
 }
@@ -294,7 +267,7 @@ func (m *model) amend(a *amendment, seq uint64) {
 	case amendVoid:
 		m.void(e, a.id, a.reason, seq)
 	default:
-		m.rerate(e, a.op == amendLifted, seq)
+		m.rerate(e, seq)
 	}
 }
 
@@ -304,9 +277,6 @@ func (m *model) void(e *modelEvent, id, reason string, seq uint64) {
 		m.t.Fatalf("sequence %d, void %s of event %s, which is %s: submitted %v as %+v, booked before %v", seq, id, e.id, e.state, ok, spec, m.voids[id])
 	}
 	v := &modelVoid{spec: spec, seq: seq, event: e}
-	if e.state == "being_rerated" && m.running == nil {
-		m.t.Fatalf("sequence %d: event %s is being rerated by nothing", seq, e.id)
-	}
 	if e.stands != nil {
 		v.back = m.undo(e, seq)
 	}
@@ -314,43 +284,29 @@ func (m *model) void(e *modelEvent, id, reason string, seq uint64) {
 	e.changes = append(e.changes, modelChange{kind: "void", id: id, back: v.back})
 }
 
-// rerate takes an event back and rates it anew, in one command or two.
-func (m *model) rerate(e *modelEvent, lift bool, seq uint64) {
+// rerate takes an event back and rates it anew.
+func (m *model) rerate(e *modelEvent, seq uint64) {
 	j := m.running
 	if j == nil || !j.wants(e) {
 		m.t.Fatalf("sequence %d rerates event %s, which no rerate wants", seq, e.id)
 	}
 	v := m.w.versions[j.spec.Version]
-	if e.state != "being_rerated" && (e.state != "rated" || e.stands.version == v || m.inForce(e.at) != v) {
+	if e.state != "rated" || e.stands.version == v || inForce(j.book, e.at) != v {
 		m.t.Fatalf("sequence %d rerates event %s, which is %s", seq, e.id, e.state)
 	}
-	change := modelChange{kind: "rerate", id: j.spec.ID}
-	if e.state == "rated" {
-		p, _ := v.find(&e.call, e.code)
-		if counted := p.counted(&e.call) || e.stands.price.counted(&e.call); counted != lift {
-			m.t.Fatalf("sequence %d: event %s counts: %v, and is lifted: %v", seq, e.id, counted, lift)
-		}
-		change.back = m.undo(e, seq)
-		j.returned[e.code] = j.returned[e.code].Sub(change.back.amount)
-		e.state = "being_rerated"
+	back := m.undo(e, seq)
+	r, reason := e.price(m.counters, v, m.window)
+	if r == nil {
+		m.t.Fatalf("sequence %d rates event %s with a version that does not price it: %s", seq, e.id, reason)
 	}
-	if !lift {
-		r, reason := e.price(m.counters, v, m.window)
-		if r == nil {
-			m.t.Fatalf("sequence %d rates event %s with a version that does not price it: %s", seq, e.id, reason)
-		}
-		m.post(e, r, nil, seq)
-		e.count(m.counters, r.price, r.counted, 1)
-		j.charged[e.code] = j.charged[e.code].Add(r.amount)
-		j.events++
-		m.rerated++
-		e.state, e.stands, change.new = "rated", r, r
-	}
-	if n := len(e.changes); change.back == nil { // what was lifted before is one correction with it
-		e.changes[n-1].new = change.new
-	} else {
-		e.changes = append(e.changes, change)
-	}
+	m.post(e, r, seq)
+	e.count(m.counters, r, 1)
+	j.returned[e.code] = j.returned[e.code].Sub(back.amount)
+	j.charged[e.code] = j.charged[e.code].Add(r.amount)
+	j.events++
+	m.rerated++
+	e.stands = r
+	e.changes = append(e.changes, modelChange{kind: "rerate", id: j.spec.ID, back: back, new: r})
 }
 
 // net is what an event comes to after all.
@@ -377,7 +333,7 @@ func (m *model) beginRerate(id string, seq uint64) {
 	if !ok || m.running != nil || m.rerates[id] != nil {
 		m.t.Fatalf("sequence %d, rerate %s: submitted %v, another is running: %v", seq, id, ok, m.running != nil)
 	}
-	m.running = &modelRerate{spec: spec, begun: seq, returned: map[string]decimal.Decimal{}, charged: map[string]decimal.Decimal{}}
+	m.running = &modelRerate{spec: spec, begun: seq, book: slices.Clone(m.versions), returned: map[string]decimal.Decimal{}, charged: map[string]decimal.Decimal{}}
 	m.rerates[id] = m.running
 }
 
@@ -389,24 +345,25 @@ func (m *model) endRerate(id string, seq uint64) {
 	}
 	v := m.w.versions[j.spec.Version]
 	for _, e := range m.order {
-		if e.state == "being_rerated" {
-			m.t.Fatalf("rerate %s ends, event %s is taken back and not rated anew", id, e.id)
-		}
-		if e.state == "rated" && j.wants(e) && e.stands.version != v && m.inForce(e.at) == v && m.differs(e, v) {
+		if e.state == "rated" && j.wants(e) && e.stands.version != v && inForce(j.book, e.at) == v && m.differs(e, v) {
 			m.t.Fatalf("rerate %s ends, event %s still stands under %s", id, e.id, e.stands.version.id)
 		}
 	}
 	j.done, j.ended, m.running = true, seq, nil
 }
 
-// differs reports whether a version would rate an event, and otherwise than it stands.
+// differs reports whether a version would rate an event, and otherwise than it stands. Where
+// something counts it may have been the same when the rerate came by.
 func (m *model) differs(e *modelEvent, v *modelVersion) bool {
 	r, _ := e.price(m.counters, v, m.window)
 	if r == nil {
 		return false
 	}
 	old := e.stands.price
-	return r.price.counted(&e.call) || old.counted(&e.call) || r.price.payee != old.payee || !number(r.price.fee).Equal(number(old.fee)) ||
+	if r.price.counted(&e.call) || old.counted(&e.call) {
+		return false
+	}
+	return r.price.payee != old.payee || !number(r.price.fee).Equal(number(old.fee)) ||
 		!maps.EqualFunc(r.parts, e.stands.parts, decimal.Decimal.Equal)
 }
 
@@ -426,15 +383,12 @@ func (m *model) complete() {
 	}
 }
 
-// rehearse is what an evaluation under a version comes to, by currency: what the events that
-// it prices cost, and would cost. What they cost is left out of a currency where it depends
-// on the order of taking them back: where two versions rated what one counter counts.
-func (m *model) rehearse(o *RepriceOptions) (was, would map[string]decimal.Decimal, events, refused uint64) {
-	was, would = map[string]decimal.Decimal{}, map[string]decimal.Decimal{}
-	versions, mixed := map[string]*modelVersion{}, map[string]bool{}
-	counters, v := maps.Clone(m.counters), m.w.versions[o.Version]
+// rehearse is what an evaluation under a version comes to: by currency, how much more the
+// events that it prices would cost.
+func (m *model) rehearse(o *RepriceOptions) (more map[string]decimal.Decimal, events, refused uint64) {
+	more = map[string]decimal.Decimal{}
+	counters, v := m.counters.clone(), m.w.versions[o.Version]
 	stretch := modelRerate{spec: RerateSpec{From: o.From, To: o.To}, begun: 1 << 62}
-	var taken []*modelEvent
 	for _, e := range m.order {
 		if e.state == "voided" || !stretch.wants(e) {
 			continue
@@ -444,33 +398,18 @@ func (m *model) rehearse(o *RepriceOptions) (was, would map[string]decimal.Decim
 			continue
 		}
 		events++
-		taken = append(taken, e)
-		if e.stands != nil {
-			back := e.takeBack(counters)
-			for name := range back.before {
-				key := e.counter(back.price, name, back.counted)
-				mixed[e.code] = mixed[e.code] || (versions[key] != nil && versions[key] != back.version)
-				versions[key] = back.version
-			}
-			e.count(counters, back.price, back.counted, -1)
-			was[e.code] = was[e.code].Sub(back.amount)
-		}
-	}
-	for _, e := range taken {
 		window := e.window
 		if e.stands != nil {
 			window = e.stands.window
+			back := e.takeBack(counters)
+			e.count(counters, back, -1)
+			more[e.code] = more[e.code].Add(back.amount)
 		}
 		r, _ := e.price(counters, v, window)
-		e.count(counters, r.price, window, 1)
-		would[e.code] = would[e.code].Add(r.amount)
+		e.count(counters, r, 1)
+		more[e.code] = more[e.code].Add(r.amount)
 	}
-	for code := range mixed {
-		if mixed[code] {
-			delete(was, code)
-		}
-	}
-	return was, would, events, refused
+	return more, events, refused
 }
 
 // text shows an event that differs.

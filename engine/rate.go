@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/zeebo/xxh3"
 
 	"farthing/ledger"
@@ -60,8 +62,11 @@ type rateSlot struct {
 type shapeRow struct {
 	raw  string
 	slot rateSlot
-	more []rateSlot
+	more []rateSlot // at most slotsMax, the oldest first
 }
+
+// slotsMax bounds the slots of one shape, about 350 bytes each: versions go out of use.
+const slotsMax = 8
 
 func newRates(seed uint64) *rates {
 	return &rates{seed: seed, byHash: map[uint64]uint32{}, byRaw: map[string]uint32{}, wide: map[uint64]*wideShape{},
@@ -147,13 +152,26 @@ func (s *state) otherSlot(row *shapeRow, shape *meter.Shape, v *meter.Version, c
 		row.slot = slot
 		return &row.slot
 	}
-	if v.Index > row.slot.version {
+	newer := v.Index > row.slot.version
+	if newer {
 		row.slot, slot = slot, row.slot
-		row.more = append(row.more, slot)
-		return &row.slot
+	}
+	if len(row.more) == slotsMax {
+		row.more = slices.Delete(row.more, 0, 1)
 	}
 	row.more = append(row.more, slot)
+	if newer {
+		return &row.slot
+	}
 	return &row.more[len(row.more)-1]
+}
+
+// slotOf is slot for what is asked for once (an amendment, a simulation): nothing is kept of it.
+func (s *state) slotOf(n uint32, v *meter.Version, c money.Currency) rateSlot {
+	if row := &s.rates.rows[n]; row.slot.version == v.Index && row.slot.currency == c && row.slot.resolved {
+		return row.slot
+	}
+	return s.resolve(&s.shapes[n].shape, v, c)
 }
 
 // resolve finds the price of a shape: the most specific match, which prices every component.
@@ -190,11 +208,44 @@ type ratingAmounts = [meter.MaxComponents]money.Amount
 // e's amount and what it counted from; amounts gets the parts.
 func (s *state) rate(slot *rateSlot, e *eventRecord, amounts *ratingAmounts, window uint64) (refused *refusal.Refusal) {
 	s.look(slot, e, window)
-	e.amount, refused = slot.plan.Rate(&e.quantities, &e.before, amounts)
-	if refused == nil && !s.ledger.Fits(slot.currency, e.amount) {
-		refused = overflow()
+	if e.amount, refused = slot.plan.Rate(&e.quantities, &e.before, amounts); refused != nil {
+		return refused
 	}
-	return refused
+	if len(e.later) > 0 && !(e.countable() && s.shift(slot, e, amounts, false)) {
+		return overflow()
+	}
+	if !s.ledger.Fits(slot.currency, e.amount) {
+		return overflow()
+	}
+	return nil
+}
+
+// reverse is rate for taking e back.
+func (s *state) reverse(slot *rateSlot, e *eventRecord, amounts *ratingAmounts, window uint64) (refused *refusal.Refusal) {
+	s.look(slot, e, window)
+	if !s.hasCounts(slot, e, window) {
+		return refusal.New(refusal.Invalid, "not_counted", "the period has not counted what is to be taken back")
+	}
+	if e.amount, refused = slot.plan.Reverse(&e.quantities, &e.before, amounts); refused != nil {
+		return refused
+	}
+	if len(e.later) > 0 && !s.shift(slot, e, amounts, true) {
+		return overflow()
+	}
+	return nil
+}
+
+// countable reports whether e's counters stay within what a quantity can hold, with what lies
+// above it.
+func (e *eventRecord) countable() bool {
+	var sums [meter.MaxComponents]money.Quantity
+	for _, l := range e.later {
+		sums[l.component] += l.quantity
+		if e.before[l.component]+sums[l.component]+e.quantities[l.component] > money.QuantityMax {
+			return false
+		}
+	}
+	return true
 }
 
 func overflow() *refusal.Refusal {

@@ -1,5 +1,3 @@
-//go:build findings
-
 package engine
 
 import (
@@ -63,31 +61,4 @@ func TestRerateThatCountsTooMuch(t *testing.T) {
 			t.Errorf("event e%d is %s, %v", i, e.State, refused)
 		}
 	}
-}
-
-// TestForgedAmendmentsThatPanic: what no sequencer wrote is refused by name, and does not end
-// the process.
-func TestForgedAmendmentsThatPanic(t *testing.T) {
-	a := newAmended(t)
-	void := a.find(amendVoid, 0)
-	a.changed("another payer", void, func(m *amendment) { m.old.account++ })
-	a.changed("more usage than was counted", void, func(m *amendment) { m.old.quantities[0] *= 100 })
-	a.changed("of another month", void, func(m *amendment) { m.old.time -= int64(20 * day) })
-	a.changed("of a month without usage", void, func(m *amendment) { m.old.time -= int64(200 * day) })
-}
-
-// TestForgedOriginIsNamed: verify has to say which sequence amends what is no event.
-func TestForgedOriginIsNamed(t *testing.T) {
-	a := newAmended(t)
-	void := a.find(amendVoid, 0)
-	a.changed("origin that is no event", void, func(m *amendment) { m.origin, m.prev = 3, 3 })
-	a.changed("origin of the genesis", void, func(m *amendment) { m.origin, m.prev = 1, 1 })
-}
-
-// TestForgedRerates: a rerate's amendments lie in its stretch and are of its version.
-func TestForgedRerates(t *testing.T) {
-	a := newAmended(t)
-	rerate, lift := a.findKind(kindRerate), a.find(amendLifted, 0)
-	a.refused("event outside of the rerate's stretch", a.head+uint64(lift)+1, a.upTo(rerate, append([]forged{a.rerateJob(func(j *rerateJob) { j.to = j.from + 1 })}, a.commands[rerate+1:lift+1]...)...))
-	a.refused("rerate to another version", a.head+uint64(lift)+1, a.upTo(rerate, append([]forged{a.rerateJob(func(j *rerateJob) { j.version = 0 })}, a.commands[rerate+1:lift+1]...)...))
 }

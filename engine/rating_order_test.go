@@ -211,13 +211,13 @@ func TestPreviewIsWhatTheRerateMoves(t *testing.T) {
 		if refused != nil || got.State != "done" || got.Events != preview.Events {
 			t.Fatalf("%+v %v, the preview said %d events", got, refused, preview.Events)
 		}
-		said := map[string][2]string{}
+		said := map[string]string{}
 		for _, total := range preview.Totals {
-			said[total.Currency.Code()] = [2]string{total.Was.String(), total.Would.String()}
+			said[total.Currency.Code()] = total.Would.MustSub(total.Was).String()
 		}
 		for _, total := range got.Totals {
 			code := total.Currency.Code()
-			if done := [2]string{total.Returned.String(), total.Charged.String()}; done != said[code] {
+			if done := total.Charged.MustSub(total.Returned).String(); done != said[code] {
 				t.Fatalf("rerate %s moved %v %s, its preview said %v", v.id, done, code, said[code])
 			}
 			delete(said, code)

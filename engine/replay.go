@@ -98,9 +98,10 @@ func (p *replayer) apply() error {
 		return p.applyRerate(&r)
 	case kindRerated:
 		job := r.rerate()
-		n, ok := s.rerateID[job.id]
-		if err = s.applyRerated(n); !ok {
+		if n, ok := s.rerateID[job.id]; !ok || !s.rerates[n].same(job) {
 			err = fmt.Errorf("rerate %q ends that never began", job.id)
+		} else {
+			err = s.applyRerated(n)
 		}
 	}
 	if err != nil {

@@ -37,26 +37,27 @@ func (p *replayer) applyAmendment(r *reader) error {
 // checkAmendment checks that an amendment follows what stands, and resolves its prices.
 func (p *replayer) checkAmendment(a *amendment) (*amendWork, error) {
 	s, e := p.state, &a.old
+	if a.origin < 2 || a.prev < a.origin || a.origin >= s.seq {
+		return nil, fmt.Errorf("it amends sequence %d of an event at %d", a.prev, a.origin)
+	}
 	last, op := s.amends.last(a.origin)
 	_, onList := s.unpriced.find(a.origin)
 	switch {
 	case s.people[e.account].Kind != ledger.Customer:
 		return nil, fmt.Errorf("account %s is no customer", s.people[e.account].ID)
-	case a.origin >= s.seq || last != a.prev || op == amendVoid:
+	case last != a.prev || op == amendVoid:
 		return nil, fmt.Errorf("it amends sequence %d, the event stands at %d", a.prev, last)
-	case (op == amendLifted) != (e.reason == lifted) || onList != (e.reason != priced && e.reason != lifted):
-		return nil, fmt.Errorf("it takes back a rating that does not stand (%s)", e.reason)
+	case onList != (e.reason != priced), (a.op == amendRated) != onList && a.op != amendVoid:
+		return nil, fmt.Errorf("an event cannot become this from what it is (%q)", e.reason)
 	case a.op == amendVoid && s.voids[a.id] != nil:
 		return nil, fmt.Errorf("void %q is booked twice", a.id)
-	case (a.op == amendRerated || a.op == amendLifted) && (int(a.job) >= len(s.rerates) || s.rerates[a.job].done != 0):
+	case a.op == amendRerated && !s.ofRerate(a):
 		return nil, fmt.Errorf("it belongs to no rerate under way")
-	case a.op == amendLifted && e.reason != priced, a.op == amendRated && (e.reason == priced || e.reason == lifted):
-		return nil, fmt.Errorf("an event cannot become this from what it is (%s)", e.reason)
 	}
 	w := &amendWork{window: s.ledger.Window(), ratedIn: s.windowOf(a.prev)}
 	currency := s.people[e.account].Currency
 	if e.reason == priced {
-		w.takeOld(s.slot(e.shape, s.versions[e.version].Version, currency))
+		w.takeOld(s.slotOf(e.shape, s.versions[e.version].Version, currency))
 		if w.oldSlot.reason != priced {
 			return nil, fmt.Errorf("its version never priced it: %s", w.oldSlot.reason)
 		}
@@ -66,11 +67,20 @@ func (p *replayer) checkAmendment(a *amendment) (*amendWork, error) {
 		if v == nil || v.Index != a.new.version {
 			return nil, fmt.Errorf("it was rated with another price version than the book says")
 		}
-		if w.takeNew(s.slot(a.new.shape, v, currency)); w.newSlot.reason != priced {
+		if w.takeNew(s.slotOf(a.new.shape, v, currency)); w.newSlot.reason != priced {
 			return nil, fmt.Errorf("it has no price: %s", w.newSlot.reason)
 		}
 	}
 	return w, nil
+}
+
+// ofRerate reports whether a rerate under way rates the event of an amendment.
+func (s *state) ofRerate(a *amendment) bool {
+	if int(a.job) >= len(s.rerates) {
+		return false
+	}
+	j, e := s.rerates[a.job], &a.old
+	return j.done == 0 && a.origin <= j.begun && e.time >= j.from && e.time < j.to && j.book.InForce(e.time) == s.versions[j.version].Version
 }
 
 func (p *replayer) applyRerate(r *reader) error {

@@ -7,7 +7,6 @@ import (
 
 	"farthing/journal"
 	"farthing/meter"
-	"farthing/refusal"
 )
 
 // repriceSlice is how many events one visit to the sequencer rates anew, at most half a
@@ -118,30 +117,24 @@ func (e *Engine) runRerates() error {
 		return nil
 	}
 	// Of the job only what never changes is read here.
-	p := repricing{e: e, version: version, from: job.from, to: job.to, upTo: job.begun, job: number, post: true, stopped: e.repriceStopping}
+	p := repricing{e: e, version: version, book: job.book, from: job.from, to: job.to, upTo: job.begun, job: number, post: true,
+		stopped: e.repriceStopping}
 	if err := p.run(); err != nil {
 		return fmt.Errorf("rerate %s: %w", job.id, err)
 	}
-	var left uint64
 	e.internal(func(s *sequencer) {
-		if left = job.lifted; left != 0 {
-			return
-		}
 		s.command(kindRerated, job.append(nil))
 		if err := s.state.applyRerated(number); err != nil {
 			panic("BUG: " + err.Error())
 		}
 	})
-	if left != 0 {
-		return fmt.Errorf("rerate %s: %d events were taken back and cannot be rated anew", job.id, left)
-	}
 	return nil
 }
 
 // applyRerated ends a rerate.
 func (s *state) applyRerated(n uint32) error {
-	if int(n) >= len(s.rerates) || s.rerates[n].done != 0 || s.rerates[n].lifted != 0 {
-		return fmt.Errorf("a rerate ends that is not under way or has events left")
+	if int(n) >= len(s.rerates) || s.rerates[n].done != 0 {
+		return fmt.Errorf("a rerate ends that is not under way")
 	}
 	s.rerates[n].done, s.rerates[n].doneTime = s.seq, s.time
 	return nil
@@ -153,21 +146,23 @@ func (s *state) applyRerated(n uint32) error {
 type repricing struct {
 	e        *Engine
 	version  *PriceVersion
-	from, to int64  // event times, to exclusive
-	upTo     uint64 // sequence of the last command to look at
-	always   bool   // under the version whatever the book says, unpriced events too
+	book     meter.Book // that decides which events are the version's
+	from, to int64      // event times, to exclusive
+	upTo     uint64     // sequence of the last command to look at
+	always   bool       // under the version whatever the book says, unpriced events too
 	post     bool
 	job      uint32 // when posting
 	stopped  func() bool
 	progress func(done, total uint64) error // may be nil; an error stops
 
-	// What a rehearsal counted instead of the counters, and what it found.
-	overlay  map[counterKey]int64
+	// What a rehearsal counted instead of the counters, and what it found. In removed events
+	// are only taken out: what that moves in all is what they cost now, whereas in overlay each
+	// is rated anew at once, as a rerate does it, so that what they move together is right.
+	overlay  map[counterKey][]count
+	removed  map[counterKey][]count
 	outcomes []outcome
-	found    func(*outcome)
+	found    func(*outcome) error
 	refused  uint64 // events that the version does not price
-	counted  bool   // some event counts in a period: there is a second pass
-	told     uint64 // the progress told last
 }
 
 // outcome is what one event comes to. Amounts are by the shape's components.
@@ -175,36 +170,20 @@ type outcome struct {
 	event      *eventRecord
 	components []meter.PlanComponent
 	was, would ratingAmounts
-	second     bool // the event was told of before
-}
-
-// run goes over the events: once, and where quantities of a period count a second time for
-// what was lifted the first.
-func (p *repricing) run() error {
-	if !p.post {
-		p.overlay = map[counterKey]int64{}
-	}
-	if err := p.walk(false); err != nil {
-		return err
-	}
-	if p.post { // a rerate before a crash may have lifted events that this one did not meet
-		p.e.internal(func(s *sequencer) { p.counted = s.state.rerates[p.job].lifted > 0 })
-	}
-	if !p.counted {
-		return nil
-	}
-	return p.walk(true)
 }
 
 var errEnough = errors.New("enough")
 
-func (p *repricing) walk(second bool) error {
+// run goes over the events.
+func (p *repricing) run() error {
+	if !p.post {
+		p.overlay, p.removed = map[counterKey][]count{}, map[counterKey][]count{}
+	}
 	first, err := p.start()
 	if err != nil {
 		return err
 	}
 	t := p.e.published.Load()
-	book := bookOf(t)
 	var cur cursor
 	var slice []standing
 	err = p.e.store.Blocks(first, func(b *journal.Block) error {
@@ -216,12 +195,12 @@ func (p *repricing) walk(second bool) error {
 			if !cur.isEvent() || cur.event.time < p.from || cur.event.time >= p.to {
 				continue
 			}
-			if !p.always && !second && book.InForce(cur.event.time) != p.version.Version {
-				continue // another version's: no need to ask
+			if !p.always && p.book.InForce(cur.event.time) != p.version.Version {
+				continue
 			}
 			slice = append(slice, standing{origin: cur.seq, last: cur.seq, event: cur.event.clone()})
 			if len(slice) == repriceSlice {
-				if err := p.slice(slice, second); err != nil {
+				if err := p.slice(slice); err != nil {
 					return err
 				}
 				slice = slice[:0]
@@ -230,12 +209,12 @@ func (p *repricing) walk(second bool) error {
 		if err := cur.err(); err != nil {
 			return err
 		}
-		return p.tell(b.Last, second)
+		return p.tell(b.Last)
 	})
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
-	return p.slice(slice, second)
+	return p.slice(slice)
 }
 
 // bookOf is the price book as of published tables.
@@ -261,27 +240,20 @@ func (p *repricing) start() (uint64, error) {
 	return uint64(seq) + 1, failed
 }
 
-// tell reports progress over both passes.
-func (p *repricing) tell(seq uint64, second bool) error {
+// tell reports progress.
+func (p *repricing) tell(seq uint64) error {
 	if p.stopped() {
 		return errStopped
 	}
 	if p.progress == nil {
 		return nil
 	}
-	done := min(seq, p.upTo)
-	if p.counted {
-		if done /= 2; second {
-			done += p.upTo / 2
-		}
-	}
-	p.told = max(p.told, done) // that there is a second pass shows only on the way
-	return p.progress(p.told, p.upTo)
+	return p.progress(min(seq, p.upTo), p.upTo)
 }
 
 // slice rates a slice of events anew: those that still stand as they were booked at once,
 // the amended ones after reading how they stand.
-func (p *repricing) slice(list []standing, second bool) error {
+func (p *repricing) slice(list []standing) error {
 	blocks := blockReader{e: p.e}
 	for len(list) > 0 {
 		if p.stopped() {
@@ -291,17 +263,19 @@ func (p *repricing) slice(list []standing, second bool) error {
 		p.outcomes = p.outcomes[:0]
 		p.e.internal(func(s *sequencer) {
 			s.state.counters.overlay = p.overlay
+			defer func() { s.state.counters.overlay = nil }()
 			for i := range list {
 				if last, _ := s.state.amends.last(list[i].origin); last != list[i].last {
 					moved = append(moved, standing{last: last})
 					continue
 				}
-				p.one(s, &list[i], second)
+				p.one(s, &list[i])
 			}
-			s.state.counters.overlay = nil
 		})
 		for i := range p.outcomes {
-			p.found(&p.outcomes[i])
+			if err := p.found(&p.outcomes[i]); err != nil {
+				return err
+			}
 		}
 		for i := range moved {
 			st, err := blocks.standing(moved[i].last)
@@ -316,92 +290,75 @@ func (p *repricing) slice(list []standing, second bool) error {
 }
 
 // one rates one event anew, on the sequencer.
-func (p *repricing) one(s *sequencer, st *standing, second bool) {
+func (p *repricing) one(s *sequencer, st *standing) {
 	e := &st.event
 	switch {
 	case st.op == amendVoid:
 		return
-	case !p.always && e.reason == priced && e.version == p.version.Version.Index:
-		return // it stands under this version
-	case !p.always && e.reason != priced && e.reason != lifted:
-		return // unpriced ones are rated on their own
-	case !p.always && e.reason != lifted && s.state.rates.book.InForce(e.time) != p.version.Version:
-		return // another version's
+	case !p.always && (e.reason != priced || e.version == p.version.Version.Index):
+		return // unpriced ones are rated on their own; this one stands under the version
 	}
 	a := st.amend(amendRerated)
 	a.job = p.job
 	var w amendWork
-	_, refused := s.resolveAmendment(a, &w, p.version.Version)
+	fresh, refused := s.resolveAmendment(a, &w, p.version.Version)
 	if refused == nil {
 		if p.always {
 			w.window = w.ratedIn
 		}
-		if !second {
-			trial := *a
-			refused = s.state.rateAmendment(&trial, &w)
-		}
+		refused = s.state.rateAmendment(a, &w)
 	}
-	if refused != nil {
-		if !second {
+	switch {
+	case refused != nil:
+		p.refused++
+	case !p.always && w.unchanged():
+		// nothing would move
+	case p.post:
+		if s.book(a, &w, fresh) != nil {
 			p.refused++
 		}
-		return
-	}
-	counted := w.newSlot.plan.Counted != 0 || (w.oldSlot != nil && w.oldSlot.plan.Counted != 0)
-	if !p.always && !counted && e.reason == priced && w.unchanged() {
-		return // nothing would move
-	}
-	p.counted = p.counted || counted || e.reason == lifted
-	if p.post {
-		p.postOne(s, st, a, counted, second)
-	} else if counted || !second {
-		p.rehearse(s, a, &w, counted, second)
-	}
-}
-
-// postOne posts the first or the second half of a counted event, or the whole of another.
-func (p *repricing) postOne(s *sequencer, st *standing, a *amendment, counted, second bool) {
-	var refused *refusal.Refusal
-	switch isLifted := st.event.reason == lifted; {
-	case second && isLifted:
-		refused = s.amend(a)
-	case second || isLifted:
-	case counted:
-		lift := st.amend(amendLifted)
-		lift.job = p.job
-		refused = s.amend(lift)
 	default:
-		refused = s.amend(a)
-	}
-	if refused != nil {
-		s.e.o.Logger.Error("a rerate leaves an event as it stands", "sequence", st.origin, "reason", refused.Reason)
+		p.rehearsed(s.state, a, &w)
 	}
 }
 
-// rehearse finds what postOne would post, and counts it in the overlay.
-func (p *repricing) rehearse(s *sequencer, a *amendment, w *amendWork, counted, second bool) {
-	st := s.state
+// rehearsed notes what an amendment would make of an event, and counts it in the overlays.
+func (p *repricing) rehearsed(s *state, a *amendment, w *amendWork) {
 	e := a.new
-	out := outcome{event: &e, components: w.newSlot.plan.Components, second: second}
-	newSlot := w.newSlot
-	if counted && !second {
-		w.newSlot = nil // lifted only
-	}
-	if second {
-		w.oldSlot = nil
-	}
-	if st.rateAmendment(a, w) != nil {
-		return // told of in the first pass
-	}
+	out := outcome{event: &e, components: w.newSlot.plan.Components, would: w.newAmounts}
 	if w.oldSlot != nil {
-		st.uncount(w.oldSlot, &a.old, w.ratedIn)
-		for i := range e.components {
-			out.was[i] = w.oldAmounts[i].Neg()
+		was, ok := p.cost(s, a, w)
+		if !ok {
+			p.refused++ // voided since it was counted: the rehearsal is of a moment ago
+			return
 		}
+		for i := range e.components {
+			// would − was is what the amendment moves: the new amount, and the old one taken back.
+			out.was[i] = was[i].Neg()
+			moved, ok := w.newAmounts[i].Add(w.oldAmounts[i])
+			if ok {
+				out.would[i], ok = out.was[i].Add(moved)
+			}
+			if !ok {
+				p.refused++
+				return
+			}
+		}
+		s.count(w.oldSlot, &a.old, w.ratedIn, -1)
 	}
-	if w.newSlot != nil {
-		st.count(newSlot, &a.new, w.window)
-		out.would = w.newAmounts
-	}
+	s.count(w.newSlot, &a.new, w.window, 1)
 	p.outcomes = append(p.outcomes, out)
+}
+
+// cost is what taking the event out moves where events are only taken out.
+func (p *repricing) cost(s *state, a *amendment, w *amendWork) (was ratingAmounts, ok bool) {
+	s.counters.overlay = p.removed
+	defer func() { s.counters.overlay = p.overlay }()
+	old := a.old
+	old.later = nil // its own
+	if s.reverse(w.oldSlot, &old, &was, w.ratedIn) != nil {
+		return was, false
+	}
+	s.count(w.oldSlot, &old, w.ratedIn, -1)
+	return was, true
 }

@@ -10,14 +10,14 @@ import (
 )
 
 // A rerate posts the difference that a price version put for the past makes: every event of a
-// stretch of time that another version rated, and that the book now gives to this one, is
-// taken back and rated anew. Where the amount depends only on the event that is one command.
-// Where a quantity of the period counts, all such events are lifted first and rated after:
-// only then is what they come to T of the period's quantity, as if the version had been
-// there from the start, whatever their order.
+// stretch of time that another version rated, and that the book gives to this one, is taken
+// back and rated anew in one command. What periods count is kept by version (counter.go), so
+// in the end they cost what they would if the version had been there from the start, whatever
+// the order and whatever came in between.
 //
 // It begins with a command and goes on by itself, after a crash as well, until its last
-// command; which events are left is seen from the events, so nothing is posted twice.
+// command; which events are left is seen from the events, so nothing is posted twice. Which
+// events are its own is decided by the book as it was when it began.
 
 // rerateJob is a rerate and what came of it.
 type rerateJob struct {
@@ -27,10 +27,11 @@ type rerateJob struct {
 	begun     uint64
 	beganTime int64
 	events    uint64 // rated anew
-	lifted    uint64 // taken back and not rated yet
 	totals    []rerateTotal
 	done      uint64 // sequence of its end; 0: under way
 	doneTime  int64
+	// book is the versions there were when it began. Derived.
+	book meter.Book
 }
 
 // rerateTotal is what a rerate moved in one currency: both sums are at least 0 as a rule, but
@@ -52,17 +53,8 @@ func (j *rerateJob) add(c money.Currency, a *amendment) {
 		j.totals = append(j.totals, rerateTotal{currency: c})
 		t = &j.totals[len(j.totals)-1]
 	}
-	if a.old.reason == priced {
-		t.returned = t.returned.MustSub(a.old.amount)
-	}
-	switch {
-	case a.op == amendLifted:
-		j.lifted++
-		return
-	case a.old.reason == lifted:
-		j.lifted--
-	}
 	j.events++
+	t.returned = t.returned.MustSub(a.old.amount)
 	t.charged = t.charged.MustAdd(a.new.amount)
 }
 
@@ -77,10 +69,15 @@ func (r *reader) rerate() *rerateJob {
 	return &rerateJob{id: r.str(), version: uint32(r.uvarint()), from: int64(r.uvarint()), to: int64(r.uvarint())}
 }
 
+// same reports whether two commands ask for the same.
+func (j *rerateJob) same(o *rerateJob) bool {
+	return j.id == o.id && j.version == o.version && j.from == o.from && j.to == o.to
+}
+
 // appendState writes a job with its progress for a checkpoint.
 func (j *rerateJob) appendState(dst []byte) []byte {
 	dst = j.append(dst)
-	for _, n := range [...]uint64{j.begun, uint64(j.beganTime), j.events, j.lifted, j.done, uint64(j.doneTime), uint64(len(j.totals))} {
+	for _, n := range [...]uint64{j.begun, uint64(j.beganTime), j.events, j.done, uint64(j.doneTime), uint64(len(j.totals))} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	for i := range j.totals {
@@ -93,7 +90,7 @@ func (j *rerateJob) appendState(dst []byte) []byte {
 
 func (r *reader) rerateState() *rerateJob {
 	j := r.rerate()
-	j.begun, j.beganTime, j.events, j.lifted, j.done, j.doneTime = r.uvarint(), int64(r.uvarint()), r.uvarint(), r.uvarint(), r.uvarint(), int64(r.uvarint())
+	j.begun, j.beganTime, j.events, j.done, j.doneTime = r.uvarint(), int64(r.uvarint()), r.uvarint(), r.uvarint(), int64(r.uvarint())
 	for n := r.uvarint(); n > 0 && !r.bad; n-- {
 		j.totals = append(j.totals, rerateTotal{currency: r.currency(), returned: r.amount(), charged: r.amount()})
 	}
@@ -127,6 +124,17 @@ func (s *state) applyRerate(j *rerateJob) {
 func (s *state) enterRerate(j *rerateJob) {
 	s.rerateID[j.id] = uint32(len(s.rerates))
 	s.rerates = append(s.rerates, j)
+	s.bindRerate(j)
+}
+
+// bindRerate gives a rerate the book as it was when it began.
+func (s *state) bindRerate(j *rerateJob) {
+	j.book = meter.Book{}
+	for _, v := range s.versions {
+		if v.Sequence < j.begun {
+			j.book.Add(v.Version)
+		}
+	}
 }
 
 // Rerate begins to post the difference that a version makes for past events, and returns as
@@ -140,19 +148,19 @@ func (e *Engine) Rerate(r RerateSpec) (answer Rerate, created bool, refused *ref
 	unavailable := e.do(func(s *sequencer) bool {
 		st := s.state
 		v := st.byVersion[r.Version]
-		if v == nil {
+		n, there := st.rerateID[r.ID]
+		switch {
+		case there && (v == nil || !st.rerates[n].same(&rerateJob{id: r.ID, version: v.Version.Index, from: from, to: to})):
+			refused = refusal.New(refusal.IDConflict, "id_conflict", "rerate %s was begun with other content", r.ID)
+			return false
+		case there:
+			answer = st.rerateView(st.rerates[n])
+			return false
+		case v == nil:
 			refused = unknownVersion(r.Version)
 			return false
 		}
 		job := &rerateJob{id: r.ID, version: v.Version.Index, from: from, to: to}
-		if n, there := st.rerateID[r.ID]; there {
-			if old := st.rerates[n]; old.version == job.version && old.from == from && old.to == to {
-				answer = st.rerateView(old)
-			} else {
-				refused = refusal.New(refusal.IDConflict, "id_conflict", "rerate %s was begun with other content", r.ID)
-			}
-			return false
-		}
 		if refused = st.checkRerate(job); refused != nil {
 			return false
 		}

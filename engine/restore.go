@@ -57,7 +57,7 @@ func restore(store *journal.Store) (restored, error) {
 	out.base = out.state.extent()
 	out.base.rows, out.base.usage = out.state.ledger.Rows.Restored(), out.state.usage.rows.Restored()
 	out.base.counters, out.base.amends = out.state.counters.rows.Restored(), out.state.amends.rows.Restored()
-	out.base.unpriced = out.state.unpriced.rows.Restored()
+	out.base.unpriced, out.base.groups = out.state.unpriced.rows.Restored(), out.state.unpriced.groups.Restored()
 	return out, nil
 }
 
@@ -70,13 +70,13 @@ type loader struct {
 	versions []*PriceVersion
 	topUps   []*topUp
 	windows  []*window
-	groups   []unpricedGroup
 	voids    []*voidEntry
 	rows     ledger.Ledger // only Rows is used
 	usage    usageTable
 	counters cow.Table[counterRow]
 	amends   cow.Table[amendRow]
 	unpriced cow.Table[unpricedRow]
+	groups   cow.Table[unpricedGroup]
 	evidence evidence
 }
 
@@ -135,7 +135,8 @@ func (l *loader) entry(kind byte, r *reader) {
 	case chunkWindows:
 		l.windows = append(l.windows, r.window())
 	case chunkGroups:
-		l.groups = append(l.groups, unpricedGroup{reason: unpricedReason(r.byte()), currency: r.currency(), raw: r.str()})
+		i, row := r.uvarint(), r.unpricedGroup()
+		restoreRow(r, &l.groups, i, row, (i == 0) == (row.raw == "") && i < unpricedGroupsMax)
 	case chunkVoids:
 		l.voids = append(l.voids, &voidEntry{id: r.str(), reason: r.str(), origin: r.uvarint(), seq: r.uvarint()})
 	case chunkRows:
@@ -145,13 +146,13 @@ func (l *loader) entry(kind byte, r *reader) {
 		restoreRow(r, &l.usage.rows, i, row, int(row.account) < len(l.people) && int(row.shape) < len(l.shapes))
 	case chunkCounters:
 		i, row := r.uvarint(), r.counterRow()
-		restoreRow(r, &l.counters, i, row, int(row.account) < len(l.people))
+		restoreRow(r, &l.counters, i, row, int(row.account) < len(l.people) && int(row.version) < len(l.versions))
 	case chunkAmends:
 		i, row := r.uvarint(), r.amendRow()
 		restoreRow(r, &l.amends, i, row, row.origin < row.last)
 	case chunkUnpriced:
 		i, row := r.uvarint(), r.unpricedRow()
-		restoreRow(r, &l.unpriced, i, row, int(row.group) <= len(l.groups))
+		restoreRow(r, &l.unpriced, i, row, row.group < unpricedGroupsMax)
 	default:
 		r.fail()
 	}
@@ -202,7 +203,7 @@ func (l *loader) finish() (*state, error) {
 	s.seq, s.time, s.windowFirst = r.uvarint(), int64(r.uvarint()), r.uvarint()
 	openWindow := r.uvarint()
 	s.nextStream = r.uvarint()
-	lengths := [...]uint64{r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()}
+	lengths := [...]uint64{r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()}
 	totals := make([]ledger.Totals, money.Currencies())
 	for range r.uvarint() {
 		c, hash := r.currency(), r.hash()
@@ -222,7 +223,7 @@ func (l *loader) finish() (*state, error) {
 	if err := r.end(); err != nil {
 		return nil, err
 	}
-	for i, got := range [...]uint32{l.usage.rows.Len(), l.counters.Len(), l.amends.Len(), l.unpriced.Len()} {
+	for i, got := range [...]uint32{l.usage.rows.Len(), l.counters.Len(), l.amends.Len(), l.unpriced.Len(), l.groups.Len()} {
 		if uint64(got) != lengths[i] {
 			return nil, fmt.Errorf("%d of %d rows of table %d", got, lengths[i], i)
 		}
@@ -254,6 +255,9 @@ func (l *loader) enterTables(s *state) error {
 	for _, v := range l.versions {
 		s.enterVersion(v)
 	}
+	for _, j := range s.rerates {
+		s.bindRerate(j)
+	}
 	for _, u := range l.topUps {
 		s.topUps[u.id] = u
 		s.topUpLog = append(s.topUpLog, u)
@@ -264,21 +268,17 @@ func (l *loader) enterTables(s *state) error {
 			s.closedBy[w.id] = w
 		}
 	}
-	for _, g := range l.groups {
-		if _, err := meter.ParseShape([]byte(g.raw)); err != nil {
-			return err
-		}
-		s.unpriced.enter(g.reason, g.currency, g.raw)
-	}
 	for _, v := range l.voids {
 		s.voids[v.id] = v
 		s.voidLog = append(s.voidLog, v)
 	}
 	s.usage = l.usage
 	s.usage.restored()
-	s.counters.rows, s.amends.rows, s.unpriced.rows = l.counters, l.amends, l.unpriced
-	s.counters.restored()
+	s.counters.rows, s.amends.rows, s.unpriced.rows, s.unpriced.groups = l.counters, l.amends, l.unpriced, l.groups
+	s.restoreCounters()
 	s.amends.restored()
-	s.unpriced.restored()
+	if !s.unpriced.restored() {
+		return fmt.Errorf("unpriced events of kinds that are not there")
+	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"farthing/ledger"
+	"farthing/meter"
 	"farthing/money"
 )
 
@@ -35,11 +36,13 @@ func (c *counterRow) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(c.account))
 	dst = binary.AppendUvarint(dst, uint64(c.series))
 	dst = binary.AppendUvarint(dst, c.period)
+	dst = binary.AppendUvarint(dst, uint64(c.version))
 	return binary.AppendUvarint(dst, uint64(c.quantity))
 }
 
 func (r *reader) counterRow() (c counterRow) {
 	c.account, c.series, c.period = ledger.Ref(r.uvarint()), uint32(r.uvarint()), r.uvarint()
+	c.version = uint32(r.uvarint())
 	c.quantity = money.Quantity(r.uvarint())
 	return c
 }
@@ -52,6 +55,31 @@ func (a *amendRow) append(dst []byte) []byte {
 
 func (r *reader) amendRow() amendRow {
 	return amendRow{origin: r.uvarint(), last: r.uvarint(), op: amendOp(r.byte())}
+}
+
+// append writes a group; that of what no longer fits has no currency.
+func (g *unpricedGroup) append(dst []byte) []byte {
+	code := "   "
+	if g.raw != "" {
+		code = g.currency.Code()
+	}
+	return appendBytes(append(append(dst, byte(g.reason)), code...), g.raw)
+}
+
+func (r *reader) unpricedGroup() (g unpricedGroup) {
+	g.reason = unpricedReason(r.byte())
+	code := r.take(3)
+	if g.raw = r.str(); g.raw == "" {
+		return g
+	}
+	var ok bool
+	if g.currency, ok = money.LookupBytes(code); !ok || g.reason == priced || g.reason >= numUnpricedReasons {
+		r.fail()
+	}
+	if _, err := meter.ParseShape([]byte(g.raw)); err != nil {
+		r.fail()
+	}
+	return g
 }
 
 func (u *unpricedRow) append(dst []byte) []byte {

@@ -267,6 +267,7 @@ func (s *scenario) settlement(got *Settlement, lines bool) string {
 // closes holds the sequencer until all closes are on the ring, in their order.
 func (s *scenario) closes(d *datadriven.TestData, _ []string) string {
 	e := s.r.e
+	e.repriced() // its visits would be counted as closes
 	holding, release := make(chan struct{}), make(chan struct{})
 	go e.internal(func(*sequencer) {
 		close(holding)

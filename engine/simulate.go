@@ -18,6 +18,10 @@ const repricedRowsMax = 100_000
 // rehearsalsMax bounds the simulations that run at once: each takes a share of the sequencer.
 const rehearsalsMax = 2
 
+// modelsBytes bounds the shapes that a report remembers: a request's id among the dimensions
+// would make each event another one.
+const modelsBytes = 1 << 20
+
 // otherName stands for what no longer has its own row. It is no valid id.
 const otherName = "(other)"
 
@@ -46,9 +50,8 @@ func (e *Engine) rehearse(o RepriceOptions, always bool) (out Repricing, refused
 		return out, refusal.New(refusal.Overloaded, "simulations_running", "at most %d simulations run at once; retry when one is done", rehearsalsMax)
 	}
 	p := repricing{e: e, from: from, to: to, always: always, progress: o.Progress, stopped: func() bool { return !e.Ready() }}
-	var versions int
 	refused = e.do(func(s *sequencer) bool {
-		p.version, p.upTo, versions = s.state.byVersion[o.Version], s.state.seq, len(s.state.versions)
+		p.version, p.upTo = s.state.byVersion[o.Version], s.state.seq
 		return false
 	})
 	switch {
@@ -58,7 +61,7 @@ func (e *Engine) rehearse(o RepriceOptions, always bool) (out Repricing, refused
 		return out, unknownVersion(o.Version)
 	}
 	r := repriceReport{t: e.published.Load(), rows: map[repriceKey]*RepricedRow{}, models: map[string]string{}}
-	p.found = r.add
+	p.found, p.book = r.add, bookOf(r.t)
 	if err := p.run(); err != nil {
 		if errors.Is(err, errStopped) {
 			return out, draining()
@@ -66,12 +69,14 @@ func (e *Engine) rehearse(o RepriceOptions, always bool) (out Repricing, refused
 		if o.Progress != nil && errors.Is(err, ErrAborted) {
 			return out, refusal.New(refusal.Timeout, "aborted", "the caller went away")
 		}
+		if no := new(refusal.Refusal); errors.As(err, &no) {
+			return out, no
+		}
 		return out, e.damaged(err)
 	}
-	if len(e.published.Load().versions) != versions && !always {
-		return out, refusal.New(refusal.Overloaded, "book_changed", "the price book changed during the preview; retry")
+	if out, refused = r.result(); refused != nil {
+		return out, refused
 	}
-	out = r.result()
 	out.Version, out.From, out.To, out.Sequence, out.Unpriced = o.Version, o.From, o.To, p.upTo, p.refused
 	return out, nil
 }
@@ -90,20 +95,29 @@ type repriceReport struct {
 	rows   map[repriceKey]*RepricedRow
 	events uint64
 	models map[string]string // shape bytes → model
+	bytes  int               // of them
 }
 
-func (r *repriceReport) add(o *outcome) {
-	if !o.second {
-		r.events++
-	}
+func (r *repriceReport) add(o *outcome) error {
+	r.events++
 	model := r.model(o.event)
 	for i := range o.event.components {
 		row := r.row(o.event.account, model, o.components[i].Name)
-		if !o.second {
-			row.Events++
+		row.Events++
+		if !addTo(&row.Was, o.was[i]) || !addTo(&row.Would, o.would[i]) {
+			return overflow()
 		}
-		row.Was, row.Would = row.Was.MustAdd(o.was[i]), row.Would.MustAdd(o.would[i])
 	}
+	return nil
+}
+
+// addTo adds b to a unless the sum is more than an amount can hold.
+func addTo(a *money.Amount, b money.Amount) bool {
+	sum, ok := a.Add(b)
+	if ok {
+		*a = sum
+	}
+	return ok
 }
 
 func (r *repriceReport) row(account ledger.Ref, model, component string) *RepricedRow {
@@ -141,14 +155,16 @@ func (r *repriceReport) model(e *eventRecord) string {
 	if shape, err := meter.ParseShape(e.raw); err == nil {
 		model, _ = shape.Value("model")
 	}
-	if len(r.models) < shapesMax {
-		r.models[string(e.raw)] = model
+	if r.bytes += len(e.raw); r.bytes > modelsBytes {
+		clear(r.models)
+		r.bytes = len(e.raw)
 	}
+	r.models[string(e.raw)] = model
 	return model
 }
 
-func (r *repriceReport) result() Repricing {
-	out := Repricing{Events: r.events}
+func (r *repriceReport) result() (out Repricing, refused *refusal.Refusal) {
+	out.Events = r.events
 	totals := map[money.Currency]*RepricedTotal{}
 	for _, row := range r.rows {
 		out.Rows = append(out.Rows, *row)
@@ -157,7 +173,9 @@ func (r *repriceReport) result() Repricing {
 			t = &RepricedTotal{Currency: row.Currency}
 			totals[row.Currency] = t
 		}
-		t.Was, t.Would = t.Was.MustAdd(row.Was), t.Would.MustAdd(row.Would)
+		if !addTo(&t.Was, row.Was) || !addTo(&t.Would, row.Would) {
+			return out, overflow()
+		}
 	}
 	for _, t := range totals {
 		out.Totals = append(out.Totals, *t)
@@ -167,5 +185,5 @@ func (r *repriceReport) result() Repricing {
 		return cmp.Or(cmp.Compare(a.Currency.Code(), b.Currency.Code()), cmp.Compare(a.Account, b.Account), cmp.Compare(a.Model, b.Model),
 			cmp.Compare(a.Component, b.Component))
 	})
-	return out
+	return out, nil
 }

@@ -59,13 +59,13 @@ type checkpoints struct {
 
 // extent is how far the tables and epochs went at a checkpoint: where a delta begins.
 type extent struct {
-	people, sources, shapes, versions, topUps, windows, groups, voids int
-	rows, usage, counters, amends, unpriced                           uint32 // epochs
+	people, sources, shapes, versions, topUps, windows, voids int
+	rows, usage, counters, amends, unpriced, groups           uint32 // epochs
 }
 
 func (s *state) extent() extent {
 	return extent{people: len(s.people), sources: len(s.sources), shapes: len(s.shapes), versions: len(s.versions),
-		topUps: len(s.topUpLog), windows: len(s.windows), groups: len(s.unpriced.groups), voids: len(s.voidLog)}
+		topUps: len(s.topUpLog), windows: len(s.windows), voids: len(s.voidLog)}
 }
 
 // checkpointJob is one checkpoint on its way to disk. The sequencer fills chunks, the
@@ -78,7 +78,6 @@ type checkpointJob struct {
 	from, to extent
 	tables   tables
 	topUps   []*topUp
-	groups   []*unpricedGroup
 	voids    []*voidEntry
 	chunks   chan []byte
 	room     chan struct{}     // a token when the writer took a chunk
@@ -101,7 +100,7 @@ func (s *sequencer) startCheckpoint(g *group) {
 	st := s.state
 	full := s.base == (extent{}) || s.deltas >= deltasMax
 	job := &checkpointJob{id: s.nextID, seq: st.seq, header: st.appendHeader(nil), to: st.extent(), tables: st.tables,
-		topUps: st.topUpLog, groups: st.unpriced.groups, voids: st.voidLog, chunks: make(chan []byte, chunksQueued),
+		topUps: st.topUpLog, voids: st.voidLog, chunks: make(chan []byte, chunksQueued),
 		room: make(chan struct{}, 1), evidence: make(chan []byte, 1), head: make(chan journal.Head, 1)}
 	if full {
 		s.deltas = 0
@@ -115,6 +114,7 @@ func (s *sequencer) startCheckpoint(g *group) {
 	job.to.counters = st.counters.rows.Begin(job.from.counters)
 	job.to.amends = st.amends.rows.Begin(job.from.amends)
 	job.to.unpriced = st.unpriced.rows.Begin(job.from.unpriced)
+	job.to.groups = st.unpriced.groups.Begin(job.from.groups)
 	s.base, s.lastSeq, s.grown, s.wantCheckpoint = job.to, st.seq, 0, false
 	s.nextID++
 	s.job, g.checkpoint = job, job
@@ -154,13 +154,15 @@ func (s *sequencer) stepCheckpoint() {
 	case 3:
 		done = copyRows(job, &st.amends.rows, chunkAmends, (*amendRow).append)
 	case 4:
+		done = copyRows(job, &st.unpriced.groups, chunkGroups, (*unpricedGroup).append)
+	case 5:
 		done = copyRows(job, &st.unpriced.rows, chunkUnpriced, (*unpricedRow).append)
 	}
 	if !done {
 		return
 	}
 	job.flush()
-	if job.copied++; job.copied == 5 {
+	if job.copied++; job.copied == 6 {
 		close(job.chunks)
 		s.job = nil
 	}
@@ -298,10 +300,6 @@ func (j *checkpointJob) appendTables(add func([]byte)) {
 		return binary.AppendUvarint(dst, uint64(u.time))
 	})
 	write(chunkWindows, j.from.windows, j.to.windows, func(dst []byte, i int) []byte { return t.windows[i].append(dst) })
-	write(chunkGroups, max(j.from.groups, 1), j.to.groups, func(dst []byte, i int) []byte {
-		g := j.groups[i]
-		return appendBytes(append(append(dst, byte(g.reason)), g.currency.Code()...), g.raw)
-	})
 	write(chunkVoids, j.from.voids, j.to.voids, func(dst []byte, i int) []byte {
 		v := j.voids[i]
 		dst = appendBytes(appendBytes(dst, v.id), v.reason)
@@ -378,7 +376,7 @@ func dropCheckpoints(store *journal.Store, full uint64) error {
 func (s *state) appendHeader(dst []byte) []byte {
 	dst = s.genesis.append(dst)
 	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream,
-		uint64(s.usage.rows.Len()), uint64(s.counters.rows.Len()), uint64(s.amends.rows.Len()), uint64(s.unpriced.rows.Len())} {
+		uint64(s.usage.rows.Len()), uint64(s.counters.rows.Len()), uint64(s.amends.rows.Len()), uint64(s.unpriced.rows.Len()), uint64(s.unpriced.groups.Len())} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	used := s.ledger.Currencies()

@@ -44,9 +44,6 @@ func (c *cursor) standing() (standing, error) {
 	} else {
 		st.event = a.old.clone()
 	}
-	if a.op == amendLifted {
-		st.event.raw, st.event.reason = st.event.shapeBytes(c.t), lifted
-	}
 	return st, nil
 }
 
@@ -72,11 +69,7 @@ func (e *eventRecord) clone() eventRecord {
 // amend begins an amendment of the event: what it takes back, and the event itself to be
 // rated anew unless it is a void.
 func (st *standing) amend(op amendOp) *amendment {
-	a := &amendment{op: op, origin: st.origin, prev: st.last, old: st.event, new: st.event}
-	if st.event.reason == priced && st.event.amount.Sign() > 0 {
-		a.own = st.event.split // of one that gave back there are no sources to return to
-	}
-	return a
+	return &amendment{op: op, origin: st.origin, prev: st.last, old: st.event, new: st.event}
 }
 
 // shapeBytes are the canonical bytes of the event's whole shape.
@@ -99,16 +92,24 @@ func (s *sequencer) amend(a *amendment) *refusal.Refusal {
 	if refused == nil {
 		refused = s.state.rateAmendment(a, &w)
 	}
-	if refused == nil && fresh != nil {
-		raw := a.new.raw
-		refused = s.intern(&a.new, fresh, s.state.hashOf(raw), raw)
+	if refused == nil {
+		refused = s.book(a, &w, fresh)
 	}
-	if refused != nil {
-		return refused
+	return refused
+}
+
+// book books an amendment that was resolved and rated; fresh is its new rating's shape if it
+// has to be interned first, which may be refused.
+func (s *sequencer) book(a *amendment, w *amendWork, fresh *meter.Shape) *refusal.Refusal {
+	if fresh != nil {
+		raw := a.new.raw
+		if refused := s.intern(&a.new, fresh, s.state.hashOf(raw), raw); refused != nil {
+			return refused
+		}
 	}
 	// Nothing below may refuse.
 	b := s.begin()
-	s.state.applyAmendment(a, &w)
+	s.state.applyAmendment(a, w)
 	s.scratch = a.append(s.scratch[:0])
 	b.Body = appendBytes(append(b.Body, kindAmend), s.scratch)
 	s.g.bytes += len(s.scratch) + 4
@@ -121,7 +122,7 @@ func (s *sequencer) resolveAmendment(a *amendment, w *amendWork, v *meter.Versio
 	st := s.state
 	w.window, w.ratedIn = st.ledger.Window(), st.windowOf(a.prev)
 	if a.old.reason == priced {
-		w.takeOld(st.slot(a.old.shape, st.versions[a.old.version].Version, st.people[a.old.account].Currency))
+		w.takeOld(st.slotOf(a.old.shape, st.versions[a.old.version].Version, st.people[a.old.account].Currency))
 	}
 	if !a.op.rates() {
 		return nil, nil
@@ -134,8 +135,7 @@ func (s *sequencer) resolveAmendment(a *amendment, w *amendWork, v *meter.Versio
 	}
 	raw := a.old.shapeBytes(&st.tables)
 	a.new.raw, a.new.extras = raw, nil
-	slot, fresh := s.shape(&a.new, unknownShape, st.hashOf(raw), raw, v)
-	w.takeNew(slot)
+	fresh = s.reshape(&a.new, w, raw, v)
 	if a.new.reason != priced {
 		return nil, unratable(a.new.reason)
 	}
@@ -143,11 +143,29 @@ func (s *sequencer) resolveAmendment(a *amendment, w *amendWork, v *meter.Versio
 	return fresh, nil
 }
 
-// versionFor is the version that a new rating is under: the one in force at the event's time.
-// What a rerate lifted it rates with its own version, which was seen to price it, even if
-// another one came into force in between.
+// reshape finds the shape of an event that is rated anew and its price, without keeping either:
+// what rates ordinary events stays in reach. A shape that is not interned is returned.
+func (s *sequencer) reshape(rec *eventRecord, w *amendWork, raw []byte, v *meter.Version) *meter.Shape {
+	st := s.state
+	currency := st.people[rec.account].Currency
+	if n, ok := st.rates.lookup(st.hashOf(raw), raw); ok {
+		w.takeNew(st.slotOf(n, v, currency))
+		rec.shape, rec.reason = n, w.newSlot.reason
+		return nil
+	}
+	shape, err := meter.ParseShape(raw)
+	if err != nil {
+		panic("BUG: a booked event's shape does not parse")
+	}
+	w.takeNew(st.resolve(&shape, v, currency))
+	rec.reason = w.newSlot.reason
+	return &shape
+}
+
+// versionFor is the version that a new rating is under: a rerate's own, or the one in force at
+// the event's time.
 func (s *state) versionFor(a *amendment) *meter.Version {
-	if a.old.reason == lifted {
+	if a.op == amendRerated {
 		return s.versions[s.rerates[a.job].version].Version
 	}
 	return s.rates.book.InForce(a.old.time)

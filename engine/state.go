@@ -117,7 +117,7 @@ func (s *state) applyPrices(v *meter.Version) *PriceVersion {
 // enterVersion takes a version with its place in history into tables and book.
 func (s *state) enterVersion(pv *PriceVersion) *PriceVersion {
 	v := pv.Version
-	pv.payees = make([]ledger.Ref, len(v.Prices))
+	pv.payees, pv.counted = make([]ledger.Ref, len(v.Prices)), map[uint32]*meter.ComponentPrice{}
 	for i := range v.Prices {
 		if id := v.Prices[i].Payee; id != "" {
 			ref, ok := s.findAccount([]byte(id))
@@ -131,6 +131,14 @@ func (s *state) enterVersion(pv *PriceVersion) *PriceVersion {
 	s.versions = append(s.versions, pv)
 	s.byVersion[v.ID] = pv
 	s.rates.addVersion(v)
+	for i := range v.Prices {
+		p := &v.Prices[i]
+		for k := range p.Components {
+			if p.Components[k].Counted() {
+				pv.counted[s.rates.series[p.Series(k)]] = &p.Components[k]
+			}
+		}
+	}
 	return pv
 }
 
@@ -151,7 +159,7 @@ func (s *state) applyEvent(e *eventRecord, slot *rateSlot, amounts *ratingAmount
 	}
 	e.split = s.ledger.PostUsage(ledger.Usage{Payer: e.account, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount)})
 	s.usage.add(e, amounts)
-	s.count(slot, e, s.ledger.Window())
+	s.count(slot, e, s.ledger.Window(), 1)
 }
 
 // applyCut closes the open window at the current sequence and starts the snapshot of

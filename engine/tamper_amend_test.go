@@ -122,16 +122,6 @@ func (a *amended) find(op amendOp, n int) int {
 	return 0
 }
 
-// findRerated returns the number of the first event that was rated anew from what it was.
-func (a *amended) findRerated(was unpricedReason) int {
-	a.t.Helper()
-	for n := 0; ; n++ {
-		if i := a.find(amendRerated, n); a.amendment(i).old.reason == was {
-			return i
-		}
-	}
-}
-
 func (a *amended) findKind(kind byte) int {
 	a.t.Helper()
 	for i, c := range a.commands {
@@ -237,7 +227,7 @@ func TestForgedAmendments(t *testing.T) {
 		}
 	}
 	unit := money.FromWords(0, 1)
-	void, rated, lift, again, direct := a.find(amendVoid, 0), a.find(amendRated, 0), a.find(amendLifted, 0), a.findRerated(lifted), a.findRerated(priced)
+	void, rated, lift, again, direct := a.find(amendVoid, 0), a.find(amendRated, 0), a.find(amendRerated, 0), a.find(amendRerated, 1), a.find(amendRerated, 2)
 	a.changed("void of another amount", void, func(m *amendment) { m.old.amount = m.old.amount.MustAdd(unit) })
 	a.changed("void of another amount and split", void, func(m *amendment) {
 		m.old.amount, m.old.split.Paid = m.old.amount.MustAdd(unit), m.old.split.Paid.MustAdd(unit)
@@ -245,8 +235,6 @@ func TestForgedAmendments(t *testing.T) {
 	a.changed("void to other sources", void, func(m *amendment) {
 		m.old.split.Paid, m.old.split.Receivable = m.old.split.Receivable, m.old.split.Paid
 	})
-	a.changed("own flipped", void, func(m *amendment) { m.own.Paid, m.own.Receivable = m.own.Receivable, m.own.Paid })
-	a.changed("own gone", void, func(m *amendment) { m.own.Paid, m.own.Receivable = money.Amount{}, money.Amount{} })
 	a.changed("counter", void, func(m *amendment) { m.old.before[0] += 1_000_000 })
 	a.changed("no counter", void, func(m *amendment) { m.old.counted = 0 })
 	a.changed("origin of another event", void, func(m *amendment) { m.origin, m.prev = m.origin+1, m.prev+1 })
@@ -254,15 +242,20 @@ func TestForgedAmendments(t *testing.T) {
 	a.changed("origin itself", void, func(m *amendment) { m.origin, m.prev = a.head+1, a.head+1 })
 	a.changed("prev of another event", void, func(m *amendment) { m.prev-- })
 	a.changed("prev of the future", void, func(m *amendment) { m.prev += 1000 })
+	a.changed("another payer", void, func(m *amendment) { m.old.account++ })
+	a.changed("more usage than was counted", void, func(m *amendment) { m.old.quantities[0] *= 100 })
+	a.changed("of another month", void, func(m *amendment) { m.old.time -= int64(20 * day) })
+	a.changed("of a month without usage", void, func(m *amendment) { m.old.time -= int64(200 * day) })
+	a.changed("origin that is no event", void, func(m *amendment) { m.origin, m.prev = 3, 3 })
+	a.changed("origin of the genesis", void, func(m *amendment) { m.origin, m.prev = 1, 1 })
 	a.changed("another source", void, func(m *amendment) { m.old.source = []byte("other") })
 	a.changed("another id", void, func(m *amendment) { m.old.id = []byte("x1") })
 	a.changed("a provider as payer", void, func(m *amendment) { m.old.account += 2 })
 	a.changed("less usage", void, func(m *amendment) { m.old.quantities[0] -= 1_000_000 })
 	a.changed("of another moment", void, func(m *amendment) { m.old.time++ })
 	a.changed("void of what had no price", void, func(m *amendment) { m.old.reason = noPrice })
-	a.changed("void of what was lifted", void, func(m *amendment) { m.old.reason = lifted })
 	a.changed("void for no reason known", void, func(m *amendment) { m.old.reason = numUnpricedReasons })
-	a.changed("an op that is none", void, func(m *amendment) { m.op = amendLifted + 1 })
+	a.changed("an op that is none", void, func(m *amendment) { m.op = amendRerated + 1 })
 
 	a.changed("late rating of another amount", rated, func(m *amendment) { m.new.amount = m.new.amount.MustAdd(unit) })
 	a.changed("late rating from other sources", rated, func(m *amendment) {
@@ -272,27 +265,24 @@ func TestForgedAmendments(t *testing.T) {
 	a.changed("late rating of another shape", rated, func(m *amendment) { m.new.shape = 0 })
 	a.changed("late rating of more usage", rated, func(m *amendment) { m.old.quantities[0]++ })
 	a.changed("late rating of a priced event", rated, func(m *amendment) { m.origin, m.prev = m.origin-1, m.prev-1 })
-	a.changed("late rating that was lifted", rated, func(m *amendment) { m.old.reason = lifted })
 	a.changed("late rating for another reason", rated, func(m *amendment) { m.old.reason = componentUnpriced })
 	a.changed("late rating with dimensions", rated, func(m *amendment) { m.new.extras = appendBytes(appendBytes(nil, "k"), "v") })
 
-	a.changed("lift of another amount", lift, func(m *amendment) { m.old.amount = m.old.amount.MustAdd(unit) })
-	a.changed("lift by no rerate", lift, func(m *amendment) { m.job = 7 })
-	a.changed("lift under the new version", lift, func(m *amendment) { m.old.version = 1 })
+	a.changed("rerate that takes back another amount", lift, func(m *amendment) { m.old.amount = m.old.amount.MustAdd(unit) })
+	a.changed("rerate by no rerate", lift, func(m *amendment) { m.job = 7 })
+	a.changed("rerate of a rating under the new version", lift, func(m *amendment) { m.old.version = 1 })
 	a.changed("rating anew of another amount", again, func(m *amendment) { m.new.amount = m.new.amount.MustSub(unit) })
 	a.changed("rating anew under the old version", again, func(m *amendment) { m.new.version = 0 })
 	a.changed("rating anew with more usage", again, func(m *amendment) { m.old.quantities[0] += 1_000_000; m.new.quantities = m.old.quantities })
-	a.changed("rating anew as if never lifted", again, func(m *amendment) { m.prev = m.origin })
 	a.changed("rerate of another amount", direct, func(m *amendment) { m.new.amount = m.new.amount.MustSub(unit) })
 	a.changed("rerate that returns another amount", direct, func(m *amendment) { m.old.amount = m.old.amount.MustSub(unit) })
-	a.changed("rerate with another own", direct, func(m *amendment) { m.own.Paid = m.own.Paid.MustAdd(unit) })
 	a.changed("rerate that only voids", direct, func(m *amendment) { m.op, m.id = amendVoid, "x"; m.old.amount = m.old.amount.MustAdd(unit) })
 }
 
 // TestForgedOrderOfAmendments leaves commands out, repeats them and puts others in between.
 func TestForgedOrderOfAmendments(t *testing.T) {
 	a := newAmended(t)
-	void, rated, lift, again := a.find(amendVoid, 0), a.find(amendRated, 0), a.find(amendLifted, 0), a.findRerated(lifted)
+	void, rated, lift, again := a.find(amendVoid, 0), a.find(amendRated, 0), a.find(amendRerated, 0), a.find(amendRerated, 1)
 	rerate, end := a.findKind(kindRerate), a.findKind(kindRerated)
 	f := func(name string, wrong int, commands ...forged) {
 		t.Helper()
@@ -308,18 +298,18 @@ func TestForgedOrderOfAmendments(t *testing.T) {
 	other.op, other.id = amendVoid, "void"
 	f("void id twice", rerate+1, upTo(rerate+1, forged{kindAmend, other.append(nil)})...)
 	f("late rating twice", rated+1, upTo(rated+1, a.commands[rated])...)
-	f("lift twice", lift+1, upTo(lift+1, a.commands[lift])...)
+	f("rerated twice", lift+1, upTo(lift+1, a.commands[lift])...)
 	f("rating anew twice", again+1, upTo(again+1, a.commands[again])...)
-	f("rating anew without lift", rerate+1, upTo(rerate+1, a.commands[again])...)
-	f("lift before the rerate", rerate, upTo(rerate, a.commands[lift])...)
-	f("lift after the rerate", end+1, upTo(end+1, a.commands[lift])...)
-	f("end with lifted events left", again+1, upTo(again+1, a.commands[end])...)
+	f("rerated before the rerate", rerate, upTo(rerate, a.commands[lift])...)
+	f("rerated after the rerate", end+1, upTo(end+1, a.commands[lift])...)
 	f("end before anything", rerate, upTo(rerate, a.commands[end])...)
 	f("end twice", end+1, upTo(end+1, a.commands[end])...)
 	f("rerate twice", rerate+1, upTo(rerate+1, a.commands[rerate])...)
 	f("a second rerate beside", rerate+1, upTo(rerate+1, a.rerateJob(func(j *rerateJob) { j.id = "beside" }))...)
 	f("rerate to no version", rerate, upTo(rerate, a.rerateJob(func(j *rerateJob) { j.version = 9 }))...)
 	f("rerate of no time", rerate, upTo(rerate, a.rerateJob(func(j *rerateJob) { j.to = j.from }))...)
+	a.refused("event outside of the rerate's stretch", a.head+uint64(lift)+1, a.upTo(rerate, append([]forged{a.rerateJob(func(j *rerateJob) { j.to = j.from + 1 })}, a.commands[rerate+1:lift+1]...)...))
+	a.refused("rerate to another version", a.head+uint64(lift)+1, a.upTo(rerate, append([]forged{a.rerateJob(func(j *rerateJob) { j.version = 0 })}, a.commands[rerate+1:lift+1]...)...))
 	never := a.rerateJob(func(j *rerateJob) { j.id = "never" })
 	never.kind = kindRerated
 	f("end of another rerate", end, upTo(end, never)...)

@@ -23,7 +23,7 @@ func (e *Engine) Unpriced(start string, limit int) (page Page[UnpricedEvent], re
 	defer done()
 	limit = min(limit, listMax)
 	var seqs, found []uint64
-	every := func(*unpricedGroup) bool { return true }
+	every := func(uint32) (bool, int) { return true, 0 }
 	next, end := uint32(from), false
 	for !end && len(seqs) < limit {
 		refused := e.do(func(s *sequencer) bool {
@@ -100,21 +100,26 @@ func (v *unpricedView) now(e *eventRecord) string {
 // UnpricedSummary counts what waits for prices, by what a price would match on. Of more than
 // limit kinds the largest are listed.
 func (e *Engine) UnpricedSummary(limit int) (out UnpricedSummary, refused *refusal.Refusal) {
-	var groups []unpricedGroup
+	type kind struct {
+		unpricedGroup
+		shape meter.Shape
+		open  int
+	}
+	var kinds []kind
 	refused = e.do(func(s *sequencer) bool {
 		u := &s.state.unpriced
 		out.Events, out.Sequence = uint64(u.open), s.state.seq
-		for _, g := range u.groups {
-			if g.open > 0 {
-				groups = append(groups, unpricedGroup{reason: g.reason, currency: g.currency, raw: g.raw, shape: g.shape, open: g.open})
+		for n := range u.groups.Len() {
+			if info := &u.info[n]; info.open > 0 {
+				kinds = append(kinds, kind{*u.groups.At(n), info.shape, info.open})
 			}
 		}
 		return false
 	})
-	slices.SortStableFunc(groups, func(a, b unpricedGroup) int { return b.open - a.open })
-	for _, g := range groups[:min(len(groups), limit)] {
-		out.Counts = append(out.Counts, UnpricedCount{Reason: g.reason.String(), Type: g.shape.Type, Currency: g.currency, Dimensions: g.shape.Dimensions,
-			Components: g.shape.Components, Events: uint64(g.open)})
+	slices.SortStableFunc(kinds, func(a, b kind) int { return b.open - a.open })
+	for _, k := range kinds[:min(len(kinds), limit)] {
+		out.Counts = append(out.Counts, UnpricedCount{Reason: k.reason.String(), Type: k.shape.Type, Currency: k.currency,
+			Dimensions: k.shape.Dimensions, Components: k.shape.Components, Events: uint64(k.open)})
 	}
 	return out, refused
 }

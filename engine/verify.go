@@ -64,6 +64,8 @@ type verifier struct {
 	// compared byte by byte in the journal.
 	ids map[uint64]uint64
 
+	amended lastRead // the commands that amendments amend
+
 	batches  []netBatch // of the pending cut, derived
 	closings map[money.Currency]int
 
@@ -446,7 +448,7 @@ func diffUsage(want, got *state) error {
 		}
 	}
 	return cmp.Or(diffRows("counter", &want.counters.rows, &got.counters.rows), diffRows("amended event", &want.amends.rows, &got.amends.rows),
-		diffRows("unpriced event", &want.unpriced.rows, &got.unpriced.rows))
+		diffRows("unpriced event", &want.unpriced.rows, &got.unpriced.rows), diffRows("kind of unpriced event", &want.unpriced.groups, &got.unpriced.groups))
 }
 
 // diffRows compares two tables row by row.
@@ -466,12 +468,12 @@ func diffRows[R comparable](name string, want, got *cow.Table[R]) error {
 func diffTables(want, got *state) error {
 	encode := func(s *state) map[byte][]byte {
 		out := map[byte][]byte{}
-		job := checkpointJob{to: s.extent(), tables: s.tables, topUps: s.topUpLog, groups: s.unpriced.groups, voids: s.voidLog}
+		job := checkpointJob{to: s.extent(), tables: s.tables, topUps: s.topUpLog, voids: s.voidLog}
 		job.appendTables(func(chunk []byte) { out[chunk[0]] = append(out[chunk[0]], chunk...) })
 		return out
 	}
 	a, b := encode(want), encode(got)
-	for _, kind := range []byte{chunkSources, chunkShapes, chunkVersions, chunkTopUps, chunkWindows, chunkGroups, chunkVoids} {
+	for _, kind := range []byte{chunkSources, chunkShapes, chunkVersions, chunkTopUps, chunkWindows, chunkVoids} {
 		if !bytes.Equal(a[kind], b[kind]) {
 			return fmt.Errorf("table %q differs", kind)
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+
+	"farthing/journal"
 )
 
 // amendment checks that an amendment speaks of the event as the journal has it, and takes it
@@ -17,16 +19,16 @@ func (v *verifier) amendment(c *cursor) error {
 	if len(v.runs) > 0 && c.seq <= v.runs[0].last {
 		v.posts.postAmendment(c.seq, a, c.t, v.earners)
 	}
-	prev, err := v.commandAt(a.prev)
+	prev, err := v.amended.at(v, a.prev)
 	if err != nil {
 		return err
 	}
 	st, err := prev.standing()
 	if err != nil {
-		return err
+		return fmt.Errorf("sequence %d amends sequence %d, which is no event: %w", c.seq, a.prev, err)
 	}
 	want := st.amend(a.op)
-	if a.origin != st.origin || !sameFacts(&want.old, &a.old, c.t) || want.own != a.own || (a.op.rates() && !sameShape(&want.old, &a.new, c.t)) {
+	if a.origin != st.origin || !sameFacts(&want.old, &a.old, c.t) || (a.op.rates() && !sameShape(&want.old, &a.new, c.t)) {
 		return fmt.Errorf("sequence %d amends sequence %d, which says something else of the event", c.seq, a.prev)
 	}
 	return nil
@@ -43,6 +45,31 @@ func sameFacts(a, b *eventRecord, t *tables) bool {
 
 func sameShape(a, b *eventRecord, t *tables) bool {
 	return bytes.Equal(a.shapeBytes(t), b.shapeBytes(t))
+}
+
+// lastRead is the block that was read last and where in it. Amendments of one job follow
+// their events' order: each block is read once for all of them.
+type lastRead struct {
+	block *journal.Block
+	cur   cursor
+}
+
+// at returns the command at a sequence that was replayed before; it is valid until the next call.
+func (l *lastRead) at(v *verifier, seq uint64) (*cursor, error) {
+	if l.block == nil || seq < l.block.First || seq > l.block.Last {
+		block, err := v.store.BlockAt(seq)
+		if err != nil {
+			return nil, err
+		}
+		l.block, l.cur.seq = block, 0
+	}
+	if l.cur.seq == seq {
+		return &l.cur, nil
+	}
+	if l.cur.seq == 0 || seq < l.cur.seq {
+		l.cur.reset(l.block.Body, l.block.First, l.block.Time, &v.replay.state.tables)
+	}
+	return &l.cur, l.cur.skipTo(seq)
 }
 
 // commandAt reads a command that was replayed before.

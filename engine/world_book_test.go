@@ -223,9 +223,6 @@ func (a *activity) rerate(e *Engine, rng *rand.Rand) {
 	a.answered(got.Sequence)
 }
 
-// simulateAmongAmendments: see TestVoidDuringASimulation.
-const simulateAmongAmendments = false
-
 // look reads what rating shows, while it changes.
 func (a *activity) look(e *Engine, rng *rand.Rand) {
 	o := RepriceOptions{Version: a.anyVersion()}
@@ -234,10 +231,8 @@ func (a *activity) look(e *Engine, rng *rand.Rand) {
 	if rng.IntN(2) == 0 {
 		run = e.PreviewRerate
 	}
-	if simulateAmongAmendments {
-		if _, refused := run(o); refused != nil && refused.Reason != "simulations_running" && refused.Reason != "book_changed" {
-			a.t.Errorf("%+v: %v", o, refused)
-		}
+	if _, refused := run(o); refused != nil && refused.Reason != "simulations_running" && refused.Reason != "book_changed" {
+		a.t.Errorf("%+v: %v", o, refused)
 	}
 	if _, refused := e.Unpriced("", 20); refused != nil {
 		a.t.Error(refused)

@@ -22,9 +22,9 @@ func (c *correction) run(t *testing.T, payee func(*books) Ref, fee, backFee stri
 		}
 	}
 	put(c.before)
-	own := b.l.PostUsage(Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, c.usage), Fee: amt(t, fee)})
+	b.l.PostUsage(Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, c.usage), Fee: amt(t, fee)})
 	put(c.since)
-	got := b.l.Correct(Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, c.back), Fee: amt(t, backFee)}, own)
+	got := b.l.Correct(Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, c.back), Fee: amt(t, backFee)})
 	if got.Paid != amt(t, c.paid) || got.Receivable != amt(t, c.receivable) {
 		t.Errorf("%+v: %s to paid, %s to the receivable", c, got.Paid, got.Receivable)
 	}
@@ -35,10 +35,9 @@ func (c *correction) run(t *testing.T, payee func(*books) Ref, fee, backFee stri
 	return b
 }
 
-// TestCorrectionsGoToTheirOwnSources is the table of where taking usage back goes: to the
-// receivable as far as it was taken from there and is still owed, then to the paid credit it
-// was taken from, the rest like a top-up.
-func TestCorrectionsGoToTheirOwnSources(t *testing.T) {
+// TestCorrectionsRepay is the table of where taking usage back goes: to the receivable as far
+// as something is owed, the rest to paid credit.
+func TestCorrectionsRepay(t *testing.T) {
 	f := func(c correction) {
 		t.Helper()
 		for _, payee := range []func(*books) Ref{func(b *books) Ref { return b.op }, func(b *books) Ref { return b.prov }} {
@@ -54,12 +53,12 @@ func TestCorrectionsGoToTheirOwnSources(t *testing.T) {
 	f(correction{"3", "4", "0", "-4", "-3", "-1", "3"})
 	f(correction{"3", "4", "1", "-4", "-4", "0", "4"}) // what was owed is repaid: credit
 	f(correction{"3", "4", "0.5", "-4", "-3.5", "-0.5", "3.5"})
-	f(correction{"4", "4", "-6", "-4", "-4", "0", "-2"}) // paid credit comes back although it owes: its own source
+	f(correction{"4", "4", "-6", "-4", "0", "-4", "-2"}) // what was owed since comes first
 	f(correction{"0", "4", "-6", "-4", "0", "-4", "-6"})
-	f(correction{"3", "4", "-6", "-4", "-3", "-1", "-3"})
+	f(correction{"3", "4", "-6", "-4", "0", "-4", "-3"})
 	f(correction{"0", "4", "9", "-4", "-4", "0", "9"})   // topped up far beyond
 	f(correction{"10", "4", "0", "-5", "-5", "0", "11"}) // more than it took, nothing owed
-	f(correction{"3", "4", "-6", "-9", "-3", "-6", "2"}) // the rest repays like a top-up
+	f(correction{"3", "4", "-6", "-9", "-2", "-7", "2"}) // the rest repays like a top-up
 	f(correction{"3", "4", "-1", "-9", "-7", "-2", "7"})
 	f(correction{"3", "4", "0", "-2", "-1", "-1", "1"}) // a part: the receivable first
 	f(correction{"3", "4", "0", "-0.5", "0", "-0.5", "-0.5"})

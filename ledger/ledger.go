@@ -88,19 +88,19 @@ var headroom = money.FromWords(1<<56, 0)
 func (l *Ledger) PostUsage(u Usage) Split {
 	l.Rows.Mut(uint32(u.Payer)).event(l.window)
 	l.totals[l.people[u.Payer].Currency.Index()].Events++
-	return l.Correct(u, Split{})
+	return l.Correct(u)
 }
 
 // Correct posts what a correction of booked usage moves, and is no event. What goes back to
-// the payer (a negative amount) goes to the sources it was taken from first, as own says: to
-// the receivable as far as that is still owed, then to paid credit; the rest as a top-up would.
-func (l *Ledger) Correct(u Usage, own Split) Split {
+// the payer (a negative amount) repays what is owed and is paid credit for the rest, as a
+// top-up: an account never has both, so this is where it came from as far as it is still open.
+func (l *Ledger) Correct(u Usage) Split {
 	payer := l.Rows.Mut(uint32(u.Payer))
 	t := &l.totals[l.people[u.Payer].Currency.Index()]
 	payer.open(l.window)
 	t.Moved = t.Moved.MustAdd(u.Amount.Abs())
 	if u.Amount.Sign() < 0 {
-		return l.giveBack(u, payer, t, own)
+		return l.giveBack(u, payer, t)
 	}
 	split := burn(payer, u.Amount)
 	payer.Paid.debit(split.Paid)
@@ -122,12 +122,9 @@ func (l *Ledger) Correct(u Usage, own Split) Split {
 
 // giveBack is Correct for an amount below zero. The payee is debited whatever it has: what
 // it owes then stays in its account and rolls over.
-func (l *Ledger) giveBack(u Usage, payer *Row, t *Totals, own Split) Split {
+func (l *Ledger) giveBack(u Usage, payer *Row, t *Totals) Split {
 	amount, fee := u.Amount.Neg(), u.Fee.Neg()
-	back := Split{Receivable: least(own.Receivable, least(amount, payer.Due.Debit()))}
-	back.Paid = least(own.Paid, amount.MustSub(back.Receivable))
-	l.credit(payer, t, back)
-	rest := l.repay(payer, t, amount.MustSub(back.Receivable).MustSub(back.Paid))
+	split := l.repay(payer, t, amount)
 	payer.GrossCredits = payer.GrossCredits.MustAdd(amount)
 	operator := fee
 	if u.Payee == t.Operator {
@@ -138,14 +135,7 @@ func (l *Ledger) giveBack(u Usage, payer *Row, t *Totals, own Split) Split {
 		t.Class[Fees].debit(fee)
 	}
 	t.GrossDebits = t.GrossDebits.MustAdd(operator)
-	return Split{Paid: back.Paid.MustAdd(rest.Paid).Neg(), Receivable: back.Receivable.MustAdd(rest.Receivable).Neg()}
-}
-
-func least(a, b money.Amount) money.Amount {
-	if a.Cmp(b) < 0 {
-		return a
-	}
-	return b
+	return Split{Paid: split.Paid.Neg(), Receivable: split.Receivable.Neg()}
 }
 
 func (l *Ledger) creditProvider(r Ref, amount money.Amount, t *Totals) {
@@ -200,16 +190,11 @@ func (l *Ledger) repay(row *Row, t *Totals, amount money.Amount) Split {
 		split.Receivable = amount
 	}
 	split.Paid = amount.MustSub(split.Receivable)
-	l.credit(row, t, split)
+	row.Due.credit(split.Receivable)
+	row.Paid.credit(split.Paid)
+	t.Class[Receivable].credit(split.Receivable)
+	t.Class[Paid].credit(split.Paid)
 	return split
-}
-
-// credit credits a customer's receivable and paid credit.
-func (l *Ledger) credit(row *Row, t *Totals, s Split) {
-	row.Due.credit(s.Receivable)
-	row.Paid.credit(s.Paid)
-	t.Class[Receivable].credit(s.Receivable)
-	t.Class[Paid].credit(s.Paid)
 }
 
 // Cut closes the open window: movements from here on belong to the next one. The

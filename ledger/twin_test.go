@@ -84,23 +84,13 @@ func (w *twin) take(payer *twinAccount, amount decimal.Decimal) {
 	payer.post(w.window, Receivable, amount.Sub(paid).Neg())
 }
 
-// give is take the other way round: what was taken from the receivable goes back to it as far
-// as that is still owed, what was taken from paid credit goes back there, the rest repays
-// like a top-up.
-func (w *twin) give(payer *twinAccount, amount, ownPaid, ownOwed decimal.Decimal) {
-	owed := decimal.Min(ownOwed, amount, payer.balance(Receivable).Neg())
-	paid := decimal.Min(ownPaid, amount.Sub(owed))
-	payer.post(w.window, Receivable, owed)
-	payer.post(w.window, Paid, paid)
-	w.repay(w.window, payer, amount.Sub(owed).Sub(paid))
-}
-
-// move is what usage or a correction of it does, below zero as well; of usage the event counts.
-func (w *twin) move(u *past, ownPaid, ownOwed decimal.Decimal, event bool) {
+// move is what usage or a correction of it does, of usage the event counts. Below zero it
+// repays like a top-up.
+func (w *twin) move(u *past, event bool) {
 	payer, payee, amount, fee := u.payer, u.payee, u.amount.Decimal(), u.fee.Decimal()
 	a, b := w.accounts[payer], w.accounts[payee]
 	if amount.IsNegative() {
-		w.give(a, amount.Neg(), ownPaid, ownOwed)
+		w.repay(w.window, a, amount.Neg())
 	} else {
 		w.take(a, amount)
 	}
@@ -347,7 +337,7 @@ func (h *history) usage(payer Ref) {
 	}
 	u.split = h.l.PostUsage(Usage{Payer: u.payer, Payee: u.payee, Amount: u.amount, Fee: u.fee})
 	h.same(&u)
-	h.w.move(&u, decimal.Zero, decimal.Zero, true)
+	h.w.move(&u, true)
 	h.booked = append(h.booked, u)
 	h.events++
 }
@@ -358,17 +348,12 @@ func (h *history) part(a money.Amount) money.Amount {
 	return part
 }
 
-// correct takes usage back that was booked, from where it was taken, whole or in another
-// amount, or charges anew.
+// correct takes usage back that was booked, whole or in another amount, or charges anew.
 func (h *history) correct() {
 	u := h.booked[h.rng.IntN(len(h.booked))]
-	var own Split
-	if u.amount.Sign() > 0 {
-		own = u.split
-	}
 	switch h.rng.IntN(4) {
 	case 0:
-		u.amount, own = h.amount(), Split{}
+		u.amount = h.amount()
 		u.fee = money.Amount{}
 	case 1: // tiers make taking back differ from what was charged
 		u.amount = h.part(u.amount.Neg())
@@ -379,9 +364,9 @@ func (h *history) correct() {
 	default:
 		u.amount, u.fee = u.amount.Neg(), u.fee.Neg()
 	}
-	u.split = h.l.Correct(Usage{Payer: u.payer, Payee: u.payee, Amount: u.amount, Fee: u.fee}, own)
+	u.split = h.l.Correct(Usage{Payer: u.payer, Payee: u.payee, Amount: u.amount, Fee: u.fee})
 	h.same(&u)
-	h.w.move(&u, own.Paid.Decimal(), own.Receivable.Decimal(), false)
+	h.w.move(&u, false)
 	if u.amount.Sign() < 0 {
 		h.returned++
 		if b := h.w.accounts[u.payee]; b.kind == Provider && b.balance(Payable).IsNegative() {
