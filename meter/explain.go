@@ -102,8 +102,8 @@ func (c *PlanComponent) explainCounted(q, before money.Quantity, amount money.Am
 func (c *PlanComponent) note(q, before money.Quantity, back bool) string {
 	text := "T(Q) is what the quantity Q costs in one period: " + c.priceText()
 	if back {
-		return fmt.Sprintf("%s. The period had counted %s with these %s; they are taken from its top, so that what is left costs T(%s), whatever the order of events",
-			text, before, q, before-q)
+		return fmt.Sprintf("%s. The period had counted %s with these %s; they are taken from its top, so that what is left costs the same, whatever came first",
+			text, before, q)
 	}
 	return fmt.Sprintf("%s. The period had counted %s before these %s", text, before, q)
 }

@@ -82,7 +82,7 @@ func workOut(t *testing.T, steps []string) (last decimal.Decimal) {
 		parts := strings.Split(step, " = ")
 		last = evaluate(t, parts[len(parts)-1], known)
 		for _, part := range parts[:len(parts)-1] {
-			if _, ahead := known[part]; strings.HasPrefix(part, "T(") && !strings.Contains(part, "−") && !ahead {
+			if _, ahead := known[part]; strings.HasPrefix(part, "T") && !strings.Contains(part, "−") && !ahead {
 				known[part] = last
 				continue
 			}

@@ -179,3 +179,34 @@ func (p *Price) Series(k int) string {
 	b = appendString(b, c.Name)
 	return string(append(b, byte(c.Period)))
 }
+
+// Shift returns what a quantity between two points of a period, all of it at this counted
+// price, costs more when q comes below it, or with back when q is taken out below it:
+// T(to ± q) − T(from ± q) − (T(to) − T(from)). False: more than an amount can hold. It
+// panics when less than q lies below.
+func (c *ComponentPrice) Shift(from, to, q money.Quantity, back bool) (money.Amount, bool) {
+	low, high := from+q, to+q
+	if back {
+		if from < q {
+			panic("BUG: more is taken out of a period than lies below")
+		}
+		low, high = from-q, to-q
+	}
+	var sum money.Amount
+	for _, term := range [...]struct {
+		at    money.Quantity
+		minus bool
+	}{{high, false}, {low, true}, {to, true}, {from, false}} {
+		t, ok := c.PeriodPrice(term.at)
+		if term.minus {
+			t = t.Neg()
+		}
+		if ok {
+			sum, ok = sum.Add(t)
+		}
+		if !ok {
+			return money.Amount{}, false
+		}
+	}
+	return sum, true
+}
