@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -52,8 +53,8 @@ func (c *calculator) step(step string) error {
 		return errors.New("nothing is equal to anything")
 	}
 	defined := ""
-	if q, ok := strings.CutPrefix(terms[0], "T("); ok && strings.IndexByte(q, ')') == len(q)-1 {
-		defined, terms = q[:len(q)-1], terms[1:]
+	if total.FindString(terms[0]) == terms[0] {
+		defined, terms = terms[0], terms[1:]
 	}
 	value, err := c.value(terms[0])
 	for _, term := range terms[1:] {
@@ -72,7 +73,18 @@ func (c *calculator) step(step string) error {
 // value works out a sum of products. "n packages of m × u" is n × u, and "(q − n included)"
 // is what is left of q.
 func (c *calculator) value(text string) (decimal.Decimal, error) {
-	p := &parser{words: strings.Fields(notation.Replace(text)), totals: c.totals}
+	var unknown error
+	text = total.ReplaceAllStringFunc(text, func(t string) string {
+		value, known := c.totals[t]
+		if !known {
+			unknown = fmt.Errorf("%s was not worked out", t)
+		}
+		return value.String()
+	})
+	if unknown != nil {
+		return decimal.Zero, unknown
+	}
+	p := &parser{words: strings.Fields(notation.Replace(text))}
 	value, err := p.sum()
 	if err == nil && len(p.words) > 0 {
 		err = fmt.Errorf("%q is left over", p.words)
@@ -81,11 +93,13 @@ func (c *calculator) value(text string) (decimal.Decimal, error) {
 }
 
 // notation spaces the brackets out, so that words are what the parser reads.
-var notation = strings.NewReplacer("packages of", "packages-of", "T(", "T ( ", "(", "( ", ")", " ) ", " included", "")
+var notation = strings.NewReplacer("packages of", "packages-of", "(", "( ", ")", " ) ", " included", "")
+
+// total is T of a quantity, or with the id of a later version in brackets that version's.
+var total = regexp.MustCompile(`T(\[[^]]+\])?\([^)]*\)`)
 
 type parser struct {
-	words  []string // what is left
-	totals map[string]decimal.Decimal
+	words []string // what is left
 }
 
 func (p *parser) next() string {
@@ -127,16 +141,6 @@ func (p *parser) product() (decimal.Decimal, error) {
 func (p *parser) operand() (decimal.Decimal, error) {
 	word := p.next()
 	switch word {
-	case "T":
-		if len(p.words) < 3 || p.words[0] != "(" || p.words[2] != ")" {
-			return decimal.Zero, fmt.Errorf("T of what in %q", p.words)
-		}
-		value, known := p.totals[p.words[1]]
-		if !known {
-			return value, fmt.Errorf("T(%s) was not worked out", p.words[1])
-		}
-		p.words = p.words[3:]
-		return value, nil
 	case "(":
 		value, err := p.sum()
 		if err == nil && p.next() != ")" {
@@ -167,6 +171,8 @@ func TestCalculator(t *testing.T) {
 	f("", "T(3) = 2 × 0.5 + 1 × 1 = 2", "T(3) − T(2) = 1")
 	f("-3", "T(0) = (0 − 0 included) × 3 = 0", "T(6) = (6 − 5 included) × 3 = 3", "T(0) − T(6) = -3")
 	f("1.5", "T(7) = 2 packages of 5 × 1.5 = 3", "T(5) = 1 packages of 5 × 1.5 = 1.5", "T(7) − T(5) = 1.5")
+	f("3", "T[v2](3) = 3 × 2 = 6", "T[v2](1) = 1 × 3 = 3", "T[v2](3) − T[v2](1) = 3")
+	f("", "T(3) = 3 × 2 = 6", "T[v2](3) − T(3) = 0")
 	f("")
 	f("", "3")
 	f("", "3 × (2 = 6")
