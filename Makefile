@@ -64,7 +64,13 @@ test: ## vet, then all tests with the race detector, with a real Kafka broker if
 		fi
 	fi
 	$(GO) test -race -count=1 -timeout $(TEST_TIMEOUT) ./...
-	$(MAKE) --no-print-directory test-alloc
+	$(MAKE) --no-print-directory test-alloc test-prices
+
+# Fifty million ratings against decimals: with the race detector they would take minutes, so
+# there every sixteenth line of the trace has to do.
+.PHONY: test-prices
+test-prices: ## every line of the trace at every chat model's list price, without the race detector
+	@$(GO) test -count=1 -run '^TestListPrices$$' ./e2e
 
 # The race detector allocates, so tests that count allocations run without it.
 .PHONY: test-alloc
