@@ -168,8 +168,6 @@ var members = [groupEnd][]member{
 		{name: "input_tokens", field: fieldInput},
 		{name: "output_tokens", field: fieldOutput},
 		{name: "total_tokens", field: fieldTotal},
-		{name: "cache_read_input_tokens", field: fieldTopRead},
-		{name: "cache_creation_input_tokens", field: fieldTopWrite},
 		{name: "seconds", field: fieldSeconds, kind: decimal},
 		{name: "prompt_tokens_details", kind: object, group: promptDetails},
 		{name: "completion_tokens_details", kind: object, group: completionDetails},
@@ -177,6 +175,8 @@ var members = [groupEnd][]member{
 		{name: "output_tokens_details", kind: object, group: outputDetails},
 		{name: "input_token_details", kind: object, group: tokenDetails},
 		{name: "output_token_details", kind: object, group: outTokenDetails},
+		{name: "cache_read_input_tokens", field: fieldTopRead},
+		{name: "cache_creation_input_tokens", field: fieldTopWrite},
 	},
 	promptDetails:     openAIInput("prompt_tokens_details"),
 	inputDetails:      openAIInput("input_tokens_details"),
@@ -300,10 +300,10 @@ func openAIInput(object string) []member {
 	return []member{
 		{name: "cached_tokens", path: object + ".cached_tokens", field: fieldRead},
 		{name: "cache_write_tokens", path: object + ".cache_write_tokens", field: fieldWrite},
-		{name: "cache_creation_tokens", path: object + ".cache_creation_tokens", field: fieldWrite},
 		{name: "text_tokens", path: object + ".text_tokens", field: fieldText},
 		{name: "audio_tokens", path: object + ".audio_tokens", field: fieldAudio},
 		{name: "image_tokens", path: object + ".image_tokens", field: fieldImage},
+		{name: "cache_creation_tokens", path: object + ".cache_creation_tokens", field: fieldWrite},
 	}
 }
 

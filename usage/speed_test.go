@@ -20,16 +20,25 @@ func TestNormaliseDoesNotAllocate(t *testing.T) {
 		t.Skip("the race detector makes pools forget, which allocates")
 	}
 	dst := make([]Component, 0, 16)
-	for f, raw := range usual {
+	check := func(f Format, raw string) {
+		t.Helper()
 		in := []byte(raw)
 		if n := testing.AllocsPerRun(200, func() {
 			if _, _, no := f.Normalise(in, dst); no != nil {
 				t.Fatal(no)
 			}
 		}); n != 0 {
-			t.Errorf("%s: %v allocations", f, n)
+			t.Errorf("%s %s: %v allocations", f, raw, n)
 		}
 	}
+	for f, raw := range usual {
+		check(f, raw)
+	}
+	check(Anthropic, compacted)
+	check(OpenAI, `{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":94}}`)
+	check(OpenAI, `{"prompt_tokens":1000,"prompt_tokens_details":{"image_tokens":900,"cached_tokens":300,"cache_write_tokens":650}}`)
+	check(Gemini, `{"promptTokenCount":9,"promptTokensDetails":[{"modality":"MediaModality.AUDIO","tokenCount":2}],"trafficType":"ON_DEMAND_PRIORITY"}`)
+	check(OTel, `{"gen_ai.usage.input_tokens":"100","gen_ai.usage.output_tokens":{"intValue":"1"}}`)
 }
 
 func BenchmarkNormalise(b *testing.B) {

@@ -32,7 +32,7 @@ func (t tree) num(path ...string) *big.Rat {
 	}
 	r, ok := new(big.Rat).SetString(n.String())
 	if !ok {
-		panic(n)
+		return new(big.Rat) // a string of no number: refused, for that or for what is before it
 	}
 	return r
 }
@@ -52,7 +52,8 @@ func (t tree) listed(list string) *big.Rat {
 	sum := new(big.Rat)
 	elements, _ := t[list].([]any)
 	for _, e := range elements {
-		sum.Add(sum, tree(e.(map[string]any)).first("tokenCount", "token_count", "inputTokens"))
+		object, _ := e.(map[string]any)
+		sum.Add(sum, tree(object).first("tokenCount", "token_count", "inputTokens"))
 	}
 	return sum
 }
@@ -62,7 +63,8 @@ func (t tree) listed(list string) *big.Rat {
 func (t tree) ofModality(list, modality string) (sum *big.Rat) {
 	elements, _ := t[list].([]any)
 	for _, e := range elements {
-		object := tree(e.(map[string]any))
+		element, _ := e.(map[string]any)
+		object := tree(element)
 		label, _ := object["modality"].(string)
 		label = strings.TrimPrefix(strings.ToUpper(label), "MEDIAMODALITY.")
 		if label != "AUDIO" && label != "IMAGE" && label != "VIDEO" {
@@ -198,7 +200,8 @@ func (r *report) anthropic(t tree) {
 	replies, counted := map[string]*big.Rat{}, false
 	cached, written := r.cached, r.written
 	for _, p := range passes {
-		pass := tree(p.(map[string]any))
+		object, _ := p.(map[string]any)
+		pass := tree(object)
 		writes, parts := pass.num("cache_creation_input_tokens"), sumOf(pass.num("cache_creation", "ephemeral_5m_input_tokens"), pass.num("cache_creation", "ephemeral_1h_input_tokens"))
 		if parts.Sign() > 0 {
 			if pass["cache_creation_input_tokens"] == nil {
