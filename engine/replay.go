@@ -177,7 +177,7 @@ func (p *replayer) applyPrices(r *reader) error {
 	if p.state.byVersion[id] != nil {
 		return fmt.Errorf("price version %s is put twice", id)
 	}
-	v, refused := meter.ParseVersion(id, body)
+	v, refused := meter.ReadVersion(id, body)
 	if refused == nil {
 		refused = p.state.checkVersion(v, nil)
 	}

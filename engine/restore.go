@@ -183,7 +183,7 @@ func (l *loader) version(r *reader) {
 	if r.bad {
 		return
 	}
-	v, refused := meter.ParseVersion(id, body)
+	v, refused := meter.ReadVersion(id, body)
 	if refused != nil {
 		r.fail()
 		return

@@ -52,7 +52,7 @@ func (w *world) randomVersion(rng *rand.Rand, id string, n int) *modelVersion {
 			p := modelPrice{meter: kind, currency: code, match: match, components: map[string]object{}}
 			p.payee, p.fee = payee()
 			for _, name := range names {
-				p.components[name] = randomPrice(rng, name)
+				p.components[name] = randomPrice(rng, name, names...)
 			}
 			v.prices = append(v.prices, p)
 		}
@@ -75,8 +75,9 @@ func (w *world) randomVersion(rng *rand.Rand, id string, n int) *modelVersion {
 	return v
 }
 
-// randomPrice is the price of a component under a random model.
-func randomPrice(rng *rand.Rand, name string) object {
+// randomPrice is the price of a component under a random model, which may look at another one
+// of those that the price has.
+func randomPrice(rng *rand.Rand, name string, names ...string) object {
 	decimals := 0
 	if (name == "gb" || name == "seconds") && rng.IntN(5) > 0 {
 		decimals = 3
@@ -103,7 +104,12 @@ func randomPrice(rng *rand.Rand, name string) object {
 	case 0:
 		o["minimum"] = []string{"0.001", "0.25"}[rng.IntN(2)]
 	case 1:
-		of := []string{name, "cached_input"}
+		of := []string{name}
+		if len(names) > 0 {
+			if other := names[rng.IntN(len(names))]; other != name {
+				of = append(of, other)
+			}
+		}
 		o["above"] = []object{{"of": of, "quantity": threshold(0), "unit": "0.002"}, {"of": of, "quantity": "90000", "unit": "0.0007", "per": "4"}}
 	case 2:
 		o["package"] = threshold(0)

@@ -34,11 +34,22 @@ const (
 // with what could be read of it (see Version), so that the caller can look for further
 // problems.
 func ParseVersion(id string, body []byte) (*Version, *refusal.Refusal) {
+	return parseVersion(id, body, false)
+}
+
+// ReadVersion reads a version that a ledger took before. It refuses less than ParseVersion:
+// not what can be rated and is refused only because nobody can mean it, which earlier
+// releases took.
+func ReadVersion(id string, body []byte) (*Version, *refusal.Refusal) {
+	return parseVersion(id, body, true)
+}
+
+func parseVersion(id string, body []byte, taken bool) (*Version, *refusal.Refusal) {
 	var raw json.RawMessage
 	if err := json.Unmarshal(body, &raw); err != nil {
 		return nil, refuseDocument("price version: " + err.Error())
 	}
-	p := &versionParser{v: &Version{ID: id}, names: map[string]string{}}
+	p := &versionParser{v: &Version{ID: id}, taken: taken, names: map[string]string{}}
 	doc, ok := p.object(bytes.TrimSpace(raw))
 	if !ok {
 		return nil, refuseDocument("price version: the document must be an object")
@@ -63,6 +74,7 @@ func ParseVersion(id string, body []byte) (*Version, *refusal.Refusal) {
 // versionParser builds one version.
 type versionParser struct {
 	v         *Version
+	taken     bool              // a ledger took the version before
 	unmatched []bool            // by price: it could not be read what it matches
 	names     map[string]string // each name once: prices share them, and so cache lines
 	further   map[furtherOf]further
@@ -184,7 +196,7 @@ func (p *versionParser) components(i int, raw []byte) {
 	}
 	out := make([]ComponentPrice, 0, len(m))
 	for _, f := range m {
-		c := componentParser{p: p, price: i}
+		c := componentParser{p: p, price: i, priced: m}
 		c.c.Name = f.name
 		if !validName([]byte(f.name)) {
 			c.problem("not a component name")

@@ -11,10 +11,11 @@ import (
 // componentParser reads the price of one component: "0.0000025", or a JSON number, or an
 // object. What is wrong is told, and the rest is read all the same.
 type componentParser struct {
-	p     *versionParser
-	price int
-	c     ComponentPrice
-	bad   bool
+	p      *versionParser
+	price  int
+	priced fields // the components that the price has
+	c      ComponentPrice
+	bad    bool
 }
 
 func (c *componentParser) problem(format string, args ...any) {
@@ -205,6 +206,7 @@ func (c *componentParser) above(f fields) {
 		of := c.of(at+"of", a.get("of"))
 		if i == 0 {
 			c.c.Of = of
+			c.unpriced(at+"of", of)
 		} else if !slices.Equal(of, c.c.Of) {
 			c.problem("%sof must be the same as in above[0]", at)
 		}
@@ -243,6 +245,16 @@ func (c *componentParser) of(at string, raw []byte) []string {
 		}
 	}
 	return names
+}
+
+// unpriced tells names that the price has no component for: no event with one is rated by it,
+// so what looks at them never sees them. It is a slip, and would undercharge in silence.
+func (c *componentParser) unpriced(at string, of []string) {
+	for i, name := range of {
+		if !c.p.taken && validName([]byte(name)) && c.priced.get(name) == nil && (i == 0 || name != of[i-1]) {
+			c.problem("%s names %s, which the price does not price", at, clip(name))
+		}
+	}
 }
 
 // list reads a list of 1 to MaxTiers objects.

@@ -26,8 +26,8 @@ func TestModels(t *testing.T) {
 	f(`{"unit":"3","flat":"0","minimum":0}`, `"3"`)
 	f(`{"flat":"0"}`, `"0"`)
 	f(`{"minimum":"0.001","unit":"0"}`, `{"unit":"0","minimum":"0.001"}`)
-	f(`{"above":[{"of":["b","input"],"quantity":2e5,"unit":"5","per":"1000"},{"unit":"1","quantity":"200001","of":["input","b"]}],"unit":"1"}`,
-		`{"unit":"1","above":[{"of":["b","input"],"quantity":"200000","unit":"0.005"},{"of":["b","input"],"quantity":"200001","unit":"1"}]}`)
+	f(`{"above":[{"of":["input"],"quantity":2e5,"unit":"5","per":"1000"},{"unit":"1","quantity":"200001","of":["input"]}],"unit":"1"}`,
+		`{"unit":"1","above":[{"of":["input"],"quantity":"200000","unit":"0.005"},{"of":["input"],"quantity":"200001","unit":"1"}]}`)
 	f(`{"unit":"1","above":[{"of":["input"],"quantity":"0.5","unit":"0"}]}`, `{"unit":"1","above":[{"of":["input"],"quantity":"0.5","unit":"0"}]}`)
 	f(`{"package":1000,"unit":"0.50","period":"month"}`, `{"unit":"0.5","package":"1000"}`)
 	f(`{"package":"10","flat":"2"}`, `{"package":"10","flat":"2"}`)
@@ -117,12 +117,40 @@ func TestBadLists(t *testing.T) {
 
 	f(`{"unit":"1","above":{}}`, "above must be a list of 1 to 100 objects")
 	f(`{"unit":"1","above":[{}]}`, "above[0].of must name 1 to 32 components", "above[0].quantity: must be a decimal string", "above[0].unit is missing: a price must be a decimal string")
-	f(`{"unit":"1","above":[{"of":["a","b","a"],"quantity":"1","unit":"1","flat":"1"}]}`, "above[0].of names a twice", `above[0].unknown field "flat"`)
+	f(`{"unit":"1","above":[{"of":["input","b","input"],"quantity":"1","unit":"1","flat":"1"}]}`, "above[0].of names b, which the price does not price",
+		"above[0].of names input twice", `above[0].unknown field "flat"`)
 	f(`{"unit":"1","above":[{"of":["a b",1],"quantity":"1","unit":"1"}]}`, `above[0].of: "" is not a component name`, `above[0].of: "a b" is not a component name`)
-	f(`{"unit":"1","above":[{"of":["a"],"quantity":"5","unit":"1"},{"of":["a","b"],"quantity":"5","unit":"1"}]}`,
+	f(`{"unit":"1","above":[{"of":["input"],"quantity":"5","unit":"1"},{"of":["input","b"],"quantity":"5","unit":"1"}]}`,
 		"above[1].of must be the same as in above[0]", "above[1].quantity must be above 5")
-	f(`{"unit":"1","above":[{"of":["a"],"quantity":"5","unit":"0.0000000000001"}],"quantity_decimals":6}`, "above[0].unit: "+tooFine)
-	f(`{"above":[{"of":["a"],"quantity":"5","unit":"1"}]}`, "unit is missing: a price must be a decimal string")
+	f(`{"unit":"1","above":[{"of":["input"],"quantity":"5","unit":"0.0000000000001"}],"quantity_decimals":6}`, "above[0].unit: "+tooFine)
+	f(`{"above":[{"of":["input"],"quantity":"5","unit":"1"}]}`, "unit is missing: a price must be a decimal string")
+}
+
+// TestThresholdsOfWhatIsPriced has thresholds on components that the price lacks: an event
+// with one is unpriced, so the threshold could not be passed by it.
+func TestThresholdsOfWhatIsPriced(t *testing.T) {
+	const above = `{"unit":"1","above":[{"of":["cached_input","cached_imput","input"],"quantity":"5","unit":"2"},{"of":["cached_input","cached_imput","input"],"quantity":"9","unit":"3"}]}`
+	text := version(simple(`{}`, `{"input":`+above+`,"output":`+above+`,"cached_input":"-1"}`))
+	_, got := problemsOf(t, text)
+	want := []string{
+		"prices[0].components.cached_input: a price must not be negative",
+		"prices[0].components.input: above[0].of names cached_imput, which the price does not price",
+		"prices[0].components.output: above[0].of names cached_imput, which the price does not price",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	text = strings.Replace(text, `"-1"`, `"1"`, 1)
+	if _, refused := ParseVersion("v", []byte(text)); refused == nil || len(refused.Problems) != 2 {
+		t.Errorf("%+v", refused)
+	}
+	v, refused := ReadVersion("v", []byte(text))
+	if refused != nil {
+		t.Fatal(refused) // a ledger that took it before goes on with it
+	}
+	if again, refused := ReadVersion("v", v.Canonical); refused != nil || !bytes.Equal(again.Canonical, v.Canonical) {
+		t.Errorf("%v %s", refused, again.Canonical)
+	}
 }
 
 // TestDocumentIsReadLikeJSON gives documents with white space, escapes and bytes that are

@@ -92,9 +92,9 @@ func (r *randomPrice) tier() string {
 }
 
 func (r *randomPrice) above() string {
-	names := []string{`"a"`, `"b"`, `"c"`, `"none"`}
+	names := []string{`"a"`, `"b"`, `"c"`}
 	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	of, at := names[:r.IntN(4)+1], money.Quantity(r.IntN(2))*500_000
+	of, at := names[:r.IntN(len(names))+1], money.Quantity(r.IntN(2))*500_000
 	var list []string
 	for range r.IntN(3) + 1 {
 		list = append(list, fmt.Sprintf(`{"of":[%s],"quantity":%s,%s}`, strings.Join(of, ","), r.scalar(at.String()), r.unit()))

@@ -157,7 +157,7 @@ func TestReverseOfMoreThanWasCounted(t *testing.T) {
 func TestPlan(t *testing.T) {
 	v := mustParse(t, version(
 		simple(`{}`, `{"a":"1","b":"1","c":"1"}`),
-		simple(`{"model":"x"}`, `{"a":{"unit":"2","above":[{"of":["c","no"],"quantity":"1","unit":"3"}]},"b":{"unit":"1","included":"9"},"c":{"unit":"1","package":"3","period":"window"},"d":"1"}`)))
+		simple(`{"model":"x"}`, `{"a":{"unit":"2","above":[{"of":["c","z"],"quantity":"1","unit":"3"}]},"b":{"unit":"1","included":"9"},"c":{"unit":"1","package":"3","period":"window"},"d":"1","z":"1"}`)))
 	usd := v.Prices[0].Currency
 	f := func(want NoPlan, index int, counted uint32, components string, dims ...Dimension) Plan {
 		t.Helper()

@@ -59,7 +59,8 @@ func (t *sheet) groups() []*rowsOf {
 	return groups
 }
 
-// price makes a price of its rows, without the components that have problems.
+// price makes a price of its rows. Components that have problems are free in it: nothing
+// is imported then, but others may look at them.
 func (t *sheet) price(g *rowsOf) Price {
 	first := &g.price[0]
 	p := Price{Meter: first.cells["meter"], Currency: first.cells["currency"], Match: first.match}
@@ -73,9 +74,10 @@ func (t *sheet) price(g *rowsOf) Price {
 		}
 		before := len(t.problems)
 		c := t.component(name, g.components[name])
-		if len(t.problems) == before {
-			p.Components = append(p.Components, c)
+		if len(t.problems) > before {
+			c = Component{Name: name}
 		}
+		p.Components = append(p.Components, c)
 	}
 	return p
 }
