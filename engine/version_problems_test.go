@@ -70,3 +70,28 @@ func TestUnlistedProblemsAreCountedLast(t *testing.T) {
 		t.Errorf("the parser's refusal was changed: %q", last)
 	}
 }
+
+// TestVersionsOfEarlierReleasesAreRead has a journal with a version that is refused today: a
+// threshold on a component that the price lacks, and a fee of nobody. The ledger starts with it,
+// from genesis and from a checkpoint, and verifies.
+func TestVersionsOfEarlierReleasesAreRead(t *testing.T) {
+	r := standard(t, nil)
+	const body = `{"effective_from":"2026-02-01T00:00:00Z","prices":[{"meter":"api.calls","currency":"USD","match":{},"components":{"call":{"unit":"2","above":[{"of":["cal"],"quantity":"5","unit":"1"}]}},"fee":"0.5"}]}`
+	if _, refused := meter.ParseVersion("old", []byte(body)); refused == nil || len(refused.Problems) != 2 {
+		t.Fatalf("%+v", refused)
+	}
+	r.close()
+	forge(t, r.o.Journal, appendBytes([]byte{kindPrices}, appendBytes(appendBytes(nil, "old"), body)))
+	r.open()
+	for range 2 { // the second start is from the checkpoint that closing writes
+		if p, refused := r.e.PriceVersion("old"); refused != nil || len(p.Version.Prices) != 1 {
+			t.Fatalf("%+v", refused)
+		}
+		r.reopen()
+	}
+	r.close()
+	if _, err := Verify(VerifyOptions{Journal: r.o.Journal}); err != nil {
+		t.Fatal(err)
+	}
+	r.open()
+}

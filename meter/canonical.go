@@ -52,8 +52,11 @@ func (w *canonicalWriter) price(p *Price) {
 		w.component(&p.Components[i])
 	}
 	w.end('}')
-	if p.Payee != "" {
+	switch {
+	case p.Payee != "":
 		w.text("payee", p.Payee)
+	case !p.Fee.IsZero(): // a fee without a payee would be refused when the document is put again
+		w.text("payee", operator)
 	}
 	w.nonZero("fee", p.Fee)
 	w.end('}')

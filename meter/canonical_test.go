@@ -71,6 +71,9 @@ func twinCanonical(t *testing.T, v *Version) string {
 	doc := twinDocument{EffectiveFrom: time.Unix(0, v.EffectiveFrom).UTC().Format(time.RFC3339Nano)}
 	for _, p := range v.Prices {
 		d := twinDocumentPrice{p.Meter, p.Currency.Code(), map[string]string{}, map[string]any{}, p.Payee, unlessZero(p.Fee)}
+		if p.Payee == "" && !p.Fee.IsZero() {
+			d.Payee = "operator"
+		}
 		for _, m := range p.Match {
 			d.Match[m.Key] = m.Value
 		}
@@ -135,8 +138,12 @@ func TestCanonicalAgainstTwin(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			payee, fee := random.one("", "operator", "p:1"), random.one("0", "0.125", "1.0")
+			if payee == "" {
+				fee = "0"
+			}
 			prices = append(prices, fmt.Sprintf(`{"meter":"m%d","currency":"USD","match":%s,"components":%s,"payee":%q,"fee":%q}`,
-				i, raw, random.components(), random.one("", "operator", "p:1"), random.one("0", "0.125", "1.0")))
+				i, raw, random.components(), payee, fee))
 		}
 		v := mustParse(t, version(prices...))
 		if want := twinCanonical(t, v); string(v.Canonical) != want {

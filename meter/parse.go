@@ -145,12 +145,14 @@ func (p *versionParser) price(i int, raw []byte) {
 // earnings reads who earns from price i.
 func (p *versionParser) earnings(i int, f fields) {
 	out := &p.v.Prices[i]
+	missing := true
 	if raw := f.get("payee"); raw != nil {
 		text, ok := stringText(raw)
+		missing = ok && len(text) == 0
 		switch {
 		case !ok || (len(text) > 0 && !ValidID(text)):
 			p.problem(i, "prices[%d]: payee must be an account id", i)
-		case string(text) != "operator":
+		case string(text) != operator:
 			out.Payee = p.intern(text)
 		}
 	}
@@ -158,11 +160,17 @@ func (p *versionParser) earnings(i int, f fields) {
 		fee, err := amountOf(raw)
 		if err != nil || fee.Sign() < 0 || fee.Cmp(wholeUnit) > 0 {
 			p.problem(i, "prices[%d]: fee must be a decimal fraction from \"0\" to \"1\"", i)
-		} else {
-			out.Fee = fee
+			return
 		}
+		if missing && !fee.IsZero() && !p.taken {
+			p.problem(i, "prices[%d]: fee is a share of what a payee earns, and payee is missing", i)
+		}
+		out.Fee = fee
 	}
 }
+
+// operator is the account that earns where no payee is stated; stated, it is the same.
+const operator = "operator"
 
 // match reads what price i matches; without it everything matches.
 func (p *versionParser) match(i int, raw []byte) {

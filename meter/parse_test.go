@@ -162,6 +162,42 @@ func manyDimensions(n int) string {
 	return "{" + strings.Join(parts, ",") + "}"
 }
 
+// TestFeeNeedsPayee refuses a share of what nobody but the operator earns, unless that is said.
+func TestFeeNeedsPayee(t *testing.T) {
+	f := func(earnings, want string) {
+		t.Helper()
+		text := version(`{"meter":"m","currency":"USD","match":{},"components":{"a":"1"},` + earnings + `}`)
+		v, refused := ParseVersion("v", []byte(text))
+		switch {
+		case refused == nil:
+			checkCanonical(t, v)
+		case v.Unlisted > 0 || len(refused.Problems) != 1:
+			t.Errorf("%s: %q", earnings, refused.Problems)
+		}
+		if got := ""; refused != nil {
+			if got = refused.Problems[0]; got != want {
+				t.Errorf("%s: %s", earnings, got)
+			}
+		} else if want != "" {
+			t.Errorf("%s: taken as %s", earnings, v.Canonical)
+		}
+		if _, refused := ReadVersion("v", []byte(text)); (refused == nil) != (want == "" || want == forgotten) {
+			t.Errorf("%s: read %v", earnings, refused)
+		}
+	}
+	f(`"fee":"0.1"`, forgotten)
+	f(`"fee":"1","payee":""`, forgotten)
+	f(`"fee":0`, "")
+	f(`"fee":"0.0","payee":""`, "")
+	f(`"fee":"0.1","payee":"p"`, "")
+	f(`"fee":"0.1","payee":"operator"`, "")
+	f(`"fee":"0.1","payee":"a b"`, "prices[0]: payee must be an account id")
+	f(`"fee":"0.1","payee":null`, "prices[0]: payee must be an account id")
+	f(`"fee":"7"`, `prices[0]: fee must be a decimal fraction from "0" to "1"`)
+}
+
+const forgotten = `prices[0]: fee is a share of what a payee earns, and payee is missing`
+
 // TestEveryProblemIsListed puts many faults into one version; a thousand are told, with a
 // word that there are more.
 func TestEveryProblemIsListed(t *testing.T) {
@@ -238,7 +274,7 @@ func TestCanonical(t *testing.T) {
 	f(base, true, version(`{"meter":"m","currency":"USD","match":{"a":"1","b":"x"},"components":{"in":{"unit":"5","per":"10"},"out":{"unit":2,"quantity_decimals":0}}}`))
 	f(base, false, version(`{"meter":"m","currency":"USD","match":{"a":"1","b":"x"},"components":{"in":{"unit":"0.5","quantity_decimals":1},"out":"2"}}`))
 	f(base, false, version(`{"meter":"m","currency":"USD","match":{"a":"1","b":"x"},"components":{"in":"0.5","out":"2"},"payee":"p"}`))
-	f(base, false, version(`{"meter":"m","currency":"USD","match":{"a":"1","b":"x"},"components":{"in":"0.5","out":"2"},"fee":"0.01"}`))
+	f(base, false, version(`{"meter":"m","currency":"USD","match":{"a":"1","b":"x"},"components":{"in":"0.5","out":"2"},"payee":"operator","fee":"0.01"}`))
 	f(base, true, strings.Replace(base, "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", 1))
 	f(base, false, strings.Replace(base, "00:00:00Z", "00:00:00.000000001Z", 1))
 	f(version(simple(`{}`, `{"a":"1"}`)), true, version(`{"meter":"m","currency":"USD","components":{"a":"1"}}`))

@@ -31,14 +31,14 @@ var Columns = []Column{
 	{"quantity_decimals", "how many decimals a quantity may have, 0 to 6; empty: 0"},
 	{"minimum", "the component costs an event at least this"},
 	{"above", "the row's unit holds in place of the other row's where the quantities of the components in of sum to more than this"},
-	{"of", "component names with spaces between them, for above"},
+	{"of", "for above: names of components that the price has, with spaces between them"},
 	{"package", "units are only sold in packages of this size, of which each costs unit"},
 	{"included", "so many units of a period are free"},
 	{"tiers", "graduated or volume: the row is one tier of the component, which has a row for each"},
 	{"up_to", "the tier's last unit in a period; empty in the last tier"},
 	{"period", "of package, included and tiers: month or window; empty: month"},
 	{"payee", "account that earns the price; empty: the operator"},
-	{"fee", "share of the operator, 0 to 1"},
+	{"fee", "share of the operator, 0 to 1; the rest is the payee's"},
 }
 
 // required are the columns that every row fills.

@@ -137,6 +137,9 @@ func TestSheetProblems(t *testing.T) {
 	f("m,USD,,b,1\nm,USD,,a,1,,,2,,,,10\n", "row 3: a: minimum is only for linear prices")
 	f("m,XXQ,,a,1\nm,USD,x,a,1,,,,,,,,,,,,p,0.5\nm,USD,x,b,1,,,,,,,,,,,,q,2\n",
 		`row 2: the price of row 2: unknown currency "XXQ"`, `row 4, column payee: "q", but row 3 of the same price has "p"`, `row 4, column fee: "2", but row 3 of the same price has "0.5"`)
+	f("m,USD,,b,1\nm,USD,,a,1\nm,USD,,a,2,,,,,10,a c\n", "row 3: a: above[0].of names c, which the price does not price")
+	f("m,USD,,b,x\nm,USD,,a,1\nm,USD,,a,2,,,,,10,a b\n", `row 2, column unit: "x": money: not a decimal number`) // b has a price, if a wrong one
+	f("m,USD,,a,1,,,,,,,,,,,,,0.5\n", "row 2: the price of row 2: fee is a share of what a payee earns, and payee is missing")
 	f("meter,currency,match.a,match.b,component,unit\nm,USD,1,,x,1\nm,USD,,2,x,1\n",
 		"row 2: the price of row 2 and the price of row 3 of meter m are ambiguous: they match on a and b and do not contradict")
 }

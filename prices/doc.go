@@ -44,9 +44,10 @@
 //
 // The first row names the columns, in any order; Columns explains each. A row
 // prices one component; the rows with the same meter, currency and match.
-// columns make one price, of which payee and fee may stand in any row. A
-// component has one row, or one for each tier, or one and further ones with
-// above and of; their order is free. For instance:
+// columns make one price, of which payee and fee may stand in any row; a fee
+// needs a payee. A component has one row, or one for each tier, or one and
+// further ones with above and of; their order is free, and of names components
+// that the same price has. For instance:
 //
 //	meter,currency,match.model,component,unit,per,above,of,tiers,up_to
 //	llm.tokens,USD,acme-1,input,2.50,1000000,,,,
