@@ -70,8 +70,8 @@ func (c *calculator) step(step string) error {
 	return err
 }
 
-// value works out a sum of products. "n packages of m × u" is n × u, and "(q − n included)"
-// is what is left of q.
+// value works out a sum of products. "n packages of m × u" is n × u; "(q − n included)", and
+// "(q − n of m included)", is what is left of q.
 func (c *calculator) value(text string) (decimal.Decimal, error) {
 	var unknown error
 	text = total.ReplaceAllStringFunc(text, func(t string) string {
@@ -84,7 +84,7 @@ func (c *calculator) value(text string) (decimal.Decimal, error) {
 	if unknown != nil {
 		return decimal.Zero, unknown
 	}
-	p := &parser{words: strings.Fields(notation.Replace(text))}
+	p := &parser{words: strings.Fields(notation.Replace(allowance.ReplaceAllString(text, "")))}
 	value, err := p.sum()
 	if err == nil && len(p.words) > 0 {
 		err = fmt.Errorf("%q is left over", p.words)
@@ -93,7 +93,10 @@ func (c *calculator) value(text string) (decimal.Decimal, error) {
 }
 
 // notation spaces the brackets out, so that words are what the parser reads.
-var notation = strings.NewReplacer("packages of", "packages-of", "(", "( ", ")", " ) ", " included", "")
+var notation = strings.NewReplacer("packages of", "packages-of", "package of", "packages-of", "(", "( ", ")", " ) ")
+
+// allowance is the remark that something is included.
+var allowance = regexp.MustCompile(`( of [0-9.]+)? included`)
 
 // total is T of a quantity, or with the id of a later version in brackets that version's.
 var total = regexp.MustCompile(`T(\[[^]]+\])?\([^)]*\)`)
@@ -170,7 +173,8 @@ func TestCalculator(t *testing.T) {
 	f("1", "T(3) = 2 × 0.5 + 1 × 1 = 2", "T(2) = 2 × 0.5 = 1", "T(3) − T(2) = 1")
 	f("", "T(3) = 2 × 0.5 + 1 × 1 = 2", "T(3) − T(2) = 1")
 	f("-3", "T(0) = (0 − 0 included) × 3 = 0", "T(6) = (6 − 5 included) × 3 = 3", "T(0) − T(6) = -3")
-	f("1.5", "T(7) = 2 packages of 5 × 1.5 = 3", "T(5) = 1 packages of 5 × 1.5 = 1.5", "T(7) − T(5) = 1.5")
+	f("-1.5", "T(5) = (5 − 5 of 7 included) × 3 = 0", "T(7.5) = (7.5 − 7 included) × 3 = 1.5", "T(5) − T(7.5) = -1.5")
+	f("1.5", "T(7) = 2 packages of 5 × 1.5 = 3", "T(5) = 1 package of 5 × 1.5 = 1.5", "T(7) − T(5) = 1.5")
 	f("3", "T[v2](3) = 3 × 2 = 6", "T[v2](1) = 1 × 3 = 3", "T[v2](3) − T[v2](1) = 3")
 	f("", "T(3) = 3 × 2 = 6", "T[v2](3) − T(3) = 0")
 	f("")

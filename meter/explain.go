@@ -50,14 +50,14 @@ func (p *Plan) Explain(quantities, before *[MaxComponents]money.Quantity, back b
 // explainLinear explains unit × quantity and what may come to it.
 func (p *Plan) explainLinear(i int, quantities *[MaxComponents]money.Quantity, amount money.Amount, back bool) (out Explained) {
 	c, unit := &p.Components[i], p.Components[i].Unit
-	sum := c.sumOf(quantities)
+	sum, of := c.sumOf(quantities), strings.Join(p.lookedAt(c), " + ")
 	for k := range c.Above {
 		if sum <= c.Above[k].Quantity {
-			out.step("%s = %s, not above %s: the unit is %s", strings.Join(c.ComponentPrice.Of, " + "), sum, c.Above[k].Quantity, unit)
+			out.step("%s = %s, not above %s: the unit is %s", of, sum, c.Above[k].Quantity, unit)
 			break
 		}
 		unit = c.Above[k].Unit
-		out.step("%s = %s, above %s: the unit is %s", strings.Join(c.ComponentPrice.Of, " + "), sum, c.Above[k].Quantity, unit)
+		out.step("%s = %s, above %s: the unit is %s", of, sum, c.Above[k].Quantity, unit)
 	}
 	out.Unit = &unit
 	product, _ := addProduct(c.Flat, unit, quantities[i], money.Amount{})
@@ -73,6 +73,20 @@ func (p *Plan) explainLinear(i int, quantities *[MaxComponents]money.Quantity, a
 		out.step("taken back: %s", amount)
 	}
 	return out
+}
+
+// lookedAt names the components that the thresholds of c look at and the event has; if it has
+// none, all that they look at.
+func (p *Plan) lookedAt(c *PlanComponent) (names []string) {
+	for i := range p.Components {
+		if c.Of>>i&1 != 0 {
+			names = append(names, p.Components[i].Name)
+		}
+	}
+	if names == nil {
+		return c.ComponentPrice.Of
+	}
+	return names
 }
 
 // explainCounted explains T(to) − T(from).
@@ -139,18 +153,18 @@ func (e *Explained) total(c *PlanComponent, q money.Quantity) {
 	total, _ := c.PeriodPrice(q)
 	var text string
 	cut := q - q%quantityStep[c.QuantityDecimals]
-	switch c.Model {
-	case Package:
-		packages := cut / c.Size
-		if cut%c.Size != 0 {
-			packages++
-		}
-		text = fmt.Sprintf("%d packages of %s × %s", packages, c.Size, c.Unit)
-	case Included:
-		text = fmt.Sprintf("(%s − %s included) × %s", cut, min(cut, c.Size), c.Unit)
-	case Graduated:
+	switch {
+	case cut == 0:
+		text = "0"
+	case c.Model == Package:
+		text = c.packagesText(cut)
+	case c.Model == Included && cut < c.Size:
+		text = fmt.Sprintf("(%s − %s of %s included) × %s", cut, cut, c.Size, c.Unit)
+	case c.Model == Included:
+		text = fmt.Sprintf("(%s − %s included) × %s", cut, c.Size, c.Unit)
+	case c.Model == Graduated:
 		text = c.gradedText(cut)
-	case Volume:
+	case c.Model == Volume:
 		text = c.volumeText(cut)
 	}
 	if text == total.String() {
@@ -160,10 +174,18 @@ func (e *Explained) total(c *PlanComponent, q money.Quantity) {
 	e.step("T(%s) = %s = %s", q, text, total)
 }
 
-func (c *ComponentPrice) gradedText(q money.Quantity) string {
-	if q == 0 {
-		return "0"
+func (c *ComponentPrice) packagesText(q money.Quantity) string {
+	n, word := uint64(q/c.Size), "packages"
+	if q%c.Size != 0 {
+		n++
 	}
+	if n == 1 {
+		word = "package"
+	}
+	return fmt.Sprintf("%d %s of %s × %s", n, word, c.Size, c.Unit)
+}
+
+func (c *ComponentPrice) gradedText(q money.Quantity) string {
 	var parts []string
 	start := money.Quantity(0)
 	for i := range c.Tiers {
@@ -182,9 +204,6 @@ func (c *ComponentPrice) gradedText(q money.Quantity) string {
 }
 
 func (c *ComponentPrice) volumeText(q money.Quantity) string {
-	if q == 0 {
-		return "0"
-	}
 	for i := range c.Tiers {
 		if t := &c.Tiers[i]; t.UpTo == 0 || q <= t.UpTo {
 			return t.text(q)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,7 +56,34 @@ func TestExplainAddsUp(t *testing.T) {
 	}
 }
 
-var words = regexp.MustCompile(`packages of (\S+) |included`)
+// TestExplainedSteps is the table of how prices read.
+func TestExplainedSteps(t *testing.T) {
+	f := func(components string, usage string, want ...string) {
+		t.Helper()
+		r := planOf(t, components, strings.Split(usage, ", ")...)
+		explained, _, refused := r.plan.Explain(&r.quantities, &r.before, false)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		if got := explained[0].Steps; !slices.Equal(got, want) {
+			t.Errorf("%s of %s:\n%s\nwant\n%s", usage, components, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		workOut(t, explained[0].Steps)
+	}
+	const packages = `{"a":{"unit":"2","package":"10"}}`
+	f(packages, "a 3 +8", "T(11) = 2 packages of 10 × 2 = 4", "T(8) = 1 package of 10 × 2 = 2", "T(11) − T(8) = 2")
+	f(packages, "a 3", "T(3) = 1 package of 10 × 2 = 2", "T(0) = 0", "T(3) − T(0) = 2")
+	const included = `{"a":{"unit":"0.5","included":"15"}}`
+	f(included, "a 10", "T(10) = (10 − 10 of 15 included) × 0.5 = 0", "T(0) = 0", "T(10) − T(0) = 0")
+	f(included, "a 10 +10", "T(20) = (20 − 15 included) × 0.5 = 2.5", "T(10) = (10 − 10 of 15 included) × 0.5 = 0", "T(20) − T(10) = 2.5")
+	f(included, "a 5 +10", "T(15) = (15 − 15 included) × 0.5 = 0", "T(10) = (10 − 10 of 15 included) × 0.5 = 0", "T(15) − T(10) = 0")
+	const above = `{"a":{"unit":"1","above":[{"of":["b","c","d","z"],"quantity":"5","unit":"2"},{"of":["b","c","d","z"],"quantity":"9","unit":"3"}]},"b":"0","c":"0","d":"0","z":"0"}`
+	f(above, "a 1, c 2, z 4", "c + z = 6, above 5: the unit is 2", "c + z = 6, not above 9: the unit is 2", "1 × 2 = 2")
+	f(above, "a 1, b 5", "b = 5, not above 5: the unit is 1", "1 × 1 = 1")
+	f(above, "a 1", "b + c + d + z = 0, not above 5: the unit is 1", "1 × 1 = 1")
+}
+
+var words = regexp.MustCompile(`packages? of (\S+) |(of \S+ )?included`)
 
 // workOut checks each "left = middle = result" and returns the last result.
 func workOut(t *testing.T, steps []string) (last decimal.Decimal) {
