@@ -272,15 +272,3 @@ func (r *reader) rating(e *eventRecord, t *tables) {
 		r.fail()
 	}
 }
-
-// net is what an amendment moved in all; positive: charged.
-func (a *amendment) net() money.Amount {
-	sum := money.Amount{}
-	if a.old.reason == priced {
-		sum = a.old.amount
-	}
-	if a.op.rates() {
-		sum = sum.MustAdd(a.new.amount)
-	}
-	return sum
-}

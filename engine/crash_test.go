@@ -104,7 +104,7 @@ func (r *crashRig) options(fs vfs.FS) Options {
 // work runs an engine on the disk until power is cut, or a little longer, and makes what
 // is left the disk.
 func (r *crashRig) work(cycle int) {
-	fs := newPowerCut(r.disk, []int{0, 50, 100}[cycle%3], r.rng, &r.a.mu, func() { r.promised = r.a.answers.clone() })
+	fs := newPowerCut(r.disk, []int{0, 50, 100}[cycle%3], r.rng, &r.a.mu, func() { r.promised = r.a.copyAnswers() })
 	early := r.rng.IntN(4) == 0 // power fails while starting
 	if early {
 		fs.arm(1 + r.rng.Int64N(40))
@@ -127,7 +127,7 @@ func (r *crashRig) work(cycle int) {
 	}
 	r.disk = fs.finish()
 	// What was answered after the cut was answered by a machine that no longer exists.
-	r.a.answers = r.promised.clone()
+	r.a.answers = r.promised.copyAnswers()
 }
 
 // note remembers the batches of all windows.

@@ -179,11 +179,8 @@ func (m *model) compareUnpriced(e *Engine) {
 	var want, got []string
 	for _, ev := range m.order {
 		if ev.state == "unpriced" {
-			now := ""
-			if _, now = ev.price(modelCounters{}, m.inForce(ev.at), m.window); now == "" {
-				now = "about to be rated"
-			}
-			want = append(want, fmt.Sprintf("%s %s %s %s %s", ev.source, ev.id, ev.subject, ev.reason, now))
+			_, now := ev.price(modelCounters{}, m.inForce(ev.at), m.window)
+			want = append(want, fmt.Sprintf("%s %s %s %s %s", ev.source, ev.id, ev.subject, ev.reason, cmp.Or(now, "about to be rated")))
 		}
 	}
 	for cursor := ""; ; {

@@ -99,12 +99,16 @@ func number(x any) decimal.Decimal {
 	return decimal.RequireFromString(fmt.Sprint(x))
 }
 
-// unitOf is unit ÷ per, which is exact within 30 decimals.
+// unitOf is unit ÷ per.
 func unitOf(o object) decimal.Decimal {
 	if o["per"] == nil {
 		return number(o["unit"])
 	}
-	return number(o["unit"]).DivRound(number(o["per"]), 30)
+	unit, rest := number(o["unit"]).QuoRem(number(o["per"]), 30)
+	if !rest.IsZero() {
+		panic(fmt.Sprintf("BUG: %v/%v is not exact", o["unit"], o["per"]))
+	}
+	return unit
 }
 
 // counts is the kind of period over which a component's quantity counts, empty if it does not.
@@ -143,7 +147,11 @@ func periodPrice(o object, q decimal.Decimal) decimal.Decimal {
 	case q.IsZero():
 		return decimal.Zero
 	case o["package"] != nil:
-		return q.Div(number(o["package"])).Ceil().Mul(unitOf(o))
+		n, rest := q.QuoRem(number(o["package"]), 0)
+		if !rest.IsZero() {
+			n = n.Add(decimal.NewFromInt(1))
+		}
+		return n.Mul(unitOf(o))
 	case o["included"] != nil:
 		return decimal.Max(decimal.Zero, q.Sub(number(o["included"]))).Mul(unitOf(o))
 	case o["volume"] != nil:

@@ -211,7 +211,7 @@ func (s *state) rate(slot *rateSlot, e *eventRecord, amounts *ratingAmounts, win
 	if e.amount, refused = slot.plan.Rate(&e.quantities, &e.before, amounts); refused != nil {
 		return refused
 	}
-	if len(e.later) > 0 && !(e.countable() && s.shift(slot, e, amounts, false)) {
+	if len(e.later) > 0 && (!e.countable() || !s.shift(slot, e, amounts, false)) {
 		return overflow()
 	}
 	if !s.ledger.Fits(slot.currency, e.amount) {

@@ -92,17 +92,8 @@ func (p *replayer) apply() error {
 		if seal := r.seal(); !r.bad {
 			err = p.applySeal(seal)
 		}
-	case kindAmend:
-		return p.applyAmendment(&r)
-	case kindRerate:
-		return p.applyRerate(&r)
-	case kindRerated:
-		job := r.rerate()
-		if n, ok := s.rerateID[job.id]; !ok || !s.rerates[n].same(job) {
-			err = fmt.Errorf("rerate %q ends that never began", job.id)
-		} else {
-			err = s.applyRerated(n)
-		}
+	case kindAmend, kindRerate, kindRerated:
+		return p.applyChange(c.kind, &r)
 	}
 	if err != nil {
 		return err

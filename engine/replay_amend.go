@@ -6,6 +6,19 @@ import (
 	"farthing/ledger"
 )
 
+// applyChange applies a command that changes what earlier events cost, or that begins or
+// ends such changes.
+func (p *replayer) applyChange(kind byte, r *reader) error {
+	switch kind {
+	case kindAmend:
+		return p.applyAmendment(r)
+	case kindRerate:
+		return p.applyRerate(r)
+	default: // kindRerated
+		return p.applyRerated(r)
+	}
+}
+
 // applyAmendment computes an amendment anew and compares with what the journal says it moved.
 func (p *replayer) applyAmendment(r *reader) error {
 	var said amendment
@@ -99,4 +112,16 @@ func (p *replayer) applyRerate(r *reader) error {
 	}
 	p.state.applyRerate(job)
 	return nil
+}
+
+func (p *replayer) applyRerated(r *reader) error {
+	job := r.rerate()
+	if err := r.end(); err != nil {
+		return err
+	}
+	n, ok := p.state.rerateID[job.id]
+	if !ok || !p.state.rerates[n].same(job) {
+		return fmt.Errorf("rerate %q ends that never began", job.id)
+	}
+	return p.state.applyRerated(n)
 }

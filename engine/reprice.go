@@ -45,7 +45,7 @@ func (e *Engine) repriceLoop() {
 
 func (e *Engine) reprice() {
 	if err := errors.Join(e.rateUnpriced(), e.runRerates()); err != nil && !errors.Is(err, errStopped) {
-		e.damaged(err) // logged; the next start or version tries again
+		_ = e.damaged(err) // logged, and nobody waits for an answer; the next start or version tries again
 	}
 }
 

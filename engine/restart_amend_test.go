@@ -86,7 +86,7 @@ func TestRestartFromCheckpointIsRestartFromGenesis(t *testing.T) {
 		if err := diff(want, got); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		b := &activity{t: t, w: a.w, answers: a.answers.clone(), voidsMade: map[string]int{}, next: 1_000_000 * int(round+1)}
+		b := &activity{t: t, w: a.w, answers: a.copyAnswers(), voidsMade: map[string]int{}, next: 1_000_000 * int(round+1)}
 		b.run(genesis, seed+100+round, 1, 25, 4, nil)
 		genesis.repriced()
 		settled(t, genesis)

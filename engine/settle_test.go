@@ -51,7 +51,7 @@ func bigWindow(t *testing.T, r *crashRig) {
 // finishes: what it comes to is noted.
 func (r *crashRig) closeUnder(base *vfs.MemFS, percent int, n int64) (fs *powerCut) {
 	disk := base.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: r.rng})
-	fs = newPowerCut(disk, percent, r.rng, &r.a.mu, func() { r.promised = r.a.answers.clone() })
+	fs = newPowerCut(disk, percent, r.rng, &r.a.mu, func() { r.promised = r.a.copyAnswers() })
 	e, err := Open(r.options(fs))
 	if err != nil {
 		r.t.Fatal(err)

@@ -41,7 +41,7 @@ func newAnswers() answers {
 		rerates: map[string]bool{}, voids: map[string]string{}, closes: map[string]Settlement{}, stream: map[uint64]string{}}
 }
 
-func (p *answers) clone() answers {
+func (p *answers) copyAnswers() answers {
 	return answers{maps.Clone(p.events), maps.Clone(p.topUps), maps.Clone(p.accounts), maps.Clone(p.versions), maps.Clone(p.rerates),
 		maps.Clone(p.voids), maps.Clone(p.closes), maps.Clone(p.stream), p.seq}
 }
