@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -155,7 +156,7 @@ func (e *explained) published(ctx context.Context, t *testing.T) string {
 
 func refusalText(err error) string {
 	var p *client.Problem
-	if p, _ = err.(*client.Problem); p == nil {
+	if !errors.As(err, &p) {
 		return err.Error()
 	}
 	return fmt.Sprintf("%d %s: %s", p.Status, p.Code, p.Detail)
