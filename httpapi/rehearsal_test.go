@@ -128,11 +128,11 @@ type lineStream struct {
 
 func (c *conn) stream() *lineStream {
 	c.t.Helper()
-	resp, err := http.ReadResponse(c.r, &http.Request{Method: "GET"})
+	resp, err := http.ReadResponse(c.r, &http.Request{Method: http.MethodGet})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "application/x-ndjson" {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/x-ndjson" {
 		c.t.Fatal(resp.StatusCode, resp.Header)
 	}
 	return &lineStream{c.t, resp.Body, bufio.NewReader(resp.Body)}
@@ -204,7 +204,9 @@ func TestSimulationEndsWhenTheServerDrains(t *testing.T) {
 	stream.line()
 	drained := make(chan error, 1)
 	go func() { drained <- r.server.Drain(context.Background()) }()
-	<-stopped
+	if err := <-stopped; !errors.Is(err, engine.ErrAborted) {
+		t.Error(err)
+	}
 	if rest := stream.rest(); !strings.Contains(rest, `{"problem":`) || !strings.Contains(rest, `"code":"not_ready","reason":"draining"`) {
 		t.Error(rest)
 	}
@@ -313,7 +315,7 @@ func TestLinesOfARehearsal(t *testing.T) {
 		r.last = []byte("{}\n")
 		close(r.ended)
 		f(`{}`)
-		if n, err := r.Read(make([]byte, 9)); n != 0 || err != io.EOF {
+		if n, err := r.Read(make([]byte, 9)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Error(n, err)
 		}
 		if took := time.Since(began); took != 4*progressEvery {
