@@ -60,9 +60,9 @@ func (b *builder) build(opts Options) Reason {
 		reason := b.put(f.meaning, b.e.prices[f.name])
 		b.fates[f.name] = fate{f.meaning, fieldRules[f.rule].component, reason}
 	}
-	free, any := b.free()
+	free, priced := b.free()
 	switch {
-	case !any:
+	case !priced:
 		return NothingUsable
 	case free && !opts.IncludeFree:
 		return EverythingFree
@@ -273,19 +273,19 @@ func (b *builder) drop(component string) {
 	}
 }
 
-// free says whether there are prices, and whether each is zero.
-func (b *builder) free() (free, any bool) {
+// free says whether each price is zero, and whether there are prices at all.
+func (b *builder) free() (free, priced bool) {
 	free = true
 	for _, tier := range b.tiers {
 		for _, r := range tier {
-			any = true
+			priced = true
 			free = free && r.unit.IsZero()
 			for _, unit := range r.above {
 				free = free && unit.IsZero()
 			}
 		}
 	}
-	return free, any
+	return free, priced
 }
 
 // account adds to the report what became of each price field. Those of a listed

@@ -183,7 +183,7 @@ func steps(e *jx.Encoder, name string, list []Step, head func(*Step)) {
 	for i := range list {
 		e.ObjStart()
 		head(&list[i])
-		list[i].Rate.encode(e)
+		list[i].encode(e)
 		e.ObjEnd()
 	}
 	e.ArrEnd()

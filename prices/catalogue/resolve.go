@@ -65,11 +65,11 @@ func (m *Model) set(name string, stated, standard *setEntry) Set {
 	return s
 }
 
-func (e *setEntry) addTo(rates map[string]rate, stated bool) {
-	for component, unit := range e.Units {
+func (s *setEntry) addTo(rates map[string]rate, stated bool) {
+	for component, unit := range s.Units {
 		r := rate{unit: unit, stated: stated}
-		if e.Above != nil && e.Above.Units[component] != "" {
-			r.aboveTokens, r.aboveUnit = e.Above.Tokens, e.Above.Units[component]
+		if s.Above != nil && s.Above.Units[component] != "" {
+			r.aboveTokens, r.aboveUnit = s.Above.Tokens, s.Above.Units[component]
 		}
 		rates[component] = r
 	}
