@@ -50,7 +50,7 @@ func TestSimulateFails(t *testing.T) {
 		}
 	}
 	f(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(429)
+		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = io.WriteString(w, `{"code":"overloaded","detail":"two run"}`)
 	}, "overloaded", "429")
 	f(lines(`{"progress":{"done":1,"total":9}}`, `{"problem":{"status":503,"code":"not_ready","detail":"it stops"}}`), "not_ready", "503 not_ready: it stops")
