@@ -224,7 +224,8 @@ func TestNoFormatIsABug(t *testing.T) {
 			t.Errorf("recovered %v", r)
 		}
 	}()
-	Format(0).Normalise([]byte(`{}`), nil)
+	components, tier, no := Format(0).Normalise([]byte(`{}`), nil)
+	t.Error("it returned", components, tier, no)
 }
 
 func TestTier(t *testing.T) {

@@ -34,7 +34,7 @@ func (r *reader) readPass(m *member, depth int) bool {
 		return false
 	}
 	kind, tokens := string(r.label), uint64(0)
-	for f := field(fieldPass); f < fieldPass+passFields; f++ {
+	for f := fieldPass; f < fieldPass+passFields; f++ {
 		tokens += r.value[f]
 	}
 	switch {
@@ -52,7 +52,7 @@ func (r *reader) readPass(m *member, depth int) bool {
 
 func (r *reader) forgetPass() {
 	r.label, r.pass.model = nil, nil
-	for f := field(fieldPass); f < fieldPass+passFields; f++ {
+	for f := fieldPass; f < fieldPass+passFields; f++ {
 		r.value[f] = 0
 		r.seen &^= 1 << f
 	}

@@ -180,7 +180,7 @@ func (r *reader) spill() {
 func (r *reader) pour(into func(m modality, part field)) {
 	for m := audio; m < modalityEnd && r.value[fieldSpill] > 0; m++ {
 		r.take(fieldRoom, fieldText+field(m), fieldReadText+field(m))
-		part := field(fieldRoom)
+		part := fieldRoom
 		if r.value[fieldSpill] <= r.value[fieldRoom] {
 			part = fieldSpill
 		}
