@@ -17,7 +17,7 @@ func TestPricesCatalogue(t *testing.T) {
 	if code := run([]string{"prices", "catalogue"}, ctx); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	version, refused := meter.ParseVersion("catalogue-1", []byte(stdout.String()))
+	version, refused := meter.ParseVersion("catalogue-1", stdout.Bytes())
 	if refused != nil {
 		t.Fatal(refused)
 	}
