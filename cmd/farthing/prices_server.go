@@ -18,12 +18,22 @@ import (
 
 // serverFlags name the server that a command asks.
 type serverFlags struct {
-	Server string `help:"The server to ask." default:"http://127.0.0.1:8080" placeholder:"URL"`
+	Server string `help:"The server to ask; an address without http:// will do." default:"http://127.0.0.1:8080" placeholder:"URL"`
 	Key    string `help:"API key, if the server has keys. Better in the environment than on the command line, which others can see." placeholder:"KEY"`
 }
 
 func (f *serverFlags) client() *client.Client {
-	return client.New(client.At(strings.TrimSuffix(f.Server, "/")), client.Options{Key: f.Key})
+	return client.New(client.At(f.url()), client.Options{Key: f.Key})
+}
+
+// url is the server's base URL. An address without a scheme, as --listen has it, is one by
+// http: that is all that a server speaks itself.
+func (f *serverFlags) url() string {
+	url := strings.TrimSuffix(f.Server, "/")
+	if !strings.Contains(url, "://") {
+		url = "http://" + url
+	}
+	return url
 }
 
 // repricingFlags name a version and the events that it is held against.

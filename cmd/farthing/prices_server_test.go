@@ -174,6 +174,32 @@ func TestRerateIsConfirmed(t *testing.T) {
 	f("no\ny\n", false)
 }
 
+// TestServerAddress is the table of how a server may be named.
+func TestServerAddress(t *testing.T) {
+	f := func(flag, want string) {
+		t.Helper()
+		if got := (&serverFlags{Server: flag}).url(); got != want {
+			t.Errorf("%s: %s, want %s", flag, got, want)
+		}
+	}
+	f("http://127.0.0.1:8080", "http://127.0.0.1:8080")
+	f("https://meter.example.org/", "https://meter.example.org")
+	f("127.0.0.1:8080", "http://127.0.0.1:8080")
+	f("localhost:8080/", "http://localhost:8080")
+	f("[::1]:8080", "http://[::1]:8080")
+	f("meter.example.org", "http://meter.example.org")
+}
+
+// TestServerWithoutScheme asks a server that is named as --listen names it.
+func TestServerWithoutScheme(t *testing.T) {
+	s := serveOn(t, "--data="+t.TempDir())
+	s.url = strings.TrimPrefix(s.url, "http://")
+	if code, out, errs := s.call(fixedPrices, "prices", "put", "v1", "-"); code != exitOK {
+		t.Error(code, out, errs)
+	}
+	s.stop()
+}
+
 func TestWorkProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := func(terminal bool, want string) {
