@@ -12,9 +12,10 @@ import (
 
 // putCatalogue puts the price catalogue into a ledger that has no price version yet: one
 // version in force for every event, and one for each day on which a vendor has announced
-// other prices. A ledger with a book of its own is left alone.
+// other prices. A ledger with a book of its own is left alone, and that is logged.
 func putCatalogue(e *engine.Engine, log *slog.Logger) error {
-	if e.Stats().PriceVersions > 0 {
+	if n := e.Stats().PriceVersions; n > 0 {
+		log.Info("--catalogue: the price book is left alone, the ledger has one", "versions", n)
 		return nil
 	}
 	list := catalogue.Open()

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"farthing/engine"
@@ -16,10 +18,15 @@ func TestCatalogueIsPutOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var log bytes.Buffer
 	for range 2 {
-		if err := putCatalogue(e, o.Logger); err != nil {
+		log.Reset()
+		if err := putCatalogue(e, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if line := log.String(); strings.Count(line, "\n") != 1 || !strings.Contains(line, "the price book is left alone") {
+		t.Errorf("the second time: %q", line)
 	}
 	days := map[string]bool{}
 	for _, change := range catalogue.Open().Changes() {
