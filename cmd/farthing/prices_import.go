@@ -84,7 +84,7 @@ func (c *pricesImportCmd) Run(ctx *Context) error {
 	}
 	body := doc.AppendJSON(nil)
 	if _, refused := meter.ParseVersion(version, body); refused != nil {
-		return fmt.Errorf("%s: a server would refuse the version: %s", c.File, refused.Detail)
+		return fmt.Errorf("%s: a server would refuse the version:\n  %s", c.File, strings.Join(refused.Problems, "\n  "))
 	}
 	if err := c.write(ctx, body); err != nil {
 		return err

@@ -47,8 +47,8 @@ func (c *pricesPutCmd) Run(ctx *Context) error {
 				return err
 			}
 		}
-		if n := len(no.Problems); n > 0 {
-			return fmt.Errorf("version %s was refused: %d problems", c.ID, n)
+		if len(no.Problems) > 0 {
+			return fmt.Errorf("version %s was refused: nothing of it was taken", c.ID)
 		}
 	}
 	if err != nil {
