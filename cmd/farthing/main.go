@@ -55,9 +55,12 @@ type Context struct {
 	// Log writes to Stderr in the format and from the level asked for. No
 	// secret and no event payload goes into it.
 	Log *slog.Logger
-	// Interactive says that Stdout is a terminal, so that colours and
-	// progress lines make sense.
+	// Interactive says that Stdout is a terminal, so that colours and lines
+	// drawn round tables make sense.
 	Interactive bool
+	// StderrTerminal says that Stderr is a terminal, so that a line of progress
+	// can be written over itself. Stdout may be a file at the same time.
+	StderrTerminal bool
 }
 
 // usageError is a mistake in how the command was called that only the command
@@ -73,11 +76,12 @@ func main() {
 	// again, so that a second one ends a process that hangs while draining.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(os.Args[1:], &Context{
-		Ctx:         ctx,
-		Stdin:       os.Stdin,
-		Stdout:      os.Stdout,
-		Stderr:      os.Stderr,
-		Interactive: isTerminal(os.Stdout),
+		Ctx:            ctx,
+		Stdin:          os.Stdin,
+		Stdout:         os.Stdout,
+		Stderr:         os.Stderr,
+		Interactive:    isTerminal(os.Stdout),
+		StderrTerminal: isTerminal(os.Stderr),
 	}))
 }
 

@@ -73,7 +73,7 @@ type workProgress struct {
 const linesEvery = 5 * time.Second
 
 func newWorkProgress(ctx *Context, what string) *workProgress {
-	return &workProgress{w: ctx.Stderr, what: what, terminal: ctx.Interactive, last: time.Now()}
+	return &workProgress{w: ctx.Stderr, what: what, terminal: ctx.StderrTerminal, last: time.Now()}
 }
 
 // tell draws a bar on a terminal and writes a line now and then elsewhere.

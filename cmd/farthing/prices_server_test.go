@@ -205,7 +205,7 @@ func TestWorkProgress(t *testing.T) {
 		f := func(terminal bool, want string) {
 			t.Helper()
 			ctx, _, stderr := testContext()
-			ctx.Interactive = terminal
+			ctx.StderrTerminal, ctx.Interactive = terminal, !terminal // the line goes to Stderr, whatever Stdout is
 			p := newWorkProgress(ctx, "posting")
 			for done := range uint64(11) {
 				p.tell(done, 10)
@@ -218,7 +218,7 @@ func TestWorkProgress(t *testing.T) {
 		}
 		f(false, "posting:  50 %\nposting: 100 %\n")
 		f(true, "\rposting "+text.FgCyan.Sprint(strings.Repeat("█", 30))+" 100 %\r\x1b[K")
-		p := newWorkProgress(&Context{Stderr: io.Discard, Interactive: true}, "posting")
+		p := newWorkProgress(&Context{Stderr: io.Discard, StderrTerminal: true}, "posting")
 		p.tell(0, 0)
 		p.tell(9, 5) // more than was announced
 	})

@@ -28,7 +28,7 @@ code is 0 only if all agrees; else the first difference is named.`
 // Run verifies and prints what was found to agree.
 func (c *verifyCmd) Run(ctx *Context) error {
 	var progress func(done, total uint64)
-	if ctx.Interactive {
+	if ctx.StderrTerminal {
 		progress = percentLine(ctx.Stderr)
 	}
 	began := time.Now()

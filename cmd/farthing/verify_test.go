@@ -21,6 +21,13 @@ func TestVerify(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, stdout)
 		}
 	}
+	for _, terminal := range []bool{false, true} { // the progress goes to Stderr, whatever Stdout is
+		ctx, _, stderr := testContext()
+		ctx.StderrTerminal, ctx.Interactive = terminal, !terminal
+		if code := run([]string{"verify", "--data=" + data}, ctx); code != exitOK || strings.Contains(stderr.String(), "\rverifying: ") != terminal {
+			t.Errorf("terminal %v: exit code %d, %q", terminal, code, stderr)
+		}
+	}
 	ctx, stdout, stderr = testContext()
 	if code := run([]string{"verify", "--data=" + data + ".absent"}, ctx); code != exitFailure || stdout.Len() > 0 || stderr.Len() == 0 {
 		t.Errorf("an absent ledger: exit code %d, %s, %s", code, stdout, stderr)
