@@ -10,15 +10,15 @@ import (
 type Model uint8
 
 const (
-	// Linear: the event's quantity × unit, and what else a linear price may state.
+	// Linear is the event's quantity × unit, and what else a linear price may state.
 	Linear Model = iota
-	// Package: the period's quantity rounded up to whole packages; each costs unit.
+	// Package is the period's quantity rounded up to whole packages; each costs unit.
 	Package
-	// Graduated: each part of the period's quantity at its tier's unit.
+	// Graduated is each part of the period's quantity at its tier's unit.
 	Graduated
-	// Volume: the whole of the period's quantity at the unit of the tier it is in.
+	// Volume is the whole of the period's quantity at the unit of the tier it is in.
 	Volume
-	// Included: the period's first Size are free, the rest costs unit.
+	// Included is a price whose first Size of the period are free; the rest costs unit.
 	Included
 )
 
@@ -26,11 +26,11 @@ const (
 type Period uint8
 
 const (
-	// NoPeriod: nothing is counted.
+	// NoPeriod says that nothing is counted.
 	NoPeriod Period = iota
-	// Month: the calendar month of the event's time in UTC.
+	// Month is the calendar month of the event's time in UTC.
 	Month
-	// Window: the settlement window that the posting falls into.
+	// Window is the settlement window that the posting falls into.
 	Window
 )
 

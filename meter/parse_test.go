@@ -174,8 +174,8 @@ func TestFeeNeedsPayee(t *testing.T) {
 		case v.Unlisted > 0 || len(refused.Problems) != 1:
 			t.Errorf("%s: %q", earnings, refused.Problems)
 		}
-		if got := ""; refused != nil {
-			if got = refused.Problems[0]; got != want {
+		if refused != nil {
+			if got := refused.Problems[0]; got != want {
 				t.Errorf("%s: %s", earnings, got)
 			}
 		} else if want != "" {

@@ -10,11 +10,11 @@ import (
 type NoPlan uint8
 
 const (
-	// Planned: there is a plan.
+	// Planned says that there is a plan.
 	Planned NoPlan = iota
-	// NoPrice: no price matches.
+	// NoPrice says that no price matches.
 	NoPrice
-	// ComponentMissing: the price that matches lacks a component of the shape. A less
+	// ComponentMissing says that the price that matches lacks a component of the shape. A less
 	// specific price does not step in: an event is rated by one price or not at all.
 	ComponentMissing
 )

@@ -32,12 +32,16 @@ func twinNumber(x any) decimal.Decimal {
 	return decimal.RequireFromString(fmt.Sprint(x))
 }
 
-// twinUnit is unit / per. The quotient is exact, so 30 decimals hold it.
+// twinUnit is unit / per.
 func twinUnit(o map[string]any) decimal.Decimal {
 	if o["per"] == nil {
 		return twinNumber(o["unit"])
 	}
-	return twinNumber(o["unit"]).DivRound(twinNumber(o["per"]), 30)
+	unit, rest := twinNumber(o["unit"]).QuoRem(twinNumber(o["per"]), 30)
+	if !rest.IsZero() {
+		panic(fmt.Sprintf("BUG: %v/%v is not exact", o["unit"], o["per"]))
+	}
+	return unit
 }
 
 func twinObject(x any) map[string]any {
@@ -123,7 +127,7 @@ func (p twinPrice) rate(sign int64, usage, before map[string]decimal.Decimal) (p
 		if !q.Equal(q.Truncate(int32(twinNumber(o["quantity_decimals"]).IntPart()))) {
 			return nil, total, "fractional_quantity"
 		}
-		part := decimal.Zero
+		var part decimal.Decimal
 		if twinCounted(o) {
 			from, to := before[name], before[name].Add(q)
 			if sign < 0 {
