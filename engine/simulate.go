@@ -101,6 +101,9 @@ type repriceReport struct {
 func (r *repriceReport) add(o *outcome) error {
 	r.events++
 	model := r.model(o.event)
+	if o.event.components == 0 {
+		r.row(o.event.account, model, "").Events++ // an event without usage costs nothing and still counts
+	}
 	for i := range o.event.components {
 		row := r.row(o.event.account, model, o.components[i].Name)
 		row.Events++
