@@ -267,7 +267,7 @@ func (r *reader) rating(e *eventRecord, t *tables) {
 	e.version = uint32(r.uvarint())
 	e.amount = r.amount()
 	e.split = ledger.Split{Paid: r.amount(), Receivable: r.amount()}
-	r.counters(e)
+	r.counters(e, t)
 	if int(e.version) >= len(t.versions) || int(e.shape) >= len(t.shapes) || len(t.shapes[e.shape].shape.Components) != e.components {
 		r.fail()
 	}

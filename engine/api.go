@@ -149,8 +149,8 @@ type PriceVersion struct {
 	Sequence uint64
 	Time     time.Time
 
-	payees  []ledger.Ref                     // by price; undefined where the operator earns
-	counted map[uint32]*meter.ComponentPrice // the counted components' prices, by series
+	payees []ledger.Ref // by price; undefined where the operator earns
+	terms  [][]uint32   // by price and component: what the counted ones count; nil: none does
 }
 
 // Event is everything known about one usage event: what was reported, what it was rated

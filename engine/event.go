@@ -122,7 +122,7 @@ func appendCounters(dst []byte, e *eventRecord) []byte {
 	if e.counted != 0 {
 		dst = binary.AppendUvarint(dst, uint64(len(e.later)))
 		for _, l := range e.later {
-			dst = binary.AppendUvarint(append(dst, l.component), uint64(l.version))
+			dst = binary.AppendUvarint(append(dst, l.component), uint64(l.terms))
 			dst = appendQuantity(dst, l.quantity)
 		}
 	}
@@ -130,15 +130,15 @@ func appendCounters(dst []byte, e *eventRecord) []byte {
 }
 
 // more reads what appendMore wrote.
-func (r *reader) more(e *eventRecord, kind byte) {
+func (r *reader) more(e *eventRecord, kind byte, t *tables) {
 	e.usage, e.counted, e.later = nil, 0, nil
 	if kind&flagMore != 0 {
 		e.usage = r.bytes()
-		r.counters(e)
+		r.counters(e, t)
 	}
 }
 
-func (r *reader) counters(e *eventRecord) {
+func (r *reader) counters(e *eventRecord, t *tables) {
 	n := r.uvarint()
 	if n >= 1<<e.components {
 		r.fail()
@@ -153,7 +153,7 @@ func (r *reader) counters(e *eventRecord) {
 	}
 	for n := r.uvarint(); n > 0 && !r.bad; n-- {
 		l := later{r.byte(), count{uint32(r.uvarint()), r.quantity()}}
-		if int(l.component) >= e.components {
+		if int(l.component) >= e.components || int(l.terms) >= len(t.terms) {
 			r.fail()
 		}
 		e.later = append(e.later, l)
@@ -187,7 +187,7 @@ func (r *reader) event(e *eventRecord, kind byte, groupTime int64, t *tables) {
 	}
 	if kind&flagUnpriced != 0 {
 		r.unpricedEvent(e)
-		r.more(e, kind)
+		r.more(e, kind, t)
 		return
 	}
 	e.shape = uint32(r.uvarint())
@@ -210,7 +210,7 @@ func (r *reader) event(e *eventRecord, kind byte, groupTime int64, t *tables) {
 	default:
 		e.split.Receivable = e.amount
 	}
-	r.more(e, kind)
+	r.more(e, kind, t)
 	if int(e.version) >= len(t.versions) {
 		r.fail()
 	}

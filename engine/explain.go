@@ -210,7 +210,7 @@ func (x *explainer) rating(c *cursor, ev *eventRecord, ratedAt uint64, back bool
 	if refused != nil {
 		return nil, fmt.Errorf("sequence %d: %w", c.seq, refused)
 	}
-	if err := x.explainLater(ev, &plan, steps, amounts, back, c.t); err != nil {
+	if err := x.explainLater(ev, steps, amounts, back, c.t); err != nil {
 		return nil, err
 	}
 	out := &Rating{Sequence: c.seq, Time: timeOf(c.time), Version: version.ID, Price: plan.Index, Match: plan.Price.Match, Amount: ev.amount,
@@ -232,37 +232,16 @@ func (x *explainer) rating(c *cursor, ev *eventRecord, ratedAt uint64, back bool
 }
 
 // explainLater adds to a rating's explanation what it made of the counts above it.
-func (x *explainer) explainLater(ev *eventRecord, plan *meter.Plan, steps []meter.Explained, amounts *ratingAmounts, back bool, t *tables) error {
+func (x *explainer) explainLater(ev *eventRecord, steps []meter.Explained, amounts *ratingAmounts, back bool, t *tables) error {
 	from := ev.before
 	for _, l := range ev.later {
-		i := l.component
-		price := t.versions[l.version].pricing(plan.Price, plan.Components[i].Number)
-		if price == nil {
-			return fmt.Errorf("version %s never priced what was counted under it", t.versions[l.version].Version.ID)
-		}
+		i, terms := l.component, t.terms[l.terms]
 		var ok bool
-		amounts[i], ok = steps[i].ExplainShift(price, t.versions[l.version].Version.ID, from[i], from[i]+l.quantity, ev.quantities[i], back, amounts[i])
+		amounts[i], ok = steps[i].ExplainShift(terms.price, t.versions[terms.version].Version.ID, from[i], from[i]+l.quantity, ev.quantities[i], back, amounts[i])
 		if !ok {
 			return fmt.Errorf("a booked amount overflows")
 		}
 		from[i] += l.quantity
-	}
-	return nil
-}
-
-// pricing is the version's price of what component k of a price of another version counts.
-func (pv *PriceVersion) pricing(p *meter.Price, k int) *meter.ComponentPrice {
-	series := p.Series(k)
-	for i := range pv.Version.Prices {
-		other := &pv.Version.Prices[i]
-		if other.Meter != p.Meter || other.Currency != p.Currency {
-			continue
-		}
-		for n := range other.Components {
-			if other.Components[n].Counted() && other.Series(n) == series {
-				return &other.Components[n]
-			}
-		}
 	}
 	return nil
 }

@@ -94,6 +94,7 @@ func (m *model) put(id string) {
 		m.t.Fatalf("version %s: submitted %v", id, v != nil)
 	}
 	m.versions = append(m.versions, v)
+	m.enter(v)
 }
 
 // inForce is the version in force at a time; nil: none.

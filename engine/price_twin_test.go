@@ -31,6 +31,13 @@ type modelVersion struct {
 	id     string
 	from   int64 // effective, nanoseconds
 	prices []modelPrice
+	terms  map[string]*modelTerms // by series, once it was put
+}
+
+// modelTerms is a price that counts; versions that say the same share it.
+type modelTerms struct {
+	from int64 // from when they are effective
+	o    object
 }
 
 // document writes the version as JSON.
@@ -133,11 +140,34 @@ func (p *modelPrice) counted(c *call) bool {
 
 // series names what a component of the price counts, whatever version states it.
 func (p *modelPrice) series(component string) string {
-	text := p.meter + " " + p.currency
+	text := p.meter + " " + p.currency + " " + p.payee
+	if p.payee != "" {
+		text += " " + number(p.fee).String()
+	}
+	if p.components[component]["volume"] != nil {
+		text += " " + contentOf(p.components[component])
+	}
 	for _, key := range slices.Sorted(maps.Keys(p.match)) {
 		text += " " + key + "=" + p.match[key]
 	}
 	return text + " " + component + " " + counts(p.components[component])
+}
+
+// contentOf is what a price says, however it is written.
+func contentOf(o object) string {
+	list := func(o object) string {
+		return fmt.Sprint(unitOf(o), " ", number(o["flat"]), " ", number(o["up_to"]))
+	}
+	text := fmt.Sprint(list(o), " ", counts(o), " ", number(o["package"]), " ", number(o["included"]), " ", number(o["quantity_decimals"]))
+	for _, tiers := range []string{"graduated", "volume"} {
+		if o[tiers] != nil {
+			text += " " + tiers
+			for _, tier := range o[tiers].([]object) {
+				text += " | " + list(tier)
+			}
+		}
+	}
+	return text
 }
 
 // periodPrice is T(q).

@@ -23,6 +23,10 @@ type rates struct {
 	named    map[[2]string]bool         // dimensions (key, value) that some price names
 	rows     []shapeRow                 // by shape number
 	series   map[string]uint32          // what counted components count (meter.Price.Series) → its number
+	// Of the terms at which they count (counter.go): their names (meter.Price.Terms), and which
+	// holds from when, by series.
+	names     []string
+	stretches [][]stretch
 }
 
 // wideShape caches how a shape with further dimensions splits.
@@ -54,7 +58,8 @@ type rateSlot struct {
 	payee    ledger.Ref
 	plan     meter.Plan
 	fee      money.Amount // the operator's share of an event's amount; 0 when it earns all
-	series   []uint32     // by the shape's components; what the counted ones count
+	counts   []uint32     // by the shape's components: the series of the counted ones
+	terms    []uint32     // and their terms
 }
 
 // shapeRow is what rating remembers of a shape: its bytes, to be compared with, the slot that
@@ -89,20 +94,19 @@ func (r *rates) addVersion(v *meter.Version) {
 		for _, d := range p.Match {
 			r.named[[2]string{d.Key, d.Value}] = true
 		}
-		for k := range p.Components {
-			if p.Components[k].Counted() {
-				r.addSeries(p.Series(k))
-			}
-		}
 	}
 	clear(r.wide) // what was irrelevant may count now
 }
 
-// addSeries numbers a series in the order of its first version.
-func (r *rates) addSeries(name string) {
-	if _, there := r.series[name]; !there {
-		r.series[name] = uint32(len(r.series))
+// seriesOf numbers series in the order in which they come.
+func (r *rates) seriesOf(name string) uint32 {
+	n, there := r.series[name]
+	if !there {
+		n = uint32(len(r.series))
+		r.series[name] = n
+		r.stretches = append(r.stretches, nil)
 	}
+	return n
 }
 
 // addShape enters an interned shape under its number.
@@ -187,10 +191,11 @@ func (s *state) resolve(shape *meter.Shape, v *meter.Version, c money.Currency) 
 		return slot
 	}
 	if slot.plan.Counted != 0 {
-		slot.series = make([]uint32, len(shape.Components))
+		slot.counts, slot.terms = make([]uint32, len(shape.Components)), make([]uint32, len(shape.Components))
 		for i, component := range slot.plan.Components {
 			if component.Counted() {
-				slot.series[i] = s.rates.series[slot.plan.Price.Series(component.Number)]
+				n := s.versions[v.Index].terms[slot.plan.Index][component.Number]
+				slot.counts[i], slot.terms[i] = s.terms[n].series, n
 			}
 		}
 	}
@@ -211,13 +216,29 @@ func (s *state) rate(slot *rateSlot, e *eventRecord, amounts *ratingAmounts, win
 	if e.amount, refused = slot.plan.Rate(&e.quantities, &e.before, amounts); refused != nil {
 		return refused
 	}
-	if len(e.later) > 0 && (!e.countable() || !s.shift(slot, e, amounts, false)) {
-		return overflow()
+	if len(e.later) > 0 {
+		if !e.countable() {
+			return refusal.New(refusal.Invalid, "quantity_overflow", "the period would count more than %s", money.QuantityMax)
+		}
+		if !s.shift(e, amounts, false) {
+			return overflow()
+		}
 	}
-	if !s.ledger.Fits(slot.currency, e.amount) {
+	if !s.ledger.Fits(slot.currency, e.amount) || (e.counted != 0 && !bounded(amounts, e.components)) {
 		return overflow()
 	}
 	return nil
+}
+
+// bounded reports whether the parts of a counted rating may be summed up for ever: one below
+// zero can hide others of any size in a total that fits.
+func bounded(amounts *ratingAmounts, components int) bool {
+	for i := range components {
+		if amounts[i].Abs().Cmp(amountMax) > 0 { // 10^8 events of that size fit into a sum
+			return false
+		}
+	}
+	return true
 }
 
 // reverse is rate for taking e back.
@@ -229,7 +250,7 @@ func (s *state) reverse(slot *rateSlot, e *eventRecord, amounts *ratingAmounts, 
 	if e.amount, refused = slot.plan.Reverse(&e.quantities, &e.before, amounts); refused != nil {
 		return refused
 	}
-	if len(e.later) > 0 && !s.shift(slot, e, amounts, true) {
+	if len(e.later) > 0 && !s.shift(e, amounts, true) {
 		return overflow()
 	}
 	return nil

@@ -186,6 +186,9 @@ func (p *replayer) applyEvent(e *eventRecord) error {
 		return fmt.Errorf("event %s is charged to account %s, which is no customer", e.id, s.people[e.account].ID)
 	}
 	if e.reason != priced {
+		if why := s.whyUnpriced(e); why != e.reason {
+			return fmt.Errorf("event %s is kept as unpriced (%q), the book says %q", e.id, e.reason, why)
+		}
 		s.applyEvent(e, nil, nil)
 		return nil
 	}
@@ -213,6 +216,20 @@ func (p *replayer) applyEvent(e *eventRecord) error {
 		return fmt.Errorf("event %s: the journal takes %s from paid credit, the books %s", e.id, split.Paid, e.split.Paid)
 	}
 	return nil
+}
+
+// whyUnpriced tells why the book does not price an event; priced: it does.
+func (s *state) whyUnpriced(e *eventRecord) unpricedReason {
+	v := s.rates.book.InForce(e.time)
+	if v == nil {
+		return noVersion
+	}
+	shape, err := meter.ParseShape(e.raw)
+	if err != nil {
+		return noPrice
+	}
+	slot := s.resolve(&shape, v, s.people[e.account].Currency)
+	return slot.reason
 }
 
 // counterText is what an event counted from, for comparing and showing; empty when nothing counts.

@@ -27,6 +27,7 @@ func (p *replayer) applyAmendment(r *reader) error {
 		return err
 	}
 	a := said
+	a.old.later, a.new.later = nil, nil // their own
 	w, err := p.checkAmendment(&a)
 	if err != nil {
 		return fmt.Errorf("amendment of sequence %d: %w", a.origin, err)

@@ -9,9 +9,9 @@ import (
 	"farthing/meter"
 )
 
-// repriceSlice is how many events one visit to the sequencer rates anew, at most half a
+// repriceSlice is how many events one visit to the sequencer rates anew, about half a
 // millisecond of it: ingest goes on between visits.
-const repriceSlice = 256
+const repriceSlice = 128
 
 // pokeRepricer tells the repricer that there may be something to do.
 func (e *Engine) pokeRepricer() {
@@ -44,8 +44,10 @@ func (e *Engine) repriceLoop() {
 }
 
 func (e *Engine) reprice() {
-	if err := errors.Join(e.rateUnpriced(), e.runRerates()); err != nil && !errors.Is(err, errStopped) {
-		_ = e.damaged(err) // logged, and nobody waits for an answer; the next start or version tries again
+	for _, job := range [...]func() error{e.rateUnpriced, e.runRerates} {
+		if err := job(); err != nil && !errors.Is(err, errStopped) {
+			_ = e.damaged(err) // logged, and nobody waits for an answer; the next start or version tries again
+		}
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 
 // A rerate posts the difference that a price version put for the past makes: every event of a
 // stretch of time that another version rated, and that the book gives to this one, is taken
-// back and rated anew in one command. What periods count is kept by version (counter.go), so
-// in the end they cost what they would if the version had been there from the start, whatever
-// the order and whatever came in between.
+// back and rated anew in one command. What periods count is kept by terms (counter.go), so in
+// the end months cost what they would if the version had been there from the start, whatever
+// the order and whatever came in between; what settlement windows count, counts in the open one.
 //
 // It begins with a command and goes on by itself, after a crash as well, until its last
 // command; which events are left is seen from the events, so nothing is posted twice. Which

@@ -146,7 +146,7 @@ func (l *loader) entry(kind byte, r *reader) {
 		restoreRow(r, &l.usage.rows, i, row, int(row.account) < len(l.people) && int(row.shape) < len(l.shapes))
 	case chunkCounters:
 		i, row := r.uvarint(), r.counterRow()
-		restoreRow(r, &l.counters, i, row, int(row.account) < len(l.people) && int(row.version) < len(l.versions))
+		restoreRow(r, &l.counters, i, row, int(row.account) < len(l.people))
 	case chunkAmends:
 		i, row := r.uvarint(), r.amendRow()
 		restoreRow(r, &l.amends, i, row, row.origin < row.last)
@@ -275,7 +275,12 @@ func (l *loader) enterTables(s *state) error {
 	s.usage = l.usage
 	s.usage.restored()
 	s.counters.rows, s.amends.rows, s.unpriced.rows, s.unpriced.groups = l.counters, l.amends, l.unpriced, l.groups
-	s.restoreCounters()
+	s.counters.restored()
+	for n := range s.counters.rows.Len() {
+		if row := s.counters.rows.At(n); int(row.terms) >= len(s.terms) {
+			return fmt.Errorf("a counter of terms that no version has")
+		}
+	}
 	s.amends.restored()
 	if !s.unpriced.restored() {
 		return fmt.Errorf("unpriced events of kinds that are not there")

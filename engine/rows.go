@@ -36,13 +36,13 @@ func (c *counterRow) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(c.account))
 	dst = binary.AppendUvarint(dst, uint64(c.series))
 	dst = binary.AppendUvarint(dst, c.period)
-	dst = binary.AppendUvarint(dst, uint64(c.version))
+	dst = binary.AppendUvarint(dst, uint64(c.terms))
 	return binary.AppendUvarint(dst, uint64(c.quantity))
 }
 
 func (r *reader) counterRow() (c counterRow) {
 	c.account, c.series, c.period = ledger.Ref(r.uvarint()), uint32(r.uvarint()), r.uvarint()
-	c.version = uint32(r.uvarint())
+	c.terms = uint32(r.uvarint())
 	c.quantity = money.Quantity(r.uvarint())
 	return c
 }

@@ -69,7 +69,9 @@ func (e *eventRecord) clone() eventRecord {
 // amend begins an amendment of the event: what it takes back, and the event itself to be
 // rated anew unless it is a void.
 func (st *standing) amend(op amendOp) *amendment {
-	return &amendment{op: op, origin: st.origin, prev: st.last, old: st.event, new: st.event}
+	a := &amendment{op: op, origin: st.origin, prev: st.last, old: st.event, new: st.event}
+	a.old.later, a.new.later = nil, nil
+	return a
 }
 
 // shapeBytes are the canonical bytes of the event's whole shape.

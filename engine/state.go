@@ -62,16 +62,18 @@ type pendingCut struct {
 
 // newState returns the state right after the genesis command.
 func newState(g genesis) *state {
-	return &state{
+	s := &state{
 		tables:  tables{sources: [][]byte{nil}},
 		genesis: g, seq: 1,
 		ledger:   ledger.New(1),
 		sourceID: map[string]uint32{}, rates: newRates(g.seed),
 		byVersion: map[string]*PriceVersion{}, topUps: map[string]*topUp{},
-		unpriced: newUnpricedTable(), counters: newCounterTable(), amends: newAmendTable(),
+		unpriced: newUnpricedTable(), amends: newAmendTable(),
 		voids: map[string]*voidEntry{}, rerateID: map[string]uint32{},
 		windowFirst: 1, closedBy: map[string]*window{}, lastHash: map[money.Currency][32]byte{}, nextStream: 1,
 	}
+	s.counters = newCounterTable(s.compareTerms)
+	return s
 }
 
 func (s *state) hashOf(id []byte) uint64 { return xxh3.HashSeed(id, s.genesis.seed) }
@@ -117,7 +119,7 @@ func (s *state) applyPrices(v *meter.Version) *PriceVersion {
 // enterVersion takes a version with its place in history into tables and book.
 func (s *state) enterVersion(pv *PriceVersion) *PriceVersion {
 	v := pv.Version
-	pv.payees, pv.counted = make([]ledger.Ref, len(v.Prices)), map[uint32]*meter.ComponentPrice{}
+	pv.payees, pv.terms = make([]ledger.Ref, len(v.Prices)), make([][]uint32, len(v.Prices))
 	for i := range v.Prices {
 		if id := v.Prices[i].Payee; id != "" {
 			ref, ok := s.findAccount([]byte(id))
@@ -132,14 +134,23 @@ func (s *state) enterVersion(pv *PriceVersion) *PriceVersion {
 	s.byVersion[v.ID] = pv
 	s.rates.addVersion(v)
 	for i := range v.Prices {
-		p := &v.Prices[i]
-		for k := range p.Components {
-			if p.Components[k].Counted() {
-				pv.counted[s.rates.series[p.Series(k)]] = &p.Components[k]
-			}
-		}
+		pv.terms[i] = s.enterTerms(&v.Prices[i], v.Index)
 	}
 	return pv
+}
+
+// enterTerms numbers what a price's components count; nil: none counts.
+func (s *state) enterTerms(p *meter.Price, version uint32) (numbers []uint32) {
+	for k := range p.Components {
+		if !p.Components[k].Counted() {
+			continue
+		}
+		if numbers == nil {
+			numbers = make([]uint32, len(p.Components))
+		}
+		numbers[k] = s.termsOf(s.rates.seriesOf(p.Series(k)), p.Terms(k), s.versions[version].Version.EffectiveFrom, version, &p.Components[k])
+	}
+	return numbers
 }
 
 // applyTopUp books a top-up that was checked.

@@ -13,7 +13,8 @@ type tables struct {
 	sources  [][]byte // from 1: 0 means "spelled out"
 	shapes   []*internedShape
 	versions []*PriceVersion
-	windows  []*window // sealed ones, by number from 1 at index 0
+	terms    []*countedTerms // of counted prices
+	windows  []*window       // sealed ones, by number from 1 at index 0
 }
 
 // internedShape is a shape with a number.

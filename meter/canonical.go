@@ -36,6 +36,13 @@ func (v *Version) appendCanonical(dst []byte) []byte {
 	return w.out
 }
 
+// canonicalComponent is a component's price as the canonical document has it, with its name.
+func canonicalComponent(c *ComponentPrice) []byte {
+	var w canonicalWriter
+	w.component(c)
+	return w.out
+}
+
 func (w *canonicalWriter) price(p *Price) {
 	w.begin('{')
 	w.text("meter", p.Meter)

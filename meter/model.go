@@ -68,6 +68,8 @@ type ComponentPrice struct {
 	Of      []string       // components whose quantities Above looks at, sorted
 	Above   []Alternative  // Linear: ascending, the last one passed wins
 	bounded bool           // T of no quantity can overflow, see setBounded
+	// series and terms are the results of these methods, once they are known.
+	series, terms string
 }
 
 // Counted reports whether the price depends on what was counted before in the period.
@@ -165,10 +167,16 @@ func addProduct(a, unit money.Amount, q money.Quantity, b money.Amount) (money.A
 }
 
 // Series returns canonical bytes that name what component k of the price counts, beside
-// payer and period: meter, currency, match, component and kind of period. They are the
-// same in every version, so that a count goes on when the prices change.
+// payer and period: meter, currency, match, component, kind of period, and who earns it at
+// which fee. They are the same in every version, so that a count goes on when the prices
+// change. It begins anew where the earner or the fee changes, because what one version's
+// price makes of another's quantity is earned by both alike; and where a volume price
+// changes, because all of a period's quantity is sold at one price or none is.
 func (p *Price) Series(k int) string {
 	c := &p.Components[k]
+	if c.series != "" {
+		return c.series
+	}
 	b := appendString(nil, p.Meter)
 	b = appendString(b, p.Currency.Code())
 	b = binary.AppendUvarint(b, uint64(len(p.Match)))
@@ -177,7 +185,30 @@ func (p *Price) Series(k int) string {
 		b = appendString(b, d.Value)
 	}
 	b = appendString(b, c.Name)
-	return string(append(b, byte(c.Period)))
+	b = append(b, byte(c.Period))
+	b = appendString(b, p.Payee)
+	b = p.Fee.AppendBinary(b)
+	if c.Model == Volume {
+		b = append(b, canonicalComponent(c)...)
+	}
+	return string(b)
+}
+
+// Terms returns canonical bytes that name what component k of the price costs and counts: its
+// series and its price. Versions with the same terms count as one.
+func (p *Price) Terms(k int) string {
+	if c := &p.Components[k]; c.terms != "" {
+		return c.terms
+	}
+	return p.Series(k) + string(canonicalComponent(&p.Components[k]))
+}
+
+// name keeps the names of a counted component, so that they are made once.
+func (p *Price) name(k int) {
+	if c := &p.Components[k]; c.Counted() {
+		c.series = p.Series(k)
+		c.terms = p.Terms(k)
+	}
 }
 
 // Shift returns what a quantity between two points of a period, all of it at this counted

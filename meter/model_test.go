@@ -130,3 +130,29 @@ func TestSeries(t *testing.T) {
 		t.Errorf("%d series", len(seen))
 	}
 }
+
+// TestSeriesBeginsAnew shows which changes of a version begin a new count: another earner,
+// another fee, another volume price.
+func TestSeriesBeginsAnew(t *testing.T) {
+	parse := func(component, more string) *Price {
+		t.Helper()
+		price := strings.TrimSuffix(simple(`{}`, `{"a":`+component+`}`), "}") + more + "}"
+		return &mustParse(t, version(price)).Prices[0]
+	}
+	f := func(a, b *Price, series, terms bool) {
+		t.Helper()
+		if got := a.Series(0) == b.Series(0); got != series {
+			t.Errorf("the same series: %v", got)
+		}
+		if got := a.Terms(0) == b.Terms(0); got != terms {
+			t.Errorf("the same terms: %v", got)
+		}
+	}
+	const included, volume = `{"unit":"1","included":"10"}`, `{"volume":[{"up_to":"10","unit":"1"},{"unit":"0.5"}]}`
+	f(parse(included, ""), parse(`{"included":"10","unit":"2","per":"2"}`, ""), true, true)
+	f(parse(included, ""), parse(`{"unit":"1","included":"11"}`, ""), true, false)
+	f(parse(included, ""), parse(included, `,"payee":"p"`), false, false)
+	f(parse(included, `,"payee":"p"`), parse(included, `,"payee":"p","fee":"0.1"`), false, false)
+	f(parse(volume, ""), parse(volume, ""), true, true)
+	f(parse(volume, ""), parse(strings.Replace(volume, "0.5", "0.4", 1), ""), false, false)
+}

@@ -67,6 +67,11 @@ func parseVersion(id string, body []byte, taken bool) (*Version, *refusal.Refusa
 		p.v.Unlisted = p.unlisted()
 		return p.v, refused
 	}
+	for i := range p.v.Prices {
+		for k := range p.v.Prices[i].Components {
+			p.v.Prices[i].name(k)
+		}
+	}
 	p.v.Canonical = p.v.appendCanonical(nil)
 	return p.v, nil
 }

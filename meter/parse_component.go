@@ -188,6 +188,11 @@ func (c *componentParser) tiers(f fields) {
 		case raw != nil:
 			tier.UpTo = c.threshold(at+"up_to", raw, start)
 			start = tier.UpTo
+			// With a volume price a smaller quantity may cost more: taking an event back must
+			// never come to what an amount cannot hold.
+			if _, ok := addProduct(tier.Flat, tier.Unit, tier.UpTo, money.Amount{}); c.c.Model == Volume && !ok && !c.p.taken {
+				c.problem("%sup_to at this unit is more than an amount can hold", at)
+			}
 		}
 		c.c.Tiers = append(c.c.Tiers, tier)
 	}
