@@ -22,7 +22,7 @@ func TestVoidDuringASimulation(t *testing.T) {
 	r.post(big("last", "1600"))
 	voided := false
 	got, refused := r.e.Simulate(RepriceOptions{Version: "v2", Progress: func(done, total uint64) error {
-		if done >= 250 && !voided {
+		if done >= repriceSlice && !voided {
 			voided = true
 			if _, _, refused := r.e.Void(VoidSpec{Source: "gw", Event: "first", ID: "v"}); refused != nil {
 				t.Error(refused)
@@ -34,8 +34,8 @@ func TestVoidDuringASimulation(t *testing.T) {
 	if refused != nil || !voided || got.Unpriced != 0 {
 		t.Fatalf("%d events, %d without a price, voided %v, %v", got.Events, got.Unpriced, voided, refused)
 	}
-	if posted := r.posted("acme"); posted != "-2012" {
-		t.Errorf("acme has %s", posted)
+	if posted, want := r.posted("acme"), fmt.Sprint(100-2*repriceSlice-1600); posted != want {
+		t.Errorf("acme has %s, want %s", posted, want)
 	}
 }
 
