@@ -178,7 +178,7 @@ func (s *state) look(slot *rateSlot, e *eventRecord, window uint64) {
 	if e.counted == 0 {
 		return
 	}
-	eachCounter(slot, e, window, func(i int, k counterKey) {
+	s.eachCounter(slot, e, window, func(i int, k counterKey) {
 		terms, sum := slot.terms[i], money.Quantity(0)
 		s.counters.each(k, func(c count) {
 			if c.terms == terms || s.compareTerms(c.terms, terms) < 0 {
@@ -194,7 +194,7 @@ func (s *state) look(slot *rateSlot, e *eventRecord, window uint64) {
 // count adds an event's quantities to its counters, or takes them out (sign -1).
 func (s *state) count(slot *rateSlot, e *eventRecord, window uint64, sign int64) {
 	if slot.plan.Counted != 0 {
-		eachCounter(slot, e, window, func(i int, k counterKey) { s.counters.add(k, slot.terms[i], sign*int64(e.quantities[i])) })
+		s.eachCounter(slot, e, window, func(i int, k counterKey) { s.counters.add(k, slot.terms[i], sign*int64(e.quantities[i])) })
 	}
 }
 
@@ -204,7 +204,7 @@ func (s *state) hasCounts(slot *rateSlot, e *eventRecord, window uint64) bool {
 	if slot.plan.Counted == 0 {
 		return ok
 	}
-	eachCounter(slot, e, window, func(i int, k counterKey) {
+	s.eachCounter(slot, e, window, func(i int, k counterKey) {
 		there := false
 		s.counters.each(k, func(c count) { there = there || (c.terms == slot.terms[i] && c.quantity >= e.quantities[i]) })
 		ok = ok && there
@@ -214,21 +214,35 @@ func (s *state) hasCounts(slot *rateSlot, e *eventRecord, window uint64) bool {
 
 // eachCounter calls fn with the position and the counter of every counted component of an
 // event under a slot, for a rating that posts (or posted) in the given window.
-func eachCounter(slot *rateSlot, e *eventRecord, window uint64, fn func(i int, k counterKey)) {
+func (s *state) eachCounter(slot *rateSlot, e *eventRecord, window uint64, fn func(i int, k counterKey)) {
+	month := uint64(0)
+	if slot.plan.Counted != slot.byWindow {
+		month = s.month.of(e.time)
+	}
 	for mask := slot.plan.Counted; mask != 0; mask &= mask - 1 {
 		i := bits.TrailingZeros32(mask)
-		k := counterKey{account: e.account, series: slot.counts[i], period: window}
-		if slot.plan.Components[i].Period == meter.Month {
-			k.period = monthOf(e.time)
+		k := counterKey{account: e.account, series: slot.counts[i], period: month}
+		if slot.byWindow>>i&1 != 0 {
+			k.period = window
 		}
 		fn(i, k)
 	}
 }
 
-// monthOf numbers the calendar months in UTC.
-func monthOf(ns int64) uint64 {
-	year, month, _ := time.Unix(0, ns).UTC().Date()
-	return uint64(year)*12 + uint64(month) - 1
+// monthCache numbers the calendar months in UTC, from year 0 on. It remembers the last one,
+// which is nearly always asked for again.
+type monthCache struct {
+	from, to int64 // nanoseconds, to exclusive
+	number   uint64
+}
+
+func (m *monthCache) of(ns int64) uint64 {
+	if ns < m.from || ns >= m.to {
+		year, month, _ := time.Unix(0, ns).UTC().Date()
+		first := time.Date(year, month, 1, 0, 0, 0, 0, time.UTC)
+		*m = monthCache{first.UnixNano(), first.AddDate(0, 1, 0).UnixNano(), uint64(year)*12 + uint64(month) - 1}
+	}
+	return m.number
 }
 
 // shift adds to a rating what it makes of the counts above it, which lie q higher from then on

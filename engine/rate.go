@@ -58,6 +58,7 @@ type rateSlot struct {
 	payee    ledger.Ref
 	plan     meter.Plan
 	fee      money.Amount // the operator's share of an event's amount; 0 when it earns all
+	byWindow uint32       // bit i: component i counts in the settlement window
 	counts   []uint32     // by the shape's components: the series of the counted ones
 	terms    []uint32     // and their terms
 }
@@ -196,6 +197,9 @@ func (s *state) resolve(shape *meter.Shape, v *meter.Version, c money.Currency) 
 			if component.Counted() {
 				n := s.versions[v.Index].terms[slot.plan.Index][component.Number]
 				slot.counts[i], slot.terms[i] = s.terms[n].series, n
+				if component.Period == meter.Window {
+					slot.byWindow |= 1 << i
+				}
 			}
 		}
 	}

@@ -33,6 +33,7 @@ type state struct {
 	topUpLog  []*topUp // in order, for checkpoints
 	unpriced  unpricedTable
 	counters  counterTable
+	month     monthCache
 	amends    amendTable
 	voids     map[string]*voidEntry // by id
 	voidLog   []*voidEntry          // in order, for checkpoints
