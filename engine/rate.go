@@ -38,7 +38,8 @@ type wideShape struct {
 
 // Bounds of what clients can make us remember.
 const (
-	// shapesMax bounds interned shapes (about 300 bytes each). From three quarters on,
+	// shapesMax bounds interned shapes (some 300 bytes each, and as much for each of their
+	// slots). From three quarters on,
 	// only dimensions that a price names keep their own shapes; the rest share one.
 	shapesMax = 1 << 18
 	// wideMax bounds the cache of wide shapes; when full it starts anew.
@@ -49,7 +50,7 @@ const (
 
 // rateSlot is the price of one shape under one version in one currency. The fields are in the
 // order in which rating reads them: with many shapes in random order, rating is waiting for
-// memory, and what a usual event needs of a shapeRow is its first two cache lines.
+// memory, and what pricing a usual event needs of a shapeRow is its first 128 bytes.
 type rateSlot struct {
 	version  uint32
 	currency money.Currency

@@ -70,7 +70,7 @@ func (e *eventRecord) clone() eventRecord {
 // rated anew unless it is a void.
 func (st *standing) amend(op amendOp) *amendment {
 	a := &amendment{op: op, origin: st.origin, prev: st.last, old: st.event, new: st.event}
-	a.old.later, a.new.later = nil, nil
+	a.old.later, a.new.later = nil, nil // each rating notes what lies above it in memory of its own
 	return a
 }
 

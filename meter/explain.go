@@ -100,8 +100,8 @@ func (c *PlanComponent) explainCounted(q, before money.Quantity, amount money.Am
 		out.Unit = &unit
 	}
 	out.Note = c.note(q, before, back)
-	out.total(c, after)
-	out.total(c, before)
+	out.total("T", c.ComponentPrice, after)
+	out.total("T", c.ComponentPrice, before)
 	text := fmt.Sprintf("T(%s) − T(%s)", after, before)
 	if !c.Flat.IsZero() && back {
 		text += " − " + c.Flat.String()
@@ -148,8 +148,8 @@ func (c *ComponentPrice) priceText() string {
 	return "each part of it at the price of its tier, " + strings.Join(parts, ", ")
 }
 
-// total explains T(q).
-func (e *Explained) total(c *PlanComponent, q money.Quantity) {
+// total explains T(q) of a price, under the name that T has in these steps.
+func (e *Explained) total(name string, c *ComponentPrice, q money.Quantity) {
 	total, _ := c.PeriodPrice(q)
 	var text string
 	cut := q - q%quantityStep[c.QuantityDecimals]
@@ -168,10 +168,10 @@ func (e *Explained) total(c *PlanComponent, q money.Quantity) {
 		text = c.volumeText(cut)
 	}
 	if text == total.String() {
-		e.step("T(%s) = %s", q, total)
+		e.step("%s(%s) = %s", name, q, total)
 		return
 	}
-	e.step("T(%s) = %s = %s", q, text, total)
+	e.step("%s(%s) = %s = %s", name, q, text, total)
 }
 
 func (c *ComponentPrice) packagesText(q money.Quantity) string {

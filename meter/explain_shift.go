@@ -2,7 +2,6 @@ package meter
 
 import (
 	"fmt"
-	"strings"
 
 	"farthing/money"
 )
@@ -24,17 +23,13 @@ func (e *Explained) ExplainShift(c *ComponentPrice, version string, from, to, q 
 	if back {
 		low, high, moved = from-q, to-q, "lower"
 	}
-	name := "T[" + version + "]("
-	e.Note += fmt.Sprintf(". Above it lie %s counted under version %s, which begin %s %s from here on: their price, %s…), is %s",
+	name := "T[" + version + "]"
+	e.Note += fmt.Sprintf(". Above it lie %s counted under version %s, which begin %s %s from here on: their price, %s(…), is %s",
 		to-from, version, q, moved, name, c.priceText())
-	var lines Explained
 	for _, at := range [...]money.Quantity{high, low, to, from} {
-		lines.total(&PlanComponent{ComponentPrice: c}, at)
+		e.total(name, c, at)
 	}
-	for _, line := range lines.Steps {
-		e.Steps = append(e.Steps, strings.Replace(line, "T(", name, 1))
-	}
-	e.step("%[1]s%[2]s) − %[1]s%[3]s) − %[1]s%[4]s) + %[1]s%[5]s) = %[6]s", name, high, low, to, from, part)
+	e.step("%[1]s(%[2]s) − %[1]s(%[3]s) − %[1]s(%[4]s) + %[1]s(%[5]s) = %[6]s", name, high, low, to, from, part)
 	e.step("%s + %s = %s", soFar, part, sum)
 	return sum, true
 }
