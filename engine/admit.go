@@ -16,6 +16,7 @@ import (
 // durable; then the caller's again, told by done.
 type Request struct {
 	batch  meter.Batch
+	holds  HoldBatch
 	buffer []byte
 
 	// What Acquire took from the budget.
@@ -42,6 +43,9 @@ type known struct {
 
 // Batch is where the caller puts the events.
 func (r *Request) Batch() *meter.Batch { return &r.batch }
+
+// Holds is where the caller puts operations on holds; their events go into Batch.
+func (r *Request) Holds() *HoldBatch { return &r.holds }
 
 // EventsMax is how many events the budget was taken for. A body cannot hold more: each
 // takes at least minEventBytes.

@@ -29,7 +29,8 @@ type AccountSpec struct {
 	OverdraftLimit *money.Amount // nil: the kind's default
 	Unlimited      bool          // overdraft_limit was given as null
 	MinimumPayout  money.Amount
-	Parent         string
+	Parent         string // empty: a root
+	Owner          string // who owns it, or empty
 	Metadata       []byte // canonical JSON object, or empty
 }
 
@@ -39,6 +40,9 @@ type Account struct {
 	Posted    money.Amount
 	Held      money.Amount
 	Available *money.Amount // nil: unlimited
+	Root      string        // the account that holds the money; empty: itself
+	State     string        // open, frozen, closed
+	Overdraft *money.Amount // the overdraft_limit in force; nil: unlimited, or no customer
 	Created   time.Time
 	Sequence  uint64 // of the state shown
 	// Items is set for the operator alone: one entry per currency it has moved.
@@ -57,12 +61,13 @@ type Transfer struct {
 	Time     time.Time
 	Account  string       // the other account
 	Class    string       // the other side's class: revenue, payable, receivable …
+	Grant    string       // the grant that it was taken from or given to
 	Amount   money.Amount // + is credit to the account asked for
 	Reason   string       // usage, fee, void, void_fee, rerate, rerate_fee, topup, collection, payout
 	Source   string       // of the event, when an event is the reason
 	Event    string
 	Batch    string // hex batch id, when the reason is a closing transfer
-	ID       string // of the top-up
+	ID       string // of the top-up, grant, refund, move, hold, subscription …
 	Balance  *money.Amount
 }
 

@@ -18,6 +18,9 @@ const (
 	IDConflict        Code = "id_conflict"        // same id, other content
 	WindowConflict    Code = "window_conflict"    // the named window is not the open one
 	PriceConflict     Code = "price_conflict"     // two versions effective at one moment
+	HoldConflict      Code = "hold_conflict"      // the hold is not in a state for this
+	AccountConflict   Code = "account_conflict"   // the account is not in a state for this
+	RequestConflict   Code = "request_conflict"   // the top-up request is not in a state for this
 	TooLarge          Code = "too_large"          // body or count above the limit
 	Invalid           Code = "invalid"            // well formed, but not acceptable
 	InsufficientFunds Code = "insufficient_funds" // a hold that does not fit
@@ -28,12 +31,24 @@ const (
 
 // Refusal says no. Code is stable, Reason is a finer stable word (may be
 // empty), Detail is for people and may change. Problems lists what is wrong one by one
-// where several things can be (a price version); it is empty otherwise.
+// where several things can be (a price version); it is empty otherwise. Shortfall says what
+// was missing of funds, with InsufficientFunds.
 type Refusal struct {
-	Code     Code
-	Reason   string
-	Detail   string
-	Problems []string
+	Code      Code
+	Reason    string
+	Detail    string
+	Problems  []string
+	Shortfall *Shortfall
+}
+
+// Shortfall says which bound something did not fit: of which account, by which name, what
+// was asked of it and what was left. Amounts are decimals of the account's currency; where
+// the bound counts calls they are whole numbers.
+type Shortfall struct {
+	Account string
+	Limit   string // the limit's name, or "credit"
+	Asked   string
+	Left    string
 }
 
 // New returns a refusal whose detail is formatted like fmt.Sprintf.
