@@ -23,6 +23,9 @@ var codes = [...]struct {
 	{refusal.IDConflict, 409, "The id was used for something else"},
 	{refusal.WindowConflict, 409, "The window is not the open one"},
 	{refusal.PriceConflict, 409, "Another price version is effective at that moment"},
+	{refusal.HoldConflict, 409, "The hold is not in a state for this"},
+	{refusal.AccountConflict, 409, "The account is not in a state for this"},
+	{refusal.RequestConflict, 409, "The top-up request is not in a state for this"},
 	{refusal.TooLarge, 413, "The request is too large"},
 	{refusal.UnsupportedType, 415, "The content type is not read here"},
 	{refusal.Invalid, 422, "The request is not acceptable"},
@@ -70,7 +73,22 @@ func appendProblem(b []byte, no *refusal.Refusal) []byte {
 		}
 		b = append(b, ']')
 	}
+	if no.Shortfall != nil {
+		b = appendShortfall(b, no.Shortfall)
+	}
 	return append(b, '}')
+}
+
+// appendShortfall appends what was missing as members of the object being written.
+func appendShortfall(b []byte, short *refusal.Shortfall) []byte {
+	b = append(b, `,"account":`...)
+	b = appendString(b, short.Account)
+	b = append(b, `,"limit":`...)
+	b = appendString(b, short.Limit)
+	b = append(b, `,"asked":`...)
+	b = appendString(b, short.Asked)
+	b = append(b, `,"left":`...)
+	return appendString(b, short.Left)
 }
 
 // writeProblem answers with a problem document. It is the only way that a request
