@@ -59,6 +59,21 @@ func (a Amount) MulFraction(f Amount) (part, rest Amount) {
 	return part, a.MustSub(part)
 }
 
+// MulRatio splits a by the ratio n/d, 0 <= n <= d, 0 < d: part is a * n / d,
+// worked out exactly and cut at 10^-18 towards zero, rest is a - part, so the
+// two always add up to a. It panics when the ratio is outside its bounds.
+func (a Amount) MulRatio(n, d uint64) (part, rest Amount) {
+	if d == 0 || n > d {
+		panic(fmt.Sprintf("BUG: money: ratio %d/%d is not in 0..1", n, d))
+	}
+	// MulFraction spells this out for itself: with a constant divisor it is a
+	// quarter faster, and it is on the hot path.
+	w2, w1, w0 := a.mul192(n)
+	_, w1, w0, _ = divide192(w2, w1, w0, d)
+	part = mustMagnitude(a.hi < 0, w1, w0)
+	return part, a.MustSub(part)
+}
+
 // MulQuantity returns the exact product a * q, or false when it needs more
 // than 18 places or is out of range. Whole quantities, the usual case, cost
 // one division by a constant and one 128x64-bit multiplication.

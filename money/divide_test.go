@@ -110,6 +110,60 @@ func TestMulFractionAgainstDecimal(t *testing.T) {
 	})
 }
 
+func TestMulRatio(t *testing.T) {
+	f := func(in string, n, d uint64, part, rest string) {
+		t.Helper()
+		p, r := amount(t, in).MulRatio(n, d)
+		if p.String() != part || r.String() != rest {
+			t.Errorf("%s * %d/%d: got %v and %v, want %s and %s", in, n, d, p, r, part, rest)
+		}
+	}
+	const huge = "170141183460469231731.687303715884105727"
+	f("10", 1, 3, "3.333333333333333333", "6.666666666666666667")
+	f("-10", 1, 3, "-3.333333333333333333", "-6.666666666666666667")
+	f("10", 2, 4, "5", "5")
+	f("0.000000000000000001", 1<<63-1, 1<<63, "0", "0.000000000000000001")
+	f("-0.000000000000000001", 1, 2, "0", "-0.000000000000000001")
+	f(huge, 1<<64-1, 1<<64-1, huge, "0")
+	f("-"+huge, 1<<64-1, 1<<64-1, "-"+huge, "0")
+	f(huge, 0, 1, "0", huge)
+	f(huge, 1, 2, "85070591730234615865.843651857942052863", "85070591730234615865.843651857942052864")
+	f("0", 1, 3, "0", "0")
+}
+
+func TestMulRatioAgainstBig(t *testing.T) {
+	forRandom(t, 20_000, func(r *rand.Rand) {
+		a, d := randomAmount(r), max(1, r.Uint64()>>r.IntN(64))
+		n := d
+		if d < 1<<64-1 {
+			n = r.Uint64N(d + 1)
+		}
+		want := new(big.Int).Mul(toBig(a), new(big.Int).SetUint64(n))
+		want.Quo(want, new(big.Int).SetUint64(d))
+		part, rest := a.MulRatio(n, d)
+		if toBig(part).Cmp(want) != 0 {
+			t.Fatalf("%v * %d/%d: got %v, want %v", a, n, d, part, want)
+		}
+		if sum, ok := part.Add(rest); !ok || sum != a {
+			t.Fatalf("%v * %d/%d: %v + %v", a, n, d, part, rest)
+		}
+	})
+}
+
+func TestMulRatioOutOfBounds(t *testing.T) {
+	f := func(n, d uint64) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Errorf("%d/%d was taken", n, d)
+			}
+		}()
+		Amount{0, 1}.MulRatio(n, d)
+	}
+	f(0, 0)
+	f(3, 2)
+}
+
 func checkMulQuantity(t *testing.T, a Amount, q Quantity) {
 	t.Helper()
 	want := a.Decimal().Mul(decimal.NewFromBigInt(new(big.Int).SetUint64(uint64(q)), -QuantityDecimals))

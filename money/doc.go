@@ -6,14 +6,17 @@
 // rounded on the way. A [Quantity] is a count of usage in millionths. A
 // [Currency] is an ISO 4217 code with its number of minor digits.
 //
-// Only three operations divide, and each names what happens to the rest:
+// Each operation that divides names what happens to the rest:
 //
 //   - [Amount.Cut] truncates towards zero to a currency's minor unit and hands
 //     the rest back (settlement lines);
 //   - [Amount.MulFraction] takes a fraction of an amount, cut at 10^-18 towards
 //     zero, and hands the rest back (the operator's fee);
-//   - [Amount.ShiftDown] and [Amount.MulQuantity] divide by a power of ten
-//     exactly or refuse.
+//   - [Amount.MulRatio] does the same with a ratio of two integers (the part of
+//     a period that has gone by);
+//   - [Amount.DivMod] divides a count and hands the rest back;
+//   - [Amount.ShiftDown] and [Amount.MulQuantity] divide by a power of ten, and
+//     [Amount.DivExact] by any integer, exactly or refuse.
 //
 // shopspring/decimal is the type at the edges ([FromDecimal],
 // [Amount.Decimal]) and the oracle of the tests; it is not used for

@@ -29,6 +29,7 @@ func TestNoAllocations(t *testing.T) {
 	f("append quantity", func() { buf = Quantity(1_250_000).AppendText(buf[:0]) })
 	f("mul quantity", func() { _, _ = Amount{0, 1e12}.MulQuantity(1_250_000) })
 	f("mul fraction", func() { _, _ = a.MulFraction(Amount{0, 3e17}) })
+	f("mul ratio", func() { _, _ = a.MulRatio(3, 7) })
 	f("cut", func() { _, _ = a.Cut(2) })
 	f("currency", func() { c, _ := LookupBytes(usd); _ = c.Code() })
 }

@@ -23,6 +23,7 @@ var imports = map[string][]string{
 	"journal":           {},
 	"meter":             {"money", "refusal"},
 	"ledger":            {"cow", "money"},
+	"period":            {"money"},
 	"cow":               {},
 	"prices":            {"meter", "money"},
 	"prices/catalogue":  {"money"},
@@ -48,7 +49,7 @@ var onlyIn = map[string][]string{
 
 // pure packages decide and compute. Time, ids and randomness reach them as
 // arguments, so that a replay of the journal gives the same bytes anywhere.
-var pure = []string{"money", "meter", "ledger", "cow", "batch", "refusal", "usage"}
+var pure = []string{"money", "meter", "ledger", "cow", "batch", "refusal", "usage", "period"}
 
 // impureImports are refused in pure packages, with everything below them.
 var impureImports = []string{
