@@ -41,6 +41,8 @@ type Options struct {
 	// Keys are the API keys; nil: everybody who can connect may do everything,
 	// which is why the server then listens on loopback only.
 	Keys Keys
+	// Webhooks has the endpoints of webhooks; nil: the server has none, and says so.
+	Webhooks Webhooks
 	// Collectors are registered beside the server's own metrics (the engine's).
 	Collectors []prometheus.Collector
 	// Logger takes what an operator should see; nil: slog.Default().

@@ -66,6 +66,12 @@ func routeTable() []route {
 		{method: "GET", pattern: "/v1/settlements", scope: ScopeRead, long: true, handle: (*Server).getSettlements},
 		{method: "GET", pattern: "/v1/settlements/{batch_id}", scope: ScopeRead, handle: (*Server).getSettlement},
 		{method: "GET", pattern: "/v1/settlements/{batch_id}/lines", scope: ScopeRead, long: true, handle: (*Server).getLines},
+
+		{method: "POST", pattern: "/v1/webhooks", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postWebhook},
+		{method: "GET", pattern: "/v1/webhooks", scope: ScopeRead, long: true, handle: (*Server).getWebhooks},
+		{method: "GET", pattern: "/v1/webhooks/{id}", scope: ScopeRead, handle: (*Server).getWebhook},
+		{method: "DELETE", pattern: "/v1/webhooks/{id}", scope: ScopeAdmin, handle: (*Server).deleteWebhook},
+		{method: "POST", pattern: "/v1/webhooks/{id}/enable", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postWebhookEnable},
 	}
 	for i := range table {
 		table[i].index = i

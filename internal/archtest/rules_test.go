@@ -14,10 +14,11 @@ const (
 // row may import each other. The codemap of ARCHITECTURE.md says the same.
 var imports = map[string][]string{
 	"cmd/farthing":      {"apikey", "bench", "engine", "httpapi", "journal", "meter", "prices", "prices/catalogue", "publish", "refusal"},
-	"httpapi":           {"engine", "meter", "money", "refusal", "usage"},
+	"httpapi":           {"engine", "meter", "money", "refusal", "usage", "webhook"},
 	"usage":             {"money", "refusal"},
 	"engine":            {"batch", "cow", "journal", "ledger", "meter", "money", "refusal", "usage"},
 	"publish":           {},
+	"webhook":           {"refusal"},
 	"batch":             {"internal/sha256x2", "money"},
 	"internal/sha256x2": {},
 	"journal":           {},
