@@ -43,12 +43,13 @@ func createdStatus(created bool) int {
 
 // accountSpec reads the body of POST /v1/accounts.
 func accountSpec(o *object) engine.AccountSpec {
-	o.only("id", "currency", "kind", "billing", "overdraft_limit", "minimum_payout", "parent", "metadata")
+	o.only("id", "currency", "kind", "billing", "overdraft_limit", "minimum_payout", "parent", "owner", "metadata")
 	spec := engine.AccountSpec{
 		ID:       o.requireID("id"),
 		Kind:     o.oneOf("kind", "customer", "provider"),
 		Billing:  o.oneOf("billing", "prepaid", "postpaid"),
 		Parent:   o.id("parent"),
+		Owner:    o.id("owner"),
 		Metadata: o.canonicalObject("metadata", metadataMaxBytes),
 	}
 	if spec.ID == operatorID {
@@ -71,7 +72,8 @@ func accountSpec(o *object) engine.AccountSpec {
 	return spec
 }
 
-// checkKind refuses what does not belong to the account's kind and billing.
+// checkKind refuses what does not belong to the account's kind and billing. What a child may
+// have depends on its root, which the engine knows.
 func checkKind(o *object, spec *engine.AccountSpec) {
 	if spec.OverdraftLimit != nil && spec.OverdraftLimit.Sign() < 0 {
 		o.refuse("negative_amount", "overdraft_limit must not be negative")
@@ -86,10 +88,10 @@ func checkKind(o *object, spec *engine.AccountSpec) {
 		spec.Unlimited = false // a null beside a provider is an absent limit
 		return
 	}
-	if !o.has("billing") {
+	if spec.Billing == "" && spec.Parent == "" {
 		o.refuse("missing_field", "billing is missing: a customer is prepaid or postpaid")
 	}
-	if spec.Unlimited && spec.Billing == "prepaid" {
+	if spec.Unlimited && spec.Billing == "prepaid" && spec.Parent == "" {
 		o.refuse("invalid_overdraft_limit", "a prepaid account has a limit: leave overdraft_limit out or give an amount")
 	}
 	if !spec.MinimumPayout.IsZero() {
@@ -138,6 +140,10 @@ type accountJSON struct {
 	Billing        string           `json:"billing,omitempty"`
 	OverdraftLimit *json.RawMessage `json:"overdraft_limit,omitempty"`
 	MinimumPayout  string           `json:"minimum_payout,omitempty"`
+	Parent         *string          `json:"parent"`
+	Owner          *string          `json:"owner"`
+	Root           string           `json:"root"`
+	State          string           `json:"state"`
 	Metadata       json.RawMessage  `json:"metadata"`
 	Posted         string           `json:"posted"`
 	Held           string           `json:"held"`
@@ -165,31 +171,24 @@ func accountView(a *engine.Account) any {
 	spec := &a.Spec
 	v := accountJSON{
 		ID: spec.ID, Kind: spec.Kind, Currency: spec.Currency.Code(), Billing: spec.Billing,
+		Parent: textOrNull(spec.Parent), Owner: textOrNull(spec.Owner), Root: a.Root, State: a.State,
 		Metadata: json.RawMessage(`{}`),
 		Posted:   a.Posted.String(), Held: a.Held.String(), Available: amountOrNull(a.Available),
 		Created: timeText(a.Created), Sequence: a.Sequence,
 	}
+	if v.Root == "" {
+		v.Root = spec.ID
+	}
 	if len(spec.Metadata) > 0 {
 		v.Metadata = spec.Metadata
 	}
-	if spec.Kind == "provider" {
-		v.MinimumPayout = spec.MinimumPayout.String()
-		return v
-	}
-	limit := overdraftText(spec)
-	v.OverdraftLimit = &limit
-	return v
-}
-
-// overdraftText is the limit in force: what was given, else the billing's default.
-func overdraftText(spec *engine.AccountSpec) json.RawMessage {
 	switch {
-	case spec.OverdraftLimit != nil:
-		return appendString(nil, spec.OverdraftLimit.String())
-	case spec.Unlimited || spec.Billing == "postpaid":
-		return json.RawMessage(`null`)
+	case spec.Kind == "provider":
+		v.MinimumPayout = spec.MinimumPayout.String()
+	case spec.Parent == "": // a child has none: the root's counts
+		v.OverdraftLimit = overdraftView(a.Overdraft)
 	}
-	return json.RawMessage(`"0"`)
+	return v
 }
 
 func amountOrNull(a *money.Amount) *string {
@@ -209,34 +208,17 @@ func operatorView(a *engine.Account) any {
 }
 
 func (s *Server) postTopUp(c *call) (answer, *refusal.Refusal) {
-	account, no := c.param(0)
-	if no != nil {
-		return answer{}, no
-	}
-	o, no := s.readCold(c)
+	account, o, no := s.accountBody(c)
 	if no != nil {
 		return answer{}, no
 	}
 	o.only("id", "amount", "reference")
-	t := engine.TopUp{ID: o.requireID("id"), Account: account, Reference: o.text("reference", referenceMaxBytes)}
-	amount, given := o.amount("amount")
-	switch {
-	case !given:
-		o.refuse("missing_field", "amount is missing")
-	case amount.Sign() <= 0:
-		o.refuse("invalid_amount", "amount must be above 0")
-	case account == operatorID:
-		o.refuse("reserved_id", "a top-up is money received from a customer; the operator is not one")
-	}
-	t.Amount = amount
+	t := engine.TopUp{ID: o.requireID("id"), Account: account, Amount: o.positive("amount"), Reference: o.text("reference", referenceMaxBytes)}
 	if o.no != nil {
 		return answer{}, o.no
 	}
 	a, created, no := s.engine.TopUp(t)
-	if no != nil {
-		return answer{}, no
-	}
-	return answer{createdStatus(created), topUpView(&a)}, nil
+	return booked(&a, created, no, topUpView)
 }
 
 type topUpJSON struct {

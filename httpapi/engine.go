@@ -11,6 +11,8 @@ import (
 // Engine is what the server needs from the engine. Its methods may be called by
 // many goroutines at once. What they return shows only what is durable.
 type Engine interface {
+	Credit
+
 	// Acquire takes the budget for a body of so many bytes before it is read. nil: no
 	// room now.
 	Acquire(bodyBytes int) *engine.Request

@@ -37,6 +37,7 @@ type fakeEngine struct {
 	rerates  []engine.RerateSpec
 	summary  engine.UnpricedSummary
 	now      string // of the unpriced event
+	credit   fakeCredit
 	// reprice is what simulations and previews do; simulated tells them apart.
 	reprice func(o engine.RepriceOptions, simulated bool) (engine.Repricing, *refusal.Refusal)
 }

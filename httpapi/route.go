@@ -73,6 +73,7 @@ func routeTable() []route {
 		{method: "DELETE", pattern: "/v1/webhooks/{id}", scope: ScopeAdmin, handle: (*Server).deleteWebhook},
 		{method: "POST", pattern: "/v1/webhooks/{id}/enable", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postWebhookEnable},
 	}
+	table = append(table, creditRoutes()...)
 	for i := range table {
 		table[i].index = i
 		for _, segment := range strings.Split(table[i].pattern[1:], "/") {

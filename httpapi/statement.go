@@ -6,17 +6,7 @@ import (
 )
 
 func (s *Server) getTransfers(c *call) (answer, *refusal.Refusal) {
-	q := c.query("limit", "cursor")
-	cursor, limit := q.page()
-	account, no := c.param(0)
-	if q.no != nil {
-		no = q.no
-	}
-	if no != nil {
-		return answer{}, no
-	}
-	page, no := s.engine.Transfers(account, cursor, limit)
-	return listOf(page, no, transferView)
+	return accountPage(c, s.engine.Transfers, transferView)
 }
 
 type transferJSON struct {
@@ -29,6 +19,8 @@ type transferJSON struct {
 	Event    *identityJSON `json:"event"`
 	BatchID  *string       `json:"batch_id"`
 	TopUp    *string       `json:"topup"`
+	ID       string        `json:"id,omitempty"` // of what moved it, if that is no top-up
+	Grant    string        `json:"grant,omitempty"`
 	Balance  *string       `json:"balance,omitempty"`
 }
 
@@ -41,7 +33,12 @@ func transferView(t *engine.Transfer) any {
 	v := transferJSON{
 		Sequence: t.Sequence, Time: timeText(t.Time), Account: t.Account, Class: t.Class,
 		Amount: t.Amount.String(), Reason: t.Reason,
-		BatchID: textOrNull(t.Batch), TopUp: textOrNull(t.ID), Balance: amountOrNull(t.Balance),
+		BatchID: textOrNull(t.Batch), Grant: t.Grant, Balance: amountOrNull(t.Balance),
+	}
+	if t.Reason == "topup" {
+		v.TopUp = textOrNull(t.ID)
+	} else {
+		v.ID = t.ID
 	}
 	if t.Event != "" {
 		v.Event = &identityJSON{t.Source, t.Event}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -72,9 +73,55 @@ func (o *object) refuse(reason, format string, args ...any) {
 	}
 }
 
+// names returns the keys of the object, sorted.
+func (o *object) names() []string { return slices.Sorted(maps.Keys(o.fields)) }
+
+// within reads the object in a field, if that is given; what it refuses is refused here.
+func (o *object) within(name string, read func(*object)) {
+	if o.has(name) {
+		o.member(name, o.fields[name], read)
+	}
+}
+
+// each reads the objects of a list; what one of them refuses is refused here.
+func (o *object) each(name string, itemsMax int, read func(*object)) {
+	for i, raw := range o.elements(name, itemsMax) {
+		o.member(fmt.Sprintf("%s[%d]", name, i), raw, read)
+	}
+}
+
+// member reads an object inside this one. where tells the client which.
+func (o *object) member(where string, raw json.RawMessage, read func(*object)) {
+	if raw[0] != '{' {
+		o.refuse("wrong_type", "%s must be an object", where)
+		return
+	}
+	in := &object{body: raw}
+	if err := json.Unmarshal(raw, &in.fields); err != nil {
+		panic("BUG: encoding/json does not read what the scanner accepts: " + err.Error())
+	}
+	if read(in); in.no != nil {
+		o.refuse(in.no.Reason, "in %s: %s", where, in.no.Detail)
+	}
+}
+
+// elements returns the elements of a list; nil when it is absent.
+func (o *object) elements(name string, elementsMax int) (list []json.RawMessage) {
+	switch {
+	case !o.has(name):
+		return nil
+	case json.Unmarshal(o.fields[name], &list) != nil:
+		o.refuse("wrong_type", "%s must be a list", name)
+	case len(list) > elementsMax:
+		o.refuse("too_many_"+name, "%s may have at most %d elements", name, elementsMax)
+		return nil
+	}
+	return list
+}
+
 // only refuses fields that are not named.
 func (o *object) only(names ...string) {
-	for _, key := range slices.Sorted(maps.Keys(o.fields)) {
+	for _, key := range o.names() {
 		if !slices.Contains(names, key) {
 			o.refuse("unknown_field", "the field %q is not known here; known are %s", clipped([]byte(key)), strings.Join(names, ", "))
 		}
@@ -133,12 +180,23 @@ func (o *object) id(name string) string {
 	return s
 }
 
-// requireID is id for a field that must be given.
-func (o *object) requireID(name string) string {
+// require refuses the absence of a field.
+func (o *object) require(name string) {
 	if !o.has(name) {
 		o.refuse("missing_field", "%s is missing", name)
 	}
+}
+
+// requireID is id for a field that must be given.
+func (o *object) requireID(name string) string {
+	o.require(name)
 	return o.id(name)
+}
+
+// requireWord is oneOf for a field that must be given.
+func (o *object) requireWord(name string, words ...string) string {
+	o.require(name)
+	return o.oneOf(name, words...)
 }
 
 // oneOf returns a field that must be one of the words; "" when it is absent.
@@ -170,6 +228,52 @@ func (o *object) amount(name string) (a money.Amount, given bool) {
 		o.refuse("invalid_amount", "%s must be a decimal string like \"12.50\"", name)
 	}
 	return a, true
+}
+
+// positive returns an amount above 0, which must be given.
+func (o *object) positive(name string) money.Amount {
+	o.require(name)
+	a, _ := o.amount(name)
+	if a.Sign() <= 0 {
+		o.refuse("invalid_amount", "%s must be above 0", name)
+	}
+	return a
+}
+
+// notNegative returns an amount from 0; nil when it is absent.
+func (o *object) notNegative(name string) *money.Amount {
+	a, given := o.amount(name)
+	if !given {
+		return nil
+	}
+	if a.Sign() < 0 {
+		o.refuse("negative_amount", "%s must not be negative", name)
+	}
+	return &a
+}
+
+// duration returns a field that is a duration of Go within bounds; otherwise when it is absent.
+func (o *object) duration(name string, least, most, otherwise time.Duration) time.Duration {
+	if !o.has(name) {
+		return otherwise
+	}
+	text := o.text(name, len(o.body))
+	if o.no != nil {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < least || d > most {
+		o.refuse("invalid_"+name, "%s must be a duration like \"90s\" or \"72h\", %s to %s", name, least, most)
+	}
+	return d
+}
+
+// bool returns true or false; false when it is absent.
+func (o *object) bool(name string) (v bool) {
+	if o.has(name) && json.Unmarshal(o.fields[name], &v) != nil {
+		o.refuse("wrong_type", "%s must be true or false", name)
+	}
+	return v
 }
 
 // uint returns a whole number from 0; nil when it is absent.
