@@ -14,6 +14,7 @@ type format uint8
 const (
 	formatJSON             format = iota // one event or an array of them
 	formatNDJSON                         // one event a line
+	formatOne                            // one operation on a hold
 	formatCloudEvents                    // one event, specversion required
 	formatCloudEventsBatch               // an array of them
 )
@@ -35,6 +36,8 @@ type decoder struct {
 	// versioned: specversion was given as a string.
 	versioned bool
 	provider  provider
+
+	op operation // of a body of operations on holds
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -44,6 +47,11 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 // refuses one event alone is in the batch, and its neighbours are not touched.
 func decodeEvents(f format, body []byte, most int, batch *meter.Batch) *refusal.Refusal {
 	d := decoders.Get().(*decoder)
+	return d.run(f, body, most, batch)
+}
+
+// run reads body and puts d back.
+func (d *decoder) run(f format, body []byte, most int, batch *meter.Batch) *refusal.Refusal {
 	d.batch, d.format, d.most = batch, f, most
 	var no *refusal.Refusal
 	if f == formatNDJSON {
@@ -52,6 +60,7 @@ func decodeEvents(f format, body []byte, most int, batch *meter.Batch) *refusal.
 		no = d.document(body)
 	}
 	d.batch, d.id = nil, nil
+	d.op = operation{}
 	d.provider.raw = nil
 	d.reset(nil)
 	clear(d.keys[:cap(d.keys)]) // keep no pointer into the request's buffer
@@ -70,11 +79,11 @@ func (d *decoder) document(body []byte) *refusal.Refusal {
 	var no *refusal.Refusal
 	switch {
 	case p < len(body) && body[p] == '{' && d.format != formatCloudEventsBatch:
-		p = d.event(p, 0)
-	case p < len(body) && body[p] == '[' && d.format != formatCloudEvents:
-		p, no = d.events(p)
+		p = d.element(p, 0)
+	case p < len(body) && body[p] == '[' && d.format != formatCloudEvents && d.format != formatOne:
+		p, no = d.elements(p)
 	default:
-		return d.noEvents(p)
+		return d.noElements(p)
 	}
 	if no != nil {
 		return no
@@ -90,14 +99,14 @@ func (d *decoder) document(body []byte) *refusal.Refusal {
 	return nil
 }
 
-// events reads the array at p.
-func (d *decoder) events(p int) (next int, no *refusal.Refusal) {
+// elements reads the array at p.
+func (d *decoder) elements(p int) (next int, no *refusal.Refusal) {
 	p, last := d.open(p, ']')
 	for n := 0; !last; n++ {
 		if n == d.most {
-			return p, tooManyEvents(n)
+			return p, d.tooMany()
 		}
-		if p = d.event(p, n); p < 0 {
+		if p = d.element(p, n); p < 0 {
 			return p, nil
 		}
 		p, last = d.more(p, ']')
@@ -120,7 +129,7 @@ func (d *decoder) lines(body []byte) *refusal.Refusal {
 			continue
 		}
 		if n == d.most {
-			return tooManyEvents(n)
+			return d.tooMany()
 		}
 		d.line(line, p, n)
 		n++
@@ -130,13 +139,16 @@ func (d *decoder) lines(body []byte) *refusal.Refusal {
 
 func (d *decoder) line(line []byte, p, index int) {
 	d.reset(line)
-	d.id = nil // of the line before
+	d.id, d.op.hold = nil, nil // of the line before
 	if !validText(line) {
 		d.fail(0, "not UTF-8")
 	} else if p = d.value0(p, index); p >= 0 {
 		return
 	}
 	id := d.id
+	if d.op.kind != 0 {
+		id = d.op.hold
+	}
 	d.batch.Begin(index)
 	if meter.ValidID(id) {
 		d.batch.SetID(id)
@@ -145,17 +157,41 @@ func (d *decoder) line(line []byte, p, index int) {
 	d.batch.End()
 }
 
-// value0 reads the event at p, which must reach to the end of the line. The event
-// goes to the batch only then, so a line with something after it is refused whole.
+// value0 reads the element at p, which must reach to the end of the line. It counts only
+// then, so a line with something after it is refused whole.
 func (d *decoder) value0(p, index int) int {
-	if p = d.fields(p, index); p < 0 {
+	if p = d.read(p, index); p < 0 {
 		return p
 	}
 	if p = skipSpace(d.in, p); p < len(d.in) {
 		return d.fail(p, "data after the end")
 	}
-	d.end()
+	d.finish(index)
 	return p
+}
+
+// element reads the event or operation at p into the batches.
+func (d *decoder) element(p, index int) int {
+	if p = d.read(p, index); p >= 0 {
+		d.finish(index)
+	}
+	return p
+}
+
+// read reads the event or operation at p, up to finish.
+func (d *decoder) read(p, index int) int {
+	if d.op.kind != 0 {
+		return d.operation(p, index)
+	}
+	return d.fields(p, index)
+}
+
+func (d *decoder) finish(index int) {
+	if d.op.kind != 0 {
+		d.endOperation(index)
+		return
+	}
+	d.end()
 }
 
 // eventMinBytes is less than any event takes. The engine's budget counts with it too.
@@ -165,8 +201,11 @@ const eventMinBytes = 32
 // refused without looking at it, since each refusal costs more than it did.
 func eventsIn(bodyBytes int) int { return min(bodyBytes/eventMinBytes+1, meter.MaxBatchEvents) }
 
-func tooManyEvents(most int) *refusal.Refusal {
-	if most < meter.MaxBatchEvents {
+func (d *decoder) tooMany() *refusal.Refusal {
+	if d.op.kind != 0 {
+		return tooManyOperations(d.op.kind, d.most)
+	}
+	if d.most < meter.MaxBatchEvents {
 		return refusal.New(refusal.Malformed, "not_events", "the body has more elements than its size could hold as events, which take %d bytes and more", eventMinBytes)
 	}
 	return refusal.New(refusal.TooLarge, "too_many_events", "a request has at most %d events", meter.MaxBatchEvents)
@@ -177,14 +216,19 @@ func (s *scanner) malformed() *refusal.Refusal {
 	return refusal.New(refusal.Malformed, "syntax", "the body is not JSON: %s at byte %d", s.fault, s.faultAt)
 }
 
-// noEvents refuses a body that does not begin like what its type holds, as
+// noElements refuses a body that does not begin like what its type holds, as
 // broken or as some other value.
-func (d *decoder) noEvents(p int) *refusal.Refusal {
+func (d *decoder) noElements(p int) *refusal.Refusal {
 	if p = d.value(p, 0); p < 0 {
 		return d.malformed()
 	}
 	what := "an event or an array of events"
+	if d.op.kind != 0 {
+		what = "an operation or an array of operations"
+	}
 	switch d.format {
+	case formatOne:
+		what = "one object"
 	case formatCloudEvents:
 		what = "one event; several go as application/cloudevents-batch+json"
 	case formatCloudEventsBatch:

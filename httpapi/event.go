@@ -54,18 +54,15 @@ func fieldOf(key []byte) fieldSet {
 	return fieldOther
 }
 
-// event reads the event at p into the batch.
-func (d *decoder) event(p, index int) int {
-	if p = d.fields(p, index); p >= 0 {
-		d.end()
-	}
-	return p
-}
-
 // fields reads the value at p as an event, up to end.
 func (d *decoder) fields(p, index int) int {
-	d.batch.Begin(index)
 	d.forget()
+	return d.members(p, index)
+}
+
+// members is fields for an event that is a part of something, of which nothing is forgotten.
+func (d *decoder) members(p, index int) int {
+	d.batch.Begin(index)
 	d.id, d.seen, d.versioned = nil, 0, false
 	d.provider.begin()
 	start := p
@@ -86,13 +83,20 @@ func (d *decoder) fields(p, index int) int {
 	}
 	if d.provider.late && p >= 0 {
 		d.provider.again = true
-		return d.fields(start, index)
+		d.keys = d.keys[:0]
+		return d.members(start, index)
 	}
 	return p
 }
 
 // end checks what only the whole event shows and gives it to the batch.
 func (d *decoder) end() {
+	d.complete()
+	d.batch.End()
+}
+
+// complete checks what only the whole event shows and adds what follows from it.
+func (d *decoder) complete() {
 	if d.closeKeys(0) || d.duplicate {
 		d.batch.Refuse(refusal.Invalid, "duplicate_key", "a key is given twice in an object")
 	}
@@ -108,7 +112,6 @@ func (d *decoder) end() {
 	case p.tierKey != nil:
 		d.batch.Dimension(p.tierKey, p.tier)
 	}
-	d.batch.End()
 }
 
 func (d *decoder) wrongType(field, want string) {

@@ -43,6 +43,9 @@ type scanner struct {
 	scratch []byte
 	// keys is a stack of the keys of the objects that are open.
 	keys [][]byte
+	// base is how many objects of the text the value lies in whose parts are counted
+	// from 1: 1 for an event inside an operation.
+	base int
 }
 
 // scratchKeepMax is how much scratch memory is kept for the next text. It is far
@@ -62,7 +65,7 @@ func (s *scanner) forget() {
 	if cap(s.scratch) > scratchKeepMax {
 		s.scratch = nil
 	}
-	s.scratch, s.keys = s.scratch[:0], s.keys[:0]
+	s.scratch, s.keys, s.base = s.scratch[:0], s.keys[:0], 0
 }
 
 // fail notes the first fault and returns -1.
@@ -355,7 +358,7 @@ func (s *scanner) value(p, depth int) int {
 }
 
 func (s *scanner) object(p, depth int) int {
-	if depth > depthMax {
+	if s.base+depth > depthMax {
 		return s.fail(p, "nested too deeply")
 	}
 	base := len(s.keys)
@@ -378,7 +381,7 @@ func (s *scanner) object(p, depth int) int {
 }
 
 func (s *scanner) array(p, depth int) int {
-	if depth > depthMax {
+	if s.base+depth > depthMax {
 		return s.fail(p, "nested too deeply")
 	}
 	p, last := s.open(p, ']')
