@@ -121,10 +121,9 @@ func nextMonthly(days int64, anchor uint32) int64 {
 	if boundary := min(anchor, length); boundary > day {
 		return days + int64(boundary-day)
 	}
-	if month++; month > 12 {
-		year, month = year+1, 1
-	}
-	return days + int64(length-day) + int64(min(anchor, daysIn(year, month)))
+	// After December the year is the wrong one, but every January has 31 days.
+	next := daysIn(year, month%12+1)
+	return days + int64(length-day) + int64(min(anchor, next))
 }
 
 // Prorate returns amount × part / whole, worked out exactly and cut towards zero to

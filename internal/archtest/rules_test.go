@@ -25,6 +25,7 @@ var imports = map[string][]string{
 	"meter":             {"money", "refusal"},
 	"ledger":            {"cow", "money"},
 	"period":            {"money"},
+	"limit":             {"money", "period"},
 	"cow":               {},
 	"prices":            {"meter", "money"},
 	"prices/catalogue":  {"money"},
@@ -50,7 +51,7 @@ var onlyIn = map[string][]string{
 
 // pure packages decide and compute. Time, ids and randomness reach them as
 // arguments, so that a replay of the journal gives the same bytes anywhere.
-var pure = []string{"money", "meter", "ledger", "cow", "batch", "refusal", "usage", "period"}
+var pure = []string{"money", "meter", "ledger", "cow", "batch", "refusal", "usage", "period", "limit"}
 
 // impureImports are refused in pure packages, with everything below them.
 var impureImports = []string{
