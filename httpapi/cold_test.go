@@ -92,7 +92,16 @@ func TestAccountBodies(t *testing.T) {
 	f(`{"id":"a","currency":"USD","kind":"customer","billing":"prepaid"}`, "")
 	f(`{"id":"a","currency":"USD","kind":"customer","billing":"postpaid","overdraft_limit":null}`, "")
 	f(`{"id":"a","currency":"USD","kind":"customer","billing":"postpaid","overdraft_limit":"10","minimum_payout":"0"}`, "")
-	f(`{"id":"a","currency":"JPY","kind":"provider","minimum_payout":"10.5","parent":"p","metadata":{}}`, "")
+	f(`{"id":"a","currency":"JPY","kind":"provider","minimum_payout":"10.5","owner":"o","metadata":{}}`, "")
+	f(`{"id":"a","currency":"USD","kind":"customer","parent":"p","owner":"o"}`, "")
+	if spec := r.engine.specs[0]; spec.Parent != "p" || spec.Owner != "o" || spec.Billing != "" {
+		t.Errorf("%+v", spec)
+	}
+	f(`{"id":"a","currency":"USD","kind":"customer","parent":"p","billing":"prepaid","overdraft_limit":null}`, "") // the engine knows what a child may have
+	f(`{"id":"a","currency":"USD","kind":"customer","parent":null}`, "missing_field")
+	f(`{"id":"a","currency":"USD","kind":"customer","parent":7}`, "wrong_type")
+	f(`{"id":"a","currency":"USD","kind":"customer","billing":"prepaid","owner":"a b"}`, "invalid_id")
+	f(`{"id":"a","currency":"USD","kind":"customer","parent":"p","overdraft_limit":"-1"}`, "negative_amount")
 	f(`{"id":"operator","currency":"USD","kind":"provider"}`, "reserved_id")
 	f(`{"id":"a","currency":"usd","kind":"provider"}`, "unknown_currency")
 	f(`{"id":"a","currency":"XXX","kind":"provider"}`, "unknown_currency")
@@ -117,7 +126,7 @@ func TestAccountAnswers(t *testing.T) {
 	r := newRig(t, Options{})
 	got := r.post("/v1/accounts", `{"id":"a","currency":"USD","kind":"customer","billing":"postpaid","metadata":{"b":1.50,"a":{"d":"<ä>","c":[1e2,null]}}}`)
 	got.want(t, 201, "")
-	if want := `{"id":"a","kind":"customer","currency":"USD","billing":"postpaid","overdraft_limit":null,"metadata":{"a":{"c":[1e2,null],"d":"<ä>"},"b":1.50},"posted":"0","held":"0","available":null,"created":"2026-11-23T10:00:00Z","sequence":1}`; got.body != want {
+	if want := `{"id":"a","kind":"customer","currency":"USD","billing":"postpaid","overdraft_limit":null,"parent":null,"owner":null,"root":"a","state":"open","metadata":{"a":{"c":[1e2,null],"d":"<ä>"},"b":1.50},"posted":"0","held":"0","available":null,"created":"2026-11-23T10:00:00Z","sequence":1}`; got.body != want {
 		t.Errorf("\n got %s\nwant %s", got.body, want)
 	}
 	r.engine.existing = true
@@ -126,9 +135,13 @@ func TestAccountAnswers(t *testing.T) {
 	r.post("/v1/accounts", `{"id":"a","currency":"USD","kind":"provider"}`).want(t, 409, "id_conflict")
 	r.engine.refused = nil
 
-	available := amount("7.5")
-	r.engine.account = engine.Account{Spec: engine.AccountSpec{Kind: "customer", Billing: "prepaid", Currency: usd}, Posted: amount("7.5"), Available: &available, Created: someTime, Sequence: 12}
-	if got, want := r.get("/v1/accounts/acme").body, `{"id":"acme","kind":"customer","currency":"USD","billing":"prepaid","overdraft_limit":"0","metadata":{},"posted":"7.5","held":"0","available":"7.5","created":"2026-11-23T10:00:00Z","sequence":12}`; got != want {
+	available, most := amount("7.5"), amount("2")
+	r.engine.account = engine.Account{Spec: engine.AccountSpec{Kind: "customer", Billing: "prepaid", Currency: usd}, Posted: amount("7.5"), Available: &available, State: "open", Overdraft: &most, Created: someTime, Sequence: 12}
+	if got, want := r.get("/v1/accounts/acme").body, `{"id":"acme","kind":"customer","currency":"USD","billing":"prepaid","overdraft_limit":"2","parent":null,"owner":null,"root":"acme","state":"open","metadata":{},"posted":"7.5","held":"0","available":"7.5","created":"2026-11-23T10:00:00Z","sequence":12}`; got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+	r.engine.account = engine.Account{Spec: engine.AccountSpec{Kind: "customer", Billing: "prepaid", Currency: usd, Parent: "team", Owner: "o1"}, Root: "org", Held: amount("1"), State: "frozen", Created: someTime, Sequence: 14}
+	if got, want := r.get("/v1/accounts/acme").body, `{"id":"acme","kind":"customer","currency":"USD","billing":"prepaid","parent":"team","owner":"o1","root":"org","state":"frozen","metadata":{},"posted":"0","held":"1","available":null,"created":"2026-11-23T10:00:00Z","sequence":14}`; got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 	r.engine.account = engine.Account{Items: []engine.OperatorItem{{Currency: usd, Posted: amount("-3")}}, Sequence: 13}
@@ -147,7 +160,8 @@ func TestLists(t *testing.T) {
 			t.Errorf("%s: %d %s", target, got.status, got.body)
 		}
 	}
-	for _, list := range []string{"/v1/accounts", "/v1/accounts/a/transfers", "/v1/prices", "/v1/settlements", "/v1/settlements/b1/lines", "/v1/unpriced"} {
+	for _, list := range []string{"/v1/accounts", "/v1/accounts/a/transfers", "/v1/prices", "/v1/settlements", "/v1/settlements/b1/lines", "/v1/unpriced",
+		"/v1/accounts/a/grants", "/v1/accounts/a/topup-requests", "/v1/accounts/a/subscriptions"} {
 		f(list, 200)
 		f(list+"?limit=1&cursor=x", 200)
 		f(list+"?limit=1000", 200)
@@ -174,7 +188,8 @@ func TestLists(t *testing.T) {
 	}
 	if got, want := r.get("/v1/accounts/a/transfers").body, `{"items":[`+
 		`{"sequence":7,"time":"2026-11-23T10:00:00Z","account":"operator","class":"revenue","amount":"-0.5","reason":"usage","event":{"source":"s","id":"e"},"batch_id":null,"topup":null},`+
-		`{"sequence":8,"time":"2026-11-23T10:00:00Z","account":"operator","class":"cash","amount":"5","reason":"topup","event":null,"batch_id":null,"topup":"t1"}],"next":""}`; got != want {
+		`{"sequence":8,"time":"2026-11-23T10:00:00Z","account":"operator","class":"cash","amount":"5","reason":"topup","event":null,"batch_id":null,"topup":"t1"},`+
+		`{"sequence":9,"time":"2026-11-23T10:00:00Z","account":"operator","class":"cash","amount":"-1","reason":"refund","event":null,"batch_id":null,"topup":null,"id":"r1","grant":"g1"}],"next":""}`; got != want {
 		t.Error(got)
 	}
 	if got, want := r.get("/v1/trial-balance").body, `{"items":[{"currency":"USD","debits":"3","credits":"3","accounts":{"cash":{"debits":"3","credits":"0"},"paid":{"debits":"0","credits":"3"}}}]}`; got != want {

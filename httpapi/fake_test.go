@@ -47,7 +47,7 @@ func newFake() *fakeEngine {
 		reprice: func(o engine.RepriceOptions, _ bool) (engine.Repricing, *refusal.Refusal) {
 			return someRepricing(o), nil
 		},
-		account: engine.Account{Spec: engine.AccountSpec{ID: "a", Kind: "provider", Currency: usd}}}
+		account: engine.Account{Spec: engine.AccountSpec{ID: "a", Kind: "provider", Currency: usd}, State: "open"}}
 }
 
 // someManifest and someLines are a batch in which nothing was paid.
@@ -123,7 +123,7 @@ func (f *fakeEngine) note(words ...string) *refusal.Refusal {
 
 func (f *fakeEngine) CreateAccount(spec engine.AccountSpec) (engine.Account, bool, *refusal.Refusal) {
 	f.specs = append(f.specs, spec)
-	return engine.Account{Spec: spec, Created: someTime, Sequence: 1}, !f.existing, f.note()
+	return engine.Account{Spec: spec, State: "open", Overdraft: spec.OverdraftLimit, Created: someTime, Sequence: 1}, !f.existing, f.note()
 }
 
 func (f *fakeEngine) Account(id string) (engine.Account, *refusal.Refusal) {
@@ -140,6 +140,7 @@ func (f *fakeEngine) Transfers(account, cursor string, limit int) (engine.Page[e
 	return engine.Page[engine.Transfer]{Items: []engine.Transfer{
 		{Sequence: 7, Time: someTime, Account: "operator", Class: "revenue", Amount: amount("-0.5"), Reason: "usage", Source: "s", Event: "e"},
 		{Sequence: 8, Time: someTime, Account: "operator", Class: "cash", Amount: amount("5"), Reason: "topup", ID: "t1"},
+		{Sequence: 9, Time: someTime, Account: "operator", Class: "cash", Grant: "g1", Amount: amount("-1"), Reason: "refund", ID: "r1"},
 	}}, f.note(account, cursor)
 }
 

@@ -192,5 +192,6 @@ func TestSchemasAreChecked(t *testing.T) {
 	f("Operator", `{"id":"operator","kind":"operator","items":[{"currency":"USD","posted":"1.."}],"sequence":1}`, false)
 	f("Problem", `{"type":"","title":"","status":400,"detail":"","code":"other","reason":""}`, false)
 	f("NewAccount", `{"id":"a","currency":"USD","kind":"provider"}`, true)
-	f("NewAccount", `{"id":"a","currency":"USD","kind":"provider","parent":"b"}`, false)
+	f("NewAccount", `{"id":"a","currency":"USD","kind":"customer","parent":"b","owner":"c"}`, true)
+	f("NewAccount", `{"id":"a","currency":"USD","kind":"provider","root":"b"}`, false)
 }

@@ -283,7 +283,8 @@ func TestMethods(t *testing.T) {
 	f("PATCH", "/v1/accounts", "POST, GET, HEAD")
 	f("OPTIONS", "/healthz", "GET, HEAD")
 	f("POST", "/v1/holds", "")
-	f("PUT", "/v1/accounts/a/limits", "")
+	f("DELETE", "/v1/accounts/a/limits", "PUT, GET, HEAD")
+	f("PUT", "/v1/accounts/a/bounds", "")
 	f("GET", "/", "")
 
 	c := r.dial()
