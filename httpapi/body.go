@@ -34,11 +34,11 @@ func (s *Server) admit(c *call) (r *engine.Request, body []byte, no *refusal.Ref
 	if length < 0 {
 		budget = min(chunkedFirstBytes, limit)
 	}
-	r = s.engine.Acquire(budget)
+	r = s.engine.Acquire(c.route.budget(budget))
 	if r == nil {
 		return nil, nil, noRoom()
 	}
-	body, err := s.readBody(ctx, r, length, budget, limit)
+	body, err := s.readBody(c, r, length, budget, limit)
 	if err == nil {
 		c.bodyRead = true
 		return r, body, nil
@@ -100,17 +100,17 @@ func bodyTooLarge(limit int) *refusal.Refusal {
 
 // readBody reads a body of known length (or, when that is negative, to its end)
 // into the request's buffer. What it returns lies in the buffer.
-func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *engine.Request, length, budget, limit int) ([]byte, error) {
-	from := ctx.RequestBodyStream()
+func (s *Server) readBody(c *call, r *engine.Request, length, budget, limit int) ([]byte, error) {
+	from := c.ctx.RequestBodyStream()
 	if from == nil || length == 0 {
 		return nil, nil
 	}
 	p := pacer{stall: s.options.BodyStall}
-	p.conn, _ = ctx.Conn().(*clientConn)
+	p.conn, _ = c.ctx.Conn().(*clientConn)
 	if length > 0 {
 		return readDeclared(from, r.Buffer(), length, &p)
 	}
-	grow := func(n int) bool { return s.engine.Grow(r, n) }
+	grow := func(n int) bool { return s.engine.Grow(r, c.route.budget(n)) }
 	return readChunked(from, r.Buffer(), budget, limit, &p, grow)
 }
 

@@ -38,12 +38,15 @@ type fakeEngine struct {
 	summary  engine.UnpricedSummary
 	now      string // of the unpriced event
 	credit   fakeCredit
+	hold     engine.HoldView
+	// bookHolds is what becomes of operations on holds.
+	bookHolds func(*engine.Request) ([]engine.HoldResult, uint64, *refusal.Refusal)
 	// reprice is what simulations and previews do; simulated tells them apart.
 	reprice func(o engine.RepriceOptions, simulated bool) (engine.Repricing, *refusal.Refusal)
 }
 
 func newFake() *fakeEngine {
-	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), event: engine.Event{State: "rated"}, batch: engine.Batch{BatchID: "b1", Manifest: someManifest.AppendJSON(nil)},
+	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), event: engine.Event{State: "rated"}, hold: someHold, batch: engine.Batch{BatchID: "b1", Manifest: someManifest.AppendJSON(nil)},
 		reprice: func(o engine.RepriceOptions, _ bool) (engine.Repricing, *refusal.Refusal) {
 			return someRepricing(o), nil
 		},

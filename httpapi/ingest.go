@@ -64,17 +64,21 @@ func (s *Server) postEvents(c *call) (answer, *refusal.Refusal) {
 }
 
 func eventFormat(c *call) (format, *refusal.Refusal) {
+	return formatAmong(c, len(formats), "events are application/json, application/x-ndjson, application/cloudevents+json or application/cloudevents-batch+json")
+}
+
+// formatAmong returns the request's format if it is one of the first known ones.
+func formatAmong(c *call, known int, want string) (format, *refusal.Refusal) {
 	kind, no := mediaType(&c.ctx.Request.Header)
 	if no != nil {
 		return 0, no
 	}
-	for i := range formats {
+	for i := range known {
 		if string(kind) == formats[i].mediaType || bytes.EqualFold(kind, []byte(formats[i].mediaType)) {
 			return formats[i].format, nil
 		}
 	}
-	return 0, refusal.New(refusal.UnsupportedType, "content_type",
-		"events are application/json, application/x-ndjson, application/cloudevents+json or application/cloudevents-batch+json")
+	return 0, &refusal.Refusal{Code: refusal.UnsupportedType, Reason: "content_type", Detail: want}
 }
 
 // rejectedMax bounds the refused events that an answer lists; the others are
@@ -108,15 +112,19 @@ func appendResult(b []byte, r *engine.IngestResult) []byte {
 }
 
 func appendReject(b []byte, r *meter.Reject) []byte {
+	return append(appendRefused(b, r.Index, r.ID, &r.Refusal), '}')
+}
+
+// appendRefused begins an object about what was refused; the caller ends it.
+func appendRefused(b []byte, index uint32, id string, no *refusal.Refusal) []byte {
 	b = append(b, `{"index":`...)
-	b = appendInt(b, int(r.Index))
+	b = appendInt(b, int(index))
 	b = append(b, `,"id":`...)
-	b = appendString(b, r.ID)
+	b = appendString(b, id)
 	b = append(b, `,"code":`...)
-	b = appendString(b, string(r.Refusal.Code))
+	b = appendString(b, string(no.Code))
 	b = append(b, `,"reason":`...)
-	b = appendString(b, r.Refusal.Reason)
+	b = appendString(b, no.Reason)
 	b = append(b, `,"detail":`...)
-	b = appendString(b, r.Refusal.Detail)
-	return append(b, '}')
+	return appendString(b, no.Detail)
 }

@@ -29,6 +29,7 @@ type metrics struct {
 
 	accepted, duplicates, unpriced prometheus.Counter
 	turnedAway                     prometheus.Counter // connections over the limit
+	holds                          holdMetrics
 	// routes has one entry per route and a last one for requests without a route.
 	routes []routeMetrics
 }
@@ -73,7 +74,8 @@ func newMetrics(routes []route, more []prometheus.Collector) *metrics {
 	m.accepted = m.outcomes.WithLabelValues("accepted", "")
 	m.duplicates = m.outcomes.WithLabelValues("duplicate", "")
 	m.unpriced = m.outcomes.WithLabelValues("unpriced", "")
-	m.registry.MustRegister(m.requests, m.outcomes, m.turnedAway, latency,
+	m.holds = newHoldMetrics()
+	m.registry.MustRegister(m.requests, m.outcomes, m.holds.outcomes, m.turnedAway, latency,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(more...)
 	return m

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"strings"
 
+	"farthing/engine"
 	"farthing/meter"
 	"farthing/refusal"
 )
@@ -19,6 +20,10 @@ type route struct {
 	// long: the answer may be long, so it waits for its turn (rendersMax).
 	long   bool
 	handle func(*Server, *call) (answer, *refusal.Refusal)
+	// op is what a body does to holds, 0 if nothing; one: it is one such operation, whose
+	// hold the path names.
+	op  engine.HoldOpKind
+	one bool
 
 	index    int
 	segments []string // "" where an id stands
@@ -74,6 +79,7 @@ func routeTable() []route {
 		{method: "POST", pattern: "/v1/webhooks/{id}/enable", scope: ScopeAdmin, bodyMax: coldBodyMaxBytes, handle: (*Server).postWebhookEnable},
 	}
 	table = append(table, creditRoutes()...)
+	table = append(table, holdRoutes()...)
 	for i := range table {
 		table[i].index = i
 		for _, segment := range strings.Split(table[i].pattern[1:], "/") {

@@ -272,7 +272,10 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 // checkBody refuses a body by what is declared of it.
 func (s *Server) checkBody(c *call) *refusal.Refusal {
 	no := coldType(c)
-	if c.route.scope == ScopeIngest {
+	switch {
+	case c.route.op != 0:
+		_, no = operationFormat(c)
+	case c.route.scope == ScopeIngest:
 		_, no = eventFormat(c)
 	}
 	if no == nil && c.ctx.Request.Header.ContentLength() > c.route.bodyMax {

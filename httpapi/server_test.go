@@ -282,7 +282,7 @@ func TestMethods(t *testing.T) {
 	f("DELETE", "/v1/prices/v1", "PUT, GET, HEAD")
 	f("PATCH", "/v1/accounts", "POST, GET, HEAD")
 	f("OPTIONS", "/healthz", "GET, HEAD")
-	f("POST", "/v1/holds", "")
+	f("POST", "/v1/reservations", "")
 	f("DELETE", "/v1/accounts/a/limits", "PUT, GET, HEAD")
 	f("PUT", "/v1/accounts/a/bounds", "")
 	f("GET", "/", "")
