@@ -1,0 +1,522 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"farthing/refusal"
+)
+
+// creditGrant is a grant as it stands.
+type creditGrant struct {
+	id       string // empty: a subscription gave it
+	account  *creditAccount
+	sub      *creditSub
+	kind     string
+	priority uint32
+	expires  int64 // 0: never
+	scope    Scope
+	age      int
+
+	amount, remaining, lost decimal.Decimal
+	expired                 bool // its expiry was booked
+	warned                  bool
+}
+
+// creditEvent is a booked event and what it took from where.
+type creditEvent struct {
+	call
+	at      int64
+	state   string // rated, unpriced, voided
+	payer   *creditAccount
+	subject *creditAccount
+	rated   decimal.Decimal
+	fee     decimal.Decimal
+	price   *modelPrice
+	parts   []creditPart // of grants, in the order in which they burned
+	pool    decimal.Decimal
+	loss    decimal.Decimal
+}
+
+// creditPart is an amount of a grant.
+type creditPart struct {
+	grant  *creditGrant
+	amount decimal.Decimal
+}
+
+// class credits a class of the operator (or debits it, below zero).
+func (m *creditTwin) class(code, class string, amount decimal.Decimal) {
+	if m.classes[code] == nil {
+		m.classes[code] = map[string]decimal.Decimal{}
+	}
+	m.classes[code][class] = m.classes[code][class].Add(amount)
+}
+
+func (m *creditTwin) grantsOf(a *creditAccount) (out []*creditGrant) {
+	for _, g := range m.grants {
+		if g.account == a {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// heldOn is what open holds reserve on a grant.
+func (m *creditTwin) heldOn(g *creditGrant) (sum decimal.Decimal) {
+	for _, h := range m.openHolds(g.account) {
+		for _, p := range h.parts {
+			if p.grant == g {
+				sum = sum.Add(p.amount)
+			}
+		}
+	}
+	return sum
+}
+
+// free is what of a grant nobody reserved and may still be used.
+func (m *creditTwin) free(g *creditGrant) decimal.Decimal {
+	if m.over(g) {
+		return decimal.Zero
+	}
+	return g.remaining.Sub(m.heldOn(g))
+}
+
+func (m *creditTwin) over(g *creditGrant) bool { return g.expires != 0 && m.now >= g.expires }
+
+// poolHeld is what open holds reserve on a root's pool.
+func (m *creditTwin) poolHeld(root *creditAccount) (sum decimal.Decimal) {
+	for _, h := range m.openHolds(root) {
+		sum = sum.Add(h.pool)
+	}
+	return sum
+}
+
+// poolFree is what a root's pool has for a hold; nil: any amount.
+func (m *creditTwin) poolFree(root *creditAccount) *decimal.Decimal {
+	if root.overdraft == nil {
+		return nil
+	}
+	free := root.paid.Sub(root.due).Sub(m.poolHeld(root)).Sub(root.transit).Add(*root.overdraft)
+	return &free
+}
+
+// available is that of any account; nil: unlimited.
+func (m *creditTwin) available(a *creditAccount) *decimal.Decimal {
+	if a.spec.Kind == "provider" {
+		return &a.due
+	}
+	least := m.poolFree(a.root)
+	if least != nil {
+		for _, g := range m.grantsOf(a.root) {
+			if creditScopeEmpty(&g.scope) {
+				*least = least.Add(m.free(g))
+			}
+		}
+	}
+	if a.parent == nil {
+		return least
+	}
+	for _, node := range a.chain() {
+		for _, l := range node.limits {
+			if l.spec.Mode != "hard" || l.spec.Amount == nil || l.spec.Per == "call" || !creditScopeEmpty(&l.spec.Scope) {
+				continue
+			}
+			left := l.spec.Amount.Decimal().Sub(m.spent(l)).Sub(m.heldUnder(node, l, nil))
+			if least == nil || left.LessThan(*least) {
+				least = &left
+			}
+		}
+	}
+	return least
+}
+
+// posted is what an account has with us.
+func (m *creditTwin) posted(a *creditAccount) decimal.Decimal {
+	if a.spec.Kind == "provider" {
+		return a.due
+	}
+	sum := a.paid.Sub(a.due)
+	for _, g := range m.grantsOf(a) {
+		sum = sum.Add(g.remaining)
+	}
+	return sum
+}
+
+// repay is money that comes in: it pays what is owed, the rest is paid credit.
+func (a *creditAccount) repay(amount decimal.Decimal) {
+	repaid := decimal.Min(a.due, amount)
+	a.due = a.due.Sub(repaid)
+	a.paid = a.paid.Add(amount.Sub(repaid))
+}
+
+// take takes from the pool: paid credit first, what is missing is owed. Nobody has paid credit
+// and owes at once.
+func (a *creditAccount) take(amount decimal.Decimal) {
+	paid := decimal.Min(a.paid, amount)
+	a.paid = a.paid.Sub(paid)
+	a.due = a.due.Add(amount.Sub(paid))
+}
+
+// burn takes up to an amount from the free part of the grants that match.
+func (m *creditTwin) burn(root *creditAccount, u *creditUsage, amount decimal.Decimal) (parts []creditPart, rest decimal.Decimal) {
+	parts, rest = m.reservable(root, u, amount)
+	for _, p := range parts {
+		p.grant.remaining = p.grant.remaining.Sub(p.amount)
+	}
+	return parts, rest
+}
+
+// reservable says what of an amount the grants would take.
+func (m *creditTwin) reservable(root *creditAccount, u *creditUsage, amount decimal.Decimal) (parts []creditPart, rest decimal.Decimal) {
+	list := m.grantsOf(root)
+	slices.SortFunc(list, creditByBurn)
+	for _, g := range list {
+		if part := decimal.Min(m.free(g), amount); part.IsPositive() && creditMatches(&g.scope, u) {
+			parts = append(parts, creditPart{g, part})
+			amount = amount.Sub(part)
+		}
+	}
+	return parts, amount
+}
+
+// topUp books an outside payment.
+func (m *creditTwin) topUp(u TopUp) creditAnswer {
+	var c creditCheck
+	if m.once(&c, "topup", u.ID, u) {
+		return creditAnswer{duplicate: true}
+	}
+	a := m.root(&c, u.Account)
+	c.amount(u.Amount.Decimal())
+	if c.failed() {
+		return c.answer()
+	}
+	m.use("topup", u.ID, u)
+	m.receive(a, u.Amount.Decimal())
+	m.after(a)
+	return creditAnswer{}
+}
+
+func (m *creditTwin) receive(a *creditAccount, amount decimal.Decimal) {
+	a.repay(amount)
+	m.class(a.code(), "cash", amount.Neg())
+}
+
+// creditFaces says which class faces a grant of a kind when it is given and when it expires.
+func creditFaces(kind string) (given, expired string) {
+	switch kind {
+	case "paid":
+		return "cash", "revenue"
+	case "promo":
+		return "promo_expense", "promo_expense"
+	}
+	return "subscription_income", "subscription_income"
+}
+
+func (m *creditTwin) grant(spec GrantSpec) creditAnswer {
+	var c creditCheck
+	if m.once(&c, "grant", spec.ID, spec) {
+		return creditAnswer{duplicate: true}
+	}
+	a := m.root(&c, spec.Account)
+	c.amount(spec.Amount.Decimal())
+	c.that(slices.Contains([]string{"paid", "promo", "subscription"}, spec.Kind), refusal.Invalid, "")
+	c.that(spec.Priority <= 1_000_000, refusal.Invalid, "")
+	c.that(spec.Expires.IsZero() || spec.Expires.UnixNano() > m.now, refusal.Invalid, "grant_expired")
+	if c.failed() {
+		return c.answer()
+	}
+	m.use("grant", spec.ID, spec)
+	g := m.give(a, spec.Kind, spec.Amount.Decimal(), spec.Priority, spec.Scope)
+	g.id = spec.ID
+	if !spec.Expires.IsZero() {
+		g.expires = spec.Expires.UnixNano()
+	}
+	m.grantIDs[spec.ID] = g
+	m.after(a)
+	return creditAnswer{}
+}
+
+// give gives a grant, which does not repay what is owed.
+func (m *creditTwin) give(a *creditAccount, kind string, amount decimal.Decimal, priority uint32, scope Scope) *creditGrant {
+	m.age++
+	g := &creditGrant{account: a, kind: kind, priority: priority, scope: scope, age: m.age, amount: amount, remaining: amount}
+	m.grants = append(m.grants, g)
+	given, _ := creditFaces(kind)
+	m.class(a.code(), given, amount.Neg())
+	return g
+}
+
+// lose moves an unreserved part of a grant to what it faces at its expiry.
+func (m *creditTwin) lose(g *creditGrant, amount decimal.Decimal) {
+	_, expired := creditFaces(g.kind)
+	g.remaining, g.lost = g.remaining.Sub(amount), g.lost.Add(amount)
+	m.class(g.account.code(), expired, amount)
+}
+
+// loseExpired takes what came back to grants that have expired: it is lost at once.
+func (m *creditTwin) loseExpired() {
+	for _, g := range m.grants {
+		if rest := g.remaining.Sub(m.heldOn(g)); m.over(g) && rest.IsPositive() {
+			g.expired = true
+			m.lose(g, rest)
+		}
+	}
+}
+
+// stateOf is open, used or expired. A grant that was empty when its time came stays used.
+func (g *creditGrant) state() string {
+	switch {
+	case g.expired:
+		return "expired"
+	case g.remaining.IsZero():
+		return "used"
+	}
+	return "open"
+}
+
+// refundable is what of the paid credit may leave the account.
+func (m *creditTwin) refundable(a *creditAccount) decimal.Decimal {
+	return decimal.Max(decimal.Zero, decimal.Min(a.paid, a.paid.Sub(m.poolHeld(a))))
+}
+
+func creditMissing(account, limit string, asked, left decimal.Decimal) creditAnswer {
+	a := creditNo(refusal.InsufficientFunds, "")
+	a.short = &creditShort{account, limit, asked, left}
+	return a
+}
+
+func (m *creditTwin) refund(spec RefundSpec) creditAnswer {
+	var c creditCheck
+	if m.once(&c, "refund", spec.ID, spec) {
+		return creditAnswer{duplicate: true}
+	}
+	a := m.root(&c, spec.Account)
+	c.amount(spec.Amount.Decimal())
+	g := m.grantIDs[spec.Grant]
+	if spec.Grant != "" {
+		switch {
+		case g == nil:
+			c.that(false, refusal.NotFound, "")
+		case g.account != a:
+			c.that(false, "", "") // not found, or invalid
+		default:
+			c.that(g.kind == "paid", refusal.Invalid, "")
+		}
+	}
+	if c.failed() {
+		return c.answer()
+	}
+	left, amount := m.refundable(a), spec.Amount.Decimal()
+	if g != nil {
+		left = m.free(g)
+	}
+	if amount.GreaterThan(left) {
+		return creditMissing(spec.Account, "", amount, left)
+	}
+	m.use("refund", spec.ID, spec)
+	if g != nil {
+		g.remaining = g.remaining.Sub(amount)
+	} else {
+		a.paid = a.paid.Sub(amount)
+	}
+	m.class(a.code(), "cash", amount)
+	m.after(a)
+	return creditAnswer{}
+}
+
+func (m *creditTwin) move(spec MoveSpec) creditAnswer {
+	var c creditCheck
+	if m.once(&c, "move", spec.ID, spec) {
+		return creditAnswer{duplicate: true}
+	}
+	from, to := m.root(&c, spec.From), m.root(&c, spec.To)
+	c.amount(spec.Amount.Decimal())
+	c.that(spec.From != spec.To, refusal.Invalid, "")
+	if from != nil && to != nil {
+		c.that(from.spec.Owner != "" && from.spec.Owner == to.spec.Owner, refusal.Invalid, "not_one_owner")
+		c.that(from.spec.Currency == to.spec.Currency, refusal.Invalid, "currency_mismatch")
+		c.that(from.state != "frozen" && to.state != "frozen", "", "") // open roots only
+	}
+	if c.failed() {
+		return c.answer()
+	}
+	if left := m.refundable(from); spec.Amount.Decimal().GreaterThan(left) {
+		return creditMissing(spec.From, "", spec.Amount.Decimal(), left)
+	}
+	m.use("move", spec.ID, spec)
+	from.paid = from.paid.Sub(spec.Amount.Decimal())
+	to.repay(spec.Amount.Decimal())
+	m.after(from)
+	m.after(to)
+	return creditAnswer{}
+}
+
+// rate is what a call costs at a time; nil: it has no price.
+func (m *creditTwin) rate(c *call, code string, at int64) (*modelPrice, decimal.Decimal) {
+	v := inForce(m.versions, at)
+	if v == nil {
+		return nil, decimal.Zero
+	}
+	p, _ := v.find(c, code)
+	if p == nil {
+		return nil, decimal.Zero
+	}
+	parts, ok := p.rate(usageOf(c), nil)
+	if !ok {
+		return nil, decimal.Zero
+	}
+	sum := decimal.Zero
+	for _, part := range parts {
+		sum = sum.Add(part)
+	}
+	return p, sum
+}
+
+// newEvent is the event that a call becomes, rated; checked before.
+func (m *creditTwin) newEvent(c *call) *creditEvent {
+	e := &creditEvent{call: *c, at: c.time, state: "unpriced", subject: m.accounts[c.subject]}
+	e.payer = e.subject.root
+	if e.at == 0 {
+		e.at = m.now
+	}
+	if e.price, e.rated = m.rate(c, e.payer.code(), e.at); e.price != nil {
+		e.state = "rated"
+		if e.price.payee != "" {
+			e.fee = e.rated.Mul(number(e.price.fee)).Truncate(18)
+		}
+	}
+	m.events[identityOf(c)] = e
+	m.booked = append(m.booked, e)
+	return e
+}
+
+// checkCall checks a new event as all are.
+func (m *creditTwin) checkCall(c *creditCheck, x *call) {
+	a := m.accounts[x.subject]
+	c.that(x.time == 0 || x.time <= m.now+int64(5*time.Minute), refusal.Invalid, "event_too_far_ahead")
+	switch {
+	case a == nil:
+		c.that(false, refusal.NotFound, "unknown_account")
+	case a.spec.Kind != "customer":
+		c.that(false, refusal.Invalid, "not_a_customer")
+	default:
+		c.that(a.state != "closed", refusal.AccountConflict, "account_closed")
+	}
+}
+
+// event books direct usage, which always posts.
+func (m *creditTwin) event(x *call) creditAnswer {
+	if old := m.events[identityOf(x)]; old != nil {
+		if old.sameContent(x) {
+			return creditAnswer{duplicate: true}
+		}
+		return creditNo(refusal.IDConflict, "id_conflict")
+	}
+	var c creditCheck
+	if m.checkCall(&c, x); c.failed() {
+		return c.answer()
+	}
+	e := m.newEvent(x)
+	if e.price == nil {
+		return creditAnswer{unpriced: true}
+	}
+	e.parts, e.pool = m.burn(e.payer, usageOfCall(x), e.rated)
+	e.payer.take(e.pool)
+	m.earn(e, e.rated, e.fee)
+	m.spend(e.subject, usageOfCall(x), e.rated, m.now)
+	m.after(e.payer)
+	return creditAnswer{}
+}
+
+// sameContent compares subject, meter, usage that is not zero and dimensions.
+func (e *creditEvent) sameContent(x *call) bool {
+	dims := func(c *call) []string {
+		var out []string
+		for _, d := range c.dims {
+			out = append(out, d[0]+"\x00"+d[1])
+		}
+		slices.Sort(out)
+		return out
+	}
+	a, b := usageOf(&e.call), usageOf(x)
+	same := len(a) == len(b)
+	for name, q := range a {
+		same = same && b[name].Equal(q)
+	}
+	return same && e.call.subject == x.subject && e.kind == x.kind && slices.Equal(dims(&e.call), dims(x))
+}
+
+// earn is the other side of an event: whoever earns it gets all of it.
+func (m *creditTwin) earn(e *creditEvent, amount, fee decimal.Decimal) {
+	code := e.payer.code()
+	if e.price.payee == "" {
+		m.class(code, "revenue", amount)
+		return
+	}
+	m.class(code, "fees", fee)
+	payee := m.accounts[e.price.payee]
+	payee.due = payee.due.Add(amount.Sub(fee))
+}
+
+// void takes an event back: what the operator lost first, then the pool, then the grants, the
+// last burned first. In limits it counts as negative usage at the time it posts; the call
+// stays counted.
+func (m *creditTwin) void(spec VoidSpec) creditAnswer {
+	var c creditCheck
+	c.id(spec.ID)
+	identity := spec.Source + "\x00" + spec.Event
+	e := m.events[identity]
+	if e == nil {
+		c.that(false, refusal.NotFound, "")
+		return c.answer()
+	}
+	if of, used := m.voids[spec.ID]; used && of != identity {
+		c.that(false, refusal.IDConflict, "id_conflict")
+	}
+	if c.failed() {
+		return c.answer()
+	}
+	if e.state == "voided" {
+		return creditAnswer{duplicate: true}
+	}
+	m.voids[spec.ID] = identity
+	was := e.state
+	e.state = "voided"
+	if was == "unpriced" {
+		return creditAnswer{}
+	}
+	m.class(e.payer.code(), "operator_loss", e.loss)
+	e.payer.repay(e.pool)
+	for i := len(e.parts) - 1; i >= 0; i-- {
+		p := e.parts[i]
+		p.grant.remaining = p.grant.remaining.Add(p.amount)
+	}
+	m.earn(e, e.rated.Neg(), e.fee.Neg())
+	m.unspend(e.subject, usageOfCall(&e.call), e.rated.Sub(e.loss))
+	m.loseExpired()
+	m.after(e.payer)
+	return creditAnswer{}
+}
+
+// closeWindow collects from roots and pays providers.
+func (m *creditTwin) closeWindow() {
+	for _, id := range m.names {
+		a := m.accounts[id]
+		net := a.due.Truncate(a.digits())
+		if a.parent != nil || !net.IsPositive() {
+			continue
+		}
+		if a.spec.Kind == "provider" {
+			if a.due.LessThan(a.spec.MinimumPayout.Decimal()) {
+				continue
+			}
+			m.class(a.code(), "in_transit", net)
+		} else {
+			a.transit = a.transit.Add(net)
+			m.class(a.code(), "in_transit", net.Neg())
+		}
+		a.due = a.due.Sub(net)
+	}
+}

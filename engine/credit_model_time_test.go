@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"farthing/money"
+	"farthing/refusal"
+)
+
+// creditNote is a notification. Names that the engine makes up, of requests and of grants of
+// subscriptions, stand in it as "@request 3" and "@grant 5": the place in the model's list.
+type creditNote struct {
+	kind, account string
+	at            int64
+	data          creditData
+}
+
+type creditData map[string]string
+
+func (m *creditTwin) note(kind, account string, data creditData) {
+	m.notes = append(m.notes, creditNote{kind, account, m.now, data})
+}
+
+// creditRequest is a top-up request.
+type creditRequest struct {
+	account *creditAccount
+	amount  decimal.Decimal
+	by      string
+	state   string // open, paid, declined
+	topUp   string
+	at      int64
+}
+
+// creditNone is how a value that is not there looks.
+const creditNone = "none"
+
+func creditOptional(d *decimal.Decimal) string {
+	if d == nil {
+		return creditNone
+	}
+	return d.String()
+}
+
+// after looks at a root after a command that touched it: is its credit low, does it want a
+// top-up?
+func (m *creditTwin) after(a *creditAccount) {
+	available := m.available(a)
+	low := a.settings.low != nil && available != nil && available.LessThan(*a.settings.low)
+	if low && !a.low {
+		m.note("credit.low", a.spec.ID, creditData{"available": available.String(), "threshold": a.settings.low.String()})
+	}
+	a.low = low
+	if m.wantsTopUp(a) && m.now >= a.backOff && !m.dayFull(a) {
+		m.autoTopUp(a)
+	}
+}
+
+// wantsTopUp reports whether only a back-off or the day's number can keep a root from a request.
+func (m *creditTwin) wantsTopUp(a *creditAccount) bool {
+	s := a.settings.topUp
+	if s == nil || a.state == "closed" || a.parent != nil || m.openRequest(a) != nil {
+		return false
+	}
+	available := m.available(a)
+	return available != nil && available.LessThan(s.Threshold.Decimal())
+}
+
+// dayFull reports whether a root had its requests of the day; those by hand do not count.
+func (m *creditTwin) dayFull(a *creditAccount) bool {
+	n := uint32(0)
+	for _, r := range m.requests {
+		if r.account == a && r.by == "auto" && creditPeriod("day", r.at) == creditPeriod("day", m.now) {
+			n++
+		}
+	}
+	return n >= a.settings.topUp.MaxPerDay
+}
+
+func (m *creditTwin) openRequest(a *creditAccount) *creditRequest {
+	for _, r := range m.requests {
+		if r.account == a && r.state == "open" {
+			return r
+		}
+	}
+	return nil
+}
+
+// autoTopUp requests the least multiple of the amount that closes the gap.
+func (m *creditTwin) autoTopUp(a *creditAccount) {
+	s := a.settings.topUp
+	gap, step := s.Threshold.Decimal().Sub(*m.available(a)), s.Amount.Decimal()
+	q, r := gap.QuoRem(step, 0)
+	if r.IsPositive() {
+		q = q.Add(decimal.NewFromInt(1))
+	}
+	m.request(a, step.Mul(q), "auto")
+}
+
+func (m *creditTwin) request(a *creditAccount, amount decimal.Decimal, by string) {
+	m.requests = append(m.requests, &creditRequest{account: a, amount: amount, by: by, state: "open", at: m.now})
+	m.note("topup.requested", a.spec.ID, creditData{"request": fmt.Sprintf("@request %d", len(m.requests)-1), "amount": amount.String(),
+		"currency": a.code(), "available": creditOptional(m.available(a)), "by": by})
+}
+
+func (m *creditTwin) askTopUp(spec TopUpAskSpec) creditAnswer {
+	var c creditCheck
+	if m.once(&c, "ask", spec.ID, spec) {
+		return creditAnswer{duplicate: true}
+	}
+	a := m.root(&c, spec.Account)
+	c.amount(spec.Amount.Decimal())
+	if a != nil {
+		c.that(m.openRequest(a) == nil, refusal.RequestConflict, "request_open")
+	}
+	if c.failed() {
+		return c.answer()
+	}
+	m.use("ask", spec.ID, spec)
+	m.request(a, spec.Amount.Decimal(), "customer")
+	return creditAnswer{}
+}
+
+// reply answers a request; place is its place in the list, −1: one that is not there. The
+// id of an answer that says paid is the top-up's.
+func (m *creditTwin) reply(spec TopUpReplySpec, place int) creditAnswer {
+	var c creditCheck
+	if m.once(&c, "reply", spec.ID, spec) {
+		return creditAnswer{duplicate: true}
+	}
+	if place < 0 {
+		return creditNo(refusal.NotFound, "")
+	}
+	r := m.requests[place]
+	c.that(r.state == "open", refusal.RequestConflict, "")
+	c.that(r.account.state != "closed", refusal.AccountConflict, "account_closed")
+	amount := r.amount
+	if spec.Amount != nil {
+		amount = spec.Amount.Decimal()
+		c.amount(amount)
+	}
+	_, used := m.known["topup "+spec.ID]
+	c.that(!spec.Paid || !used, refusal.IDConflict, "id_conflict")
+	if c.failed() {
+		return c.answer()
+	}
+	m.use("reply", spec.ID, spec)
+	a := r.account
+	if spec.Paid {
+		m.use("topup", spec.ID, TopUp{ID: spec.ID, Account: a.spec.ID, Amount: creditAmount(amount), Reference: spec.Reference})
+		r.state, r.topUp, a.declines, a.backOff = "paid", spec.ID, 0, 0
+		m.receive(a, amount)
+	} else {
+		r.state = "declined"
+		wait := 24 * time.Hour
+		if a.declines < 11 { // 2^11 minutes are more than a day
+			wait = min(wait, time.Minute<<a.declines)
+		}
+		a.declines++
+		a.backOff = m.now + int64(wait)
+	}
+	m.after(a)
+	return creditAnswer{}
+}
+
+func creditAmount(d decimal.Decimal) money.Amount {
+	a, err := money.FromDecimal(d)
+	if err != nil {
+		panic(err)
+	}
+	return a
+}
+
+// creditDue is something that is to be done by itself.
+type creditDue struct {
+	at   int64
+	rank int // order of what is due
+	age  int
+	do   func()
+}
+
+// dues are all things that wait for their time. What is due is done in this order: expiries of
+// grants, of holds, periods of subscriptions, warnings, top-ups that had to wait; in each by
+// time, then age. After each the list is made anew.
+func (m *creditTwin) dues() (out []creditDue) {
+	for _, g := range m.grants {
+		if g.expires == 0 || g.expired || !g.remaining.IsPositive() {
+			continue
+		}
+		out = append(out, creditDue{g.expires, 0, g.age, func() { m.expireGrant(g) }})
+		if warning := g.account.settings.warning; warning > 0 && !g.warned {
+			out = append(out, creditDue{g.expires - int64(warning), 3, g.age, func() { m.warn(g) }})
+		}
+	}
+	for _, id := range m.holdIDs {
+		if h := m.holds[id]; h.state == Held {
+			out = append(out, creditDue{h.due, 1, h.age, func() { m.expire(h) }})
+		}
+	}
+	for i, s := range m.subs {
+		if s.state != "ended" {
+			out = append(out, creditDue{s.due(), 2, i, func() { m.boundary(s) }})
+		}
+	}
+	for i, id := range m.names {
+		a := m.accounts[id]
+		if !m.wantsTopUp(a) {
+			continue
+		}
+		at := a.backOff
+		if m.dayFull(a) {
+			at = max(at, creditPeriod("day", m.now)+int64(24*time.Hour))
+		}
+		out = append(out, creditDue{at, 4, i, func() { m.after(a) }})
+	}
+	return out
+}
+
+func (m *creditTwin) expireGrant(g *creditGrant) {
+	g.expired = true
+	if rest := g.remaining.Sub(m.heldOn(g)); rest.IsPositive() {
+		m.lose(g, rest)
+	}
+	m.after(g.account)
+}
+
+// warn announces that a grant expires.
+func (m *creditTwin) warn(g *creditGrant) {
+	g.warned = true
+	id := g.id
+	if id == "" {
+		id = fmt.Sprintf("@grant %d", slices.Index(m.grants, g))
+	}
+	m.note("grant.expiring", g.account.spec.ID, creditData{"grant": id, "remaining": g.remaining.String(),
+		"expires_at": time.Unix(0, g.expires).UTC().Format(time.RFC3339Nano)})
+}
+
+// skipWarnings gives up the warnings of grants that were empty when their time came.
+func (m *creditTwin) skipWarnings() {
+	for _, g := range m.grants {
+		if warning := g.account.settings.warning; g.expires != 0 && warning > 0 && m.now >= g.expires-int64(warning) && !g.remaining.IsPositive() {
+			g.warned = true
+		}
+	}
+}
+
+// settle does all that is due now.
+func (m *creditTwin) settle() {
+	for {
+		m.skipWarnings()
+		list := slices.DeleteFunc(m.dues(), func(d creditDue) bool { return d.at > m.now })
+		if len(list) == 0 {
+			return
+		}
+		slices.MinFunc(list, func(a, b creditDue) int {
+			return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.at, b.at), cmp.Compare(a.age, b.age))
+		}).do()
+	}
+}
+
+// advance lets time pass in one step.
+func (m *creditTwin) advance(to int64) {
+	m.now = max(m.now, to)
+	m.settle()
+}
+
+// next is when the next thing is due; 0: nothing is.
+func (m *creditTwin) next() (at int64) {
+	for _, d := range m.dues() {
+		if at == 0 || d.at < at {
+			at = d.at
+		}
+	}
+	return at
+}
