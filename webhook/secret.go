@@ -51,6 +51,9 @@ func (Secret) String() string { return secretPrefix + "(hidden)" }
 // GoString hides the secret from %#v.
 func (s Secret) GoString() string { return s.String() }
 
+// MarshalText hides the secret from encoders.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // LogValue hides the secret from slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
