@@ -17,51 +17,19 @@ type Record struct {
 	Key, Value []byte // batch id in hex; canonical JSON
 }
 
-// Position is the durable progress of publication.
-type Position struct {
-	Confirmed  uint64 // last stream_seq known to stand in the topic; 0: none
-	Topic      string // where record Confirmed stands: topic, partition, offset; zero for none
-	Partition  int32
-	Offset     int64
-	NextOffset int64 // the topic has reached this offset: after Confirmed, or after what followed it
-	Attempt    *Attempt
-}
-
-// Attempt is the triple under which records First..Last are being sent.
-type Attempt struct {
-	ProducerID  int64
-	Epoch       int16
-	Sequence    int32
-	First, Last uint64
-}
-
-// Confirmation says that records First..Last stand at BaseOffset on.
-type Confirmation struct {
-	First, Last uint64
-	Topic       string
-	Partition   int32
-	BaseOffset  int64
-	NextOffset  int64
-}
-
 // Outbox is the ledger's outbox as a publisher sees it. A seal is the
 // outbox entry: it is journaled in the same atomic write as the state it announces, and only
-// what is durable and sealed is handed out. The publisher's own progress is rows beside
-// the journal, because where a batch stands in Kafka is no part of the ledger's state.
-type Outbox struct{ e *Engine }
+// what is durable and sealed is handed out.
+type Outbox struct {
+	progress
+	e *Engine
+}
 
 // Outbox returns the ledger's outbox.
-func (e *Engine) Outbox() *Outbox { return &Outbox{e} }
+func (e *Engine) Outbox() *Outbox { return &Outbox{e.settlementProgress(), e} }
 
-// The rows of the publisher.
-var (
-	positionKey = []byte("p") // confirmed stream_seq and next offset
-	attemptKey  = []byte("a") // the triple of a send in flight
-)
-
-// confirmationKey is under the run's last stream_seq, so that seeking a number finds the
-// run that holds it.
-func confirmationKey(last uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'c'}, last) }
+// settlementProgress is how far the stream of settlements is published.
+func (e *Engine) settlementProgress() progress { return progress{store: e.store} }
 
 // The CloudEvents types of the stream.
 const (
@@ -215,72 +183,10 @@ func lineOf(store *journal.Store, b *sealedBatch, account string) (batch.Line, b
 	return found, ok, failed
 }
 
-// Position returns the durable progress of publication.
-func (o *Outbox) Position() (Position, error) {
-	var p Position
-	value, ok, err := o.e.store.Get(journal.SpacePublisher, positionKey)
-	if err != nil {
-		return p, err
-	}
-	if ok {
-		r := reader{p: value}
-		p.Confirmed, p.NextOffset = r.uvarint(), r.varint()
-		if err := r.end(); err != nil {
-			return p, fmt.Errorf("publisher position: %w", err)
-		}
-		if err := o.place(&p); err != nil {
-			return p, err
-		}
-	}
-	value, ok, err = o.e.store.Get(journal.SpacePublisher, attemptKey)
-	if err != nil || !ok {
-		return p, err
-	}
-	r := reader{p: value}
-	a := &Attempt{ProducerID: r.varint(), Epoch: int16(r.varint()), Sequence: int32(r.varint()), First: r.uvarint(), Last: r.uvarint()}
-	if err := r.end(); err != nil {
-		return p, fmt.Errorf("publisher attempt: %w", err)
-	}
-	p.Attempt = a
-	return p, nil
-}
-
-// place fills in where the last confirmed record stands; its confirmation was written together with the position.
-func (o *Outbox) place(p *Position) error {
-	at, ok, err := o.e.offsetOf(p.Confirmed)
-	if err != nil || !ok {
-		return missing(fmt.Sprintf("confirmation of record %d", p.Confirmed), err)
-	}
-	p.Topic, p.Partition, p.Offset = at.Topic, at.Partition, at.FirstOffset
-	return nil
-}
-
-// Attempt makes the triple of a send durable.
-func (o *Outbox) Attempt(a Attempt) error {
-	v := binary.AppendVarint(nil, a.ProducerID)
-	v = binary.AppendVarint(v, int64(a.Epoch))
-	v = binary.AppendVarint(v, int64(a.Sequence))
-	v = binary.AppendUvarint(v, a.First)
-	v = binary.AppendUvarint(v, a.Last)
-	return o.e.store.Write([]journal.Row{{Space: journal.SpacePublisher, Key: attemptKey, Value: v}}, true)
-}
-
 // Confirm makes durable where records stand and ends the attempt. Nothing unsealed can be
 // confirmed.
 func (o *Outbox) Confirm(c Confirmation) error {
-	if sealed := lastStreamOf(o.e.published.Load().windows); c.Last > sealed {
-		return fmt.Errorf("record %d is said to be published, but only %d are sealed", c.Last, sealed)
-	}
-	position := binary.AppendVarint(binary.AppendUvarint(nil, c.Last), c.NextOffset)
-	v := binary.AppendUvarint(nil, c.First)
-	v = appendBytes(v, c.Topic)
-	v = binary.AppendVarint(v, int64(c.Partition))
-	v = binary.AppendVarint(v, c.BaseOffset)
-	err := o.e.store.Write([]journal.Row{
-		{Space: journal.SpacePublisher, Key: confirmationKey(c.Last), Value: v},
-		{Space: journal.SpacePublisher, Key: positionKey, Value: position},
-		{Space: journal.SpacePublisher, Key: attemptKey, Delete: true},
-	}, true)
+	err := o.confirm(c, lastStreamOf(o.e.published.Load().windows))
 	if err == nil {
 		o.e.confirmed.Store(c.Last) // rows can be read before their fsync: this is what readers go by
 	}
@@ -307,17 +213,6 @@ func (e *Engine) publication(b *sealedBatch) (*Publication, error) {
 }
 
 // offsetOf finds where a record stands, as FirstOffset.
-func (e *Engine) offsetOf(stream uint64) (p Publication, ok bool, err error) {
-	err = e.store.Scan(journal.SpacePublisher, confirmationKey(stream), []byte{'c' + 1}, func(_, value []byte) (bool, error) {
-		r := reader{p: value}
-		first := r.uvarint()
-		p.Topic, p.Partition = r.str(), int32(r.varint())
-		p.FirstOffset = r.varint() + int64(stream-first)
-		if r.end() != nil {
-			return false, fmt.Errorf("confirmation of record %d: %w", stream, errCodec)
-		}
-		ok = first <= stream
-		return false, nil
-	})
-	return p, ok, err
+func (e *Engine) offsetOf(stream uint64) (Publication, bool, error) {
+	return e.settlementProgress().offsetOf(stream)
 }

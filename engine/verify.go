@@ -177,26 +177,16 @@ func (v *verifier) sameIdentity(seq uint64, id []byte) (bool, error) {
 	return sameIdentity(&c.event, id), nil
 }
 
-// publisher checks that the confirmed records follow each other without a gap and were sealed.
+// publisher checks how far the two streams are published against what there is to publish.
 func (v *verifier) publisher() error {
-	o := Outbox{&Engine{store: v.store}}
-	p, err := o.Position()
-	if err != nil {
+	e := &Engine{store: v.store}
+	if err := e.settlementProgress().check(v.replay.state.nextStream - 1); err != nil {
 		return err
 	}
-	last := uint64(0)
-	err = v.store.Scan(journal.SpacePublisher, []byte{'c'}, []byte{'c' + 1}, func(key, value []byte) (bool, error) {
-		r := reader{p: value}
-		if first := r.uvarint(); r.bad || len(key) != 9 || first != last+1 {
-			return false, fmt.Errorf("published records do not go on after stream_seq %d", last)
-		}
-		last = binary.BigEndian.Uint64(key[1:])
-		return true, nil
-	})
-	if err == nil && (last != p.Confirmed || last >= v.replay.state.nextStream) {
-		err = fmt.Errorf("records up to %d are confirmed as published, the position says %d, sealed are %d", last, p.Confirmed, v.replay.state.nextStream-1)
+	if err := e.noticeProgress().check(notified(v.replay.state)); err != nil {
+		return fmt.Errorf("notifications: %w", err)
 	}
-	return err
+	return nil
 }
 
 // after grows the trees, gathers statement entries and nets every window at its cut.

@@ -61,6 +61,8 @@ const (
 	SpacePublisher Space = 0x73
 	// SpaceMarker holds the markers that make ingested tables valid.
 	SpaceMarker Space = 0x74
+	// SpaceWebhooks holds the endpoints of webhooks and how far they are.
+	SpaceWebhooks Space = 0x75
 )
 
 // writesKey is the row that counts the synced writes outside of groups; the head record holds the same count.
