@@ -23,9 +23,6 @@ const (
 
 	specVersion = "1.0"
 	contentType = "application/json"
-
-	// TypeFence is the ce_type of the control record that opens an epoch. It has no stream_seq, so consumers ignore it.
-	TypeFence = "farthing.settlement.fence.v1"
 )
 
 // Places in a version 2 record batch, counted from its base offset field. The encoded record set has the batch behind
@@ -85,12 +82,13 @@ func encodeRecords(records []Record, source string, at time.Time, t triple) ([]b
 }
 
 // encodeFence returns the record set of the batch that opens the epoch of t: one record without stream_seq.
-func encodeFence(transactionalID, source string, at time.Time, t triple) ([]byte, error) {
+// It has o's transactional id as key and a type that tells its stream.
+func encodeFence(o *Options, at time.Time, t triple) ([]byte, error) {
 	id := fmt.Sprintf("fence/%d/%d", t.id, t.epoch)
 	value := fmt.Sprintf(`{"epoch":%d,"producer_id":%d}`, t.epoch, t.id)
 	return encodeBatch([]protocol.Record{{
-		Time: at, Key: protocol.NewBytes([]byte(transactionalID)), Value: protocol.NewBytes([]byte(value)),
-		Headers: ceHeaders(id, source, TypeFence),
+		Time: at, Key: protocol.NewBytes([]byte(o.transactionalID())), Value: protocol.NewBytes([]byte(value)),
+		Headers: ceHeaders(id, o.Source, o.fenceType()),
 	}}, t)
 }
 

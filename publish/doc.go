@@ -1,4 +1,4 @@
-// Package publish relays the sealed records of the outbox to one Kafka partition, each exactly once in the eyes of a
+// Package publish relays the sealed records of an outbox to one Kafka partition, each exactly once in the eyes of a
 // consumer that follows the contract. It is the only package that knows Kafka.
 //
 // # Types
@@ -16,7 +16,7 @@
 //     the last confirmed record stands at its offset with its number and content, unless retention has passed it; else it is not the partition
 //     that we published to, or not all of it, and the relay ends (ErrLost). Other content under our stream_seq is a forked
 //     ledger and ends it too (ErrForked).
-//  2. InitProducerID for the transactional id farthing/<ledger>/<partition>. It gives a new epoch. No transaction is ever begun.
+//  2. InitProducerID for the transactional id farthing/<ledger>/<partition>, with /<stream> after it unless that is settlement. It gives a new epoch. No transaction is ever begun.
 //  3. Append a fence: one record without stream_seq. From its offset on the broker refuses every batch of an older epoch.
 //     Earlier relays that the partition shows under other producer ids are fenced under those ids (fence.go says why).
 //  4. Read on to the fence. What stands there is what there is: nothing of an older session can appear behind the fence any

@@ -66,7 +66,7 @@ func TestAnsweredAfterAppend(t *testing.T) {
 
 // notTheFence picks the produce requests with records.
 func notTheFence(req kmsg.Request) bool {
-	return !bytes.Contains(req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records, []byte(TypeFence))
+	return !bytes.Contains(req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records, []byte(".fence.v1"))
 }
 
 // TestProducerForgotten has the broker say that it does not know the producer: a new epoch, nothing twice.
@@ -214,7 +214,7 @@ func TestStray(t *testing.T) {
 			sequence++
 			return err
 		}
-		if err := send(encodeFence(o.transactionalID(), o.Source, o.Now(), triple{held, sequence})); err != nil {
+		if err := send(encodeFence(&o, o.Now(), triple{held, sequence})); err != nil {
 			t.Fatal(err)
 		}
 		if err := send(encodeRecords(all[:1], o.Source, o.Now(), triple{held, sequence})); err != nil {

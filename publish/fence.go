@@ -24,7 +24,7 @@ func (s *session) fence(ctx context.Context) (int64, error) {
 }
 
 func (s *session) appendFence(ctx context.Context, t triple) (int64, error) {
-	set, err := encodeFence(s.r.o.transactionalID(), s.r.o.Source, s.r.o.Now(), t)
+	set, err := encodeFence(&s.r.o, s.r.o.Now(), t)
 	if err != nil {
 		return 0, err
 	}

@@ -13,6 +13,8 @@ import (
 // Defaults of Options.
 const (
 	DefaultTopic = "farthing.settlements"
+	// DefaultStream is the stream of settlements; its names are as they were when it was the only one.
+	DefaultStream = "settlement"
 	// DefaultMaxBatchBytes leaves a broker's default message.max.bytes (1,048,588) more than 10 % of headroom.
 	DefaultMaxBatchBytes  = 900 << 10
 	DefaultRequestTimeout = 10 * time.Second
@@ -31,7 +33,10 @@ const maxBatchBytesMin = 1 << 10
 type Options struct {
 	// Brokers are host:port addresses to start from, at least one. Required.
 	Brokers []string
-	// Topic to publish to; default farthing.settlements.
+	// Stream names what is published: it is in the names of fences and, except for the default, settlement, in the transactional
+	// id. Two streams of one ledger under one name fence each other.
+	Stream string
+	// Topic to publish to; default farthing.settlements. Each stream needs one of its own, as stream_seq counts in it.
 	Topic string
 	// Partition of the topic, from 0. The ledger's partition and the topic's are the same number.
 	Partition int32
@@ -68,6 +73,7 @@ type Options struct {
 // EnsureDefaults returns o with every unset optional field filled.
 func (o Options) EnsureDefaults() Options {
 	setDefault(&o.Topic, DefaultTopic)
+	setDefault(&o.Stream, DefaultStream)
 	setDefault(&o.Source, fmt.Sprintf("farthing/%s/%d", o.Ledger, o.Partition))
 	setDefault(&o.MaxBatchBytes, DefaultMaxBatchBytes)
 	setDefault(&o.RequestTimeout, DefaultRequestTimeout)
@@ -102,6 +108,7 @@ func (o Options) Validate() error {
 		check(err == nil, "broker %q is not host:port", b)
 	}
 	check(o.Ledger != "", "no ledger id")
+	check(isStreamName(o.Stream), "stream %q is not a word of small letters", o.Stream)
 	check(o.Topic != "" && !strings.ContainsAny(o.Topic, " /"), "topic %q is not a topic name", o.Topic)
 	check(o.Partition >= 0, "partition %d is negative", o.Partition)
 	check(o.CreatePartitions > o.Partition, "%d partitions do not include partition %d", o.CreatePartitions, o.Partition)
@@ -116,9 +123,21 @@ func (o Options) Validate() error {
 	return fmt.Errorf("%w: %w", ErrOptions, errors.Join(problems...))
 }
 
-// transactionalID names the producer to the transaction coordinator; it is the ledger's partition, never the process.
+// transactionalID names the producer to the transaction coordinator; it is the ledger's partition and the stream, never the process.
+// A ledger's id may have slashes, but no other ledger's name ends like this one's.
 func (o Options) transactionalID() string {
-	return fmt.Sprintf("farthing/%s/%d", o.Ledger, o.Partition)
+	id := fmt.Sprintf("farthing/%s/%d", o.Ledger, o.Partition)
+	if o.Stream != DefaultStream {
+		id += "/" + o.Stream
+	}
+	return id
+}
+
+// fenceType is the ce_type of the stream's fences.
+func (o Options) fenceType() string { return "farthing." + o.Stream + ".fence.v1" }
+
+func isStreamName(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") == ""
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -11,6 +11,7 @@ type readback struct {
 	box      Outbox
 	maxBytes int
 	key      string // of our fences
+	fence    string // their type
 	warn     func(text string, args ...any)
 	last     int64              // where record expect-1 must stand, until it was seen there; noOffset: nowhere
 	expect   uint64             // the next unconfirmed StreamSeq
@@ -23,7 +24,7 @@ type readback struct {
 const noOffset = -1
 
 func (r *Relay) newReadback(confirmed uint64) *readback {
-	return &readback{box: r.box, maxBytes: r.o.MaxBatchBytes, key: r.o.transactionalID(), warn: r.log.Warn,
+	return &readback{box: r.box, maxBytes: r.o.MaxBatchBytes, key: r.o.transactionalID(), fence: r.o.fenceType(), warn: r.log.Warn,
 		last: noOffset, expect: confirmed + 1, relays: map[int64]producer{}}
 }
 
@@ -38,7 +39,7 @@ func (b *readback) visit(t *topicRecord) error {
 	if t.offset == b.last {
 		return b.visitLast(t)
 	}
-	if t.hasSeq || (t.ceType == TypeFence && string(t.key) == b.key) {
+	if t.hasSeq || (t.ceType == b.fence && string(t.key) == b.key) {
 		b.note(t.producer)
 	}
 	if !t.hasSeq {

@@ -11,7 +11,7 @@ import (
 // brokersReplicationFactor lets the broker decide (default.replication.factor).
 const brokersReplicationFactor = -1
 
-// topicSettings keep settlements for ever: a broker's default drops them after a week, and a consumer that was away longer
+// topicSettings keep records for ever: a broker's default drops them after a week, and a consumer that was away longer
 // would meet a gap.
 var topicSettings = []kafka.ConfigEntry{
 	{ConfigName: "cleanup.policy", ConfigValue: "delete"},

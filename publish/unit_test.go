@@ -136,11 +136,11 @@ func TestBackoff(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	_, err := New(Options{Brokers: []string{"nowhere"}, Topic: "a b", Partition: -1, MaxBatchBytes: 1, BackoffMin: -1}, newBox())
+	_, err := New(Options{Brokers: []string{"nowhere"}, Stream: "a/b", Topic: "a b", Partition: -1, MaxBatchBytes: 1, BackoffMin: -1}, newBox())
 	if !errors.Is(err, ErrOptions) {
 		t.Fatal(err)
 	}
-	for _, part := range []string{"nowhere", "ledger", "a b", "-1 is negative", "1024", "back-off"} {
+	for _, part := range []string{"nowhere", "ledger", `stream "a/b"`, `topic "a b"`, "-1 is negative", "1024", "back-off"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Fatalf("%q does not name %q", err, part)
 		}
@@ -150,6 +150,12 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o := r.o; o.Source != "farthing/l/2" || o.transactionalID() != "farthing/l/2" || o.Topic != DefaultTopic || o.CreatePartitions != 3 {
+		t.Fatalf("%+v", o)
+	}
+	if got := r.o.fenceType(); got != "farthing.settlement.fence.v1" {
+		t.Fatal(got)
+	}
+	if o := (Options{Ledger: "l", Stream: "notification"}).EnsureDefaults(); o.transactionalID() != "farthing/l/0/notification" || o.fenceType() != "farthing.notification.fence.v1" || o.Source != "farthing/l/0" {
 		t.Fatalf("%+v", o)
 	}
 	if s := r.Stats(); s.State != StateIdle || s.Epoch != -1 {
@@ -167,7 +173,7 @@ func TestReadback(t *testing.T) {
 	other := func(r *topicRecord, change func(*topicRecord)) *topicRecord { change(r); return r }
 	f := func(want string, records ...*topicRecord) {
 		t.Helper()
-		b := &readback{box: newBox(sealed...), maxBytes: 100, key: "k", warn: func(string, ...any) {}, last: 9, expect: 4, relays: map[int64]producer{}}
+		b := &readback{box: newBox(sealed...), maxBytes: 100, key: "k", fence: "f", warn: func(string, ...any) {}, last: 9, expect: 4, relays: map[int64]producer{}}
 		got := ""
 		for _, r := range records {
 			if err := b.visit(r); errors.Is(err, ErrForked) {
@@ -187,9 +193,10 @@ func TestReadback(t *testing.T) {
 	}
 	f("map[]")
 	f("map[]", &topicRecord{offset: 10, key: []byte("x")})
-	f("map[9:{9 4}]", &topicRecord{offset: 10, key: []byte("k"), ceType: TypeFence, producer: producer{9, 4}},
-		&topicRecord{offset: 11, key: []byte("k"), ceType: TypeFence, producer: producer{9, 3}})
-	f("map[]", &topicRecord{offset: 10, key: []byte("another ledger"), ceType: TypeFence, producer: producer{9, 4}})
+	f("map[9:{9 4}]", &topicRecord{offset: 10, key: []byte("k"), ceType: "f", producer: producer{9, 4}},
+		&topicRecord{offset: 11, key: []byte("k"), ceType: "f", producer: producer{9, 3}})
+	f("map[]", &topicRecord{offset: 10, key: []byte("k"), ceType: "another stream", producer: producer{9, 4}})
+	f("map[]", &topicRecord{offset: 10, key: []byte("another ledger"), ceType: "f", producer: producer{9, 4}})
 	f("[4-6 at 10 next 99]map[7:{7 1}]", at(10, 4), at(11, 5), at(12, 6))
 	f("[4-4 at 10 next 11][5-6 at 12 next 99]map[7:{7 1}]", at(10, 4), &topicRecord{offset: 11}, at(12, 5), at(13, 6))
 	f("[4-5 at 10 next 99]map[7:{7 1}]", at(10, 4), at(11, 5), at(12, 4)) // a second copy
