@@ -143,20 +143,26 @@ func loneSurrogate(raw string) bool {
 
 // twinDecode is decodeEvents, done dumbly.
 func twinDecode(f format, body []byte, batch *meter.Batch) refusal.Code {
+	return twinElements(f, body, func(index int, raw string, tree *node) {
+		batch.Begin(index)
+		if tree == nil {
+			batch.Refuse(refusal.Malformed, "", "")
+			batch.End()
+			return
+		}
+		twinEvent(f, raw, tree, batch)
+	})
+}
+
+// twinElements calls each for every element of a body, with nil for a line that is broken.
+func twinElements(f format, body []byte, each func(index int, raw string, tree *node)) refusal.Code {
 	if f == formatNDJSON {
 		n := 0
 		for _, line := range strings.Split(string(body), "\n") {
 			if strings.Trim(line, " \t\r") == "" {
 				continue
 			}
-			tree := parseTree([]byte(line))
-			batch.Begin(n)
-			if tree == nil {
-				batch.Refuse(refusal.Malformed, "", "")
-				batch.End()
-			} else {
-				twinEvent(f, line, tree, batch)
-			}
+			each(n, line, parseTree([]byte(line)))
 			n++
 		}
 		return ""
@@ -167,7 +173,7 @@ func twinDecode(f format, body []byte, batch *meter.Batch) refusal.Code {
 	raws := []json.RawMessage{body}
 	switch first := strings.Trim(string(body), " \t\r\n")[0]; {
 	case first == '{' && f != formatCloudEventsBatch:
-	case first == '[' && f != formatCloudEvents:
+	case first == '[' && f != formatCloudEvents && f != formatOne:
 		raws = nil // not to be decoded into body's memory
 		if err := json.Unmarshal(body, &raws); err != nil {
 			return refusal.Malformed
@@ -180,8 +186,7 @@ func twinDecode(f format, body []byte, batch *meter.Batch) refusal.Code {
 		if tree == nil {
 			return refusal.Malformed
 		}
-		batch.Begin(i)
-		twinEvent(f, string(raw), tree, batch)
+		each(i, string(raw), tree)
 	}
 	return ""
 }
