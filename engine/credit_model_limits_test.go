@@ -267,7 +267,8 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 	c.that(a.state != "closed", refusal.AccountConflict, "account_closed")
 	c.that(!spec.SetOverdraft || a.parent == nil, refusal.Invalid, "")
 	checkLimitList(&c, spec.Limits)
-	if c.failed() || m.sameLimits(a, &spec) {
+	same := m.sameLimits(a, &spec)
+	if c.failed() || (same && spec.ID == "") {
 		return creditAnswer{faults: c.faults, duplicate: !c.failed()}
 	}
 	next := m.nextLimits(a, spec.Limits)
@@ -294,12 +295,12 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 		}
 		m.after(a)
 	}
-	return creditAnswer{}
+	return creditAnswer{loose: same}
 }
 
-// sameLimits reports whether a request without an id asks for what is there.
+// sameLimits reports whether a request asks for what is there.
 func (m *creditTwin) sameLimits(a *creditAccount, spec *LimitsSpec) bool {
-	same := spec.ID == "" && len(a.limits) == len(spec.Limits)
+	same := len(a.limits) == len(spec.Limits)
 	for i := range spec.Limits {
 		same = same && creditText(a.limits[i].spec) == creditText(spec.Limits[i])
 	}

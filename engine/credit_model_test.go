@@ -113,6 +113,7 @@ type creditFault struct {
 // creditAnswer is what the engine has to answer.
 type creditAnswer struct {
 	duplicate bool
+	loose     bool // may be called a duplicate: a new id asks for what is there already
 	// faults are all that is wrong. Where the order of checks is fixed there is one; else the
 	// engine may name any of them.
 	faults []creditFault
@@ -371,12 +372,13 @@ func (m *creditTwin) putSettings(spec SettingsSpec) creditAnswer {
 		low := spec.CreditLow.Decimal()
 		next.low = &low
 	}
-	if spec.ID == "" && a.settings.same(&next) {
+	same := a.settings.same(&next)
+	if spec.ID == "" && same {
 		return creditAnswer{duplicate: true}
 	}
 	a.settings = next
 	m.after(a)
-	return creditAnswer{}
+	return creditAnswer{loose: same}
 }
 
 func (s *creditSettings) same(o *creditSettings) bool { return s.text() == o.text() }
