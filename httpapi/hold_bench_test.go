@@ -7,6 +7,7 @@ import (
 
 	"farthing/engine"
 	"farthing/meter"
+	"farthing/refusal"
 )
 
 func arrayOf(n int, element func(int) string) []byte {
@@ -108,4 +109,94 @@ func TestOperationsDoNotAllocate(t *testing.T) {
 			t.Errorf("%s: %v allocations for 50 operations", c.name, n)
 		}
 	}
+}
+
+// holdingEngine hands out one request again and again, and holds all that is asked.
+type holdingEngine struct {
+	*fakeEngine
+	request *engine.Request
+	results []engine.HoldResult
+	runs    int
+}
+
+func (e *holdingEngine) Acquire(int) *engine.Request {
+	if e.runs++; e.request == nil || e.runs%256 == 0 { // see operationBench
+		e.request = &engine.Request{}
+	}
+	h := e.request.Holds()
+	h.Ops = h.Ops[:0]
+	e.request.Batch().Reset(1)
+	return e.request
+}
+
+func (e *holdingEngine) Release(*engine.Request) {}
+
+func (e *holdingEngine) BookHolds(r *engine.Request) ([]engine.HoldResult, uint64, *refusal.Refusal) {
+	e.results = e.results[:0]
+	for i := range r.Holds().Ops {
+		e.results = append(e.results, heldResult(&r.Holds().Ops[i]))
+	}
+	return e.results, 42, nil
+}
+
+func newHoldCall(target string, body []byte) *directCall {
+	d := newDirectCall("application/json", body)
+	d.ctx.Request.Header.SetRequestURI(target)
+	return d
+}
+
+// TestHoldsDoNotAllocate leaves out requests about a hold in the path, which is copied.
+func TestHoldsDoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool drop what it is given")
+	}
+	s := New(&holdingEngine{fakeEngine: newFake()}, Options{})
+	f := func(target string, body []byte, status int, allocations float64) {
+		t.Helper()
+		call := newHoldCall(target, body)
+		allocated := testing.AllocsPerRun(100, func() {
+			call.run(s)
+			if call.ctx.Response.StatusCode() != status {
+				t.Fatal(string(call.ctx.Response.Body()))
+			}
+		})
+		if allocated > allocations {
+			t.Errorf("%s: %v allocations for a body of %d bytes, want %v", target, allocated, len(body), allocations)
+		}
+	}
+	one := func(array []byte) []byte { return array[1 : len(array)-1] }
+	f("/v1/holds", holdArray(1000), 200, 0)
+	f("/v1/holds", estimateArray(1000), 200, 0)
+	f("/v1/captures", captureArray(1000), 200, 0)
+	f("/v1/holds", one(holdArray(1)), 201, 0)
+	f("/v1/captures", one(captureArray(1)), 201, 0)
+	f("/v1/holds/h1/capture", []byte(`{"event":`+with()+`}`), 201, 2)
+	f("/v1/holds/h1/void", nil, 201, 2)
+}
+
+func benchmarkHoldHandler(b *testing.B, target string, body []byte, operations int) {
+	s := New(&holdingEngine{fakeEngine: newFake()}, Options{})
+	call := newHoldCall(target, body)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		call.run(s)
+	}
+	if status := call.ctx.Response.StatusCode(); status > 201 {
+		b.Fatal(string(call.ctx.Response.Body()))
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(operations), "ns/operation")
+}
+
+func BenchmarkHoldHandler1(b *testing.B) {
+	body := holdArray(1)
+	benchmarkHoldHandler(b, "/v1/holds", body[1:len(body)-1], 1)
+}
+
+func BenchmarkHoldHandler1000(b *testing.B) {
+	benchmarkHoldHandler(b, "/v1/holds", holdArray(1000), 1000)
+}
+
+func BenchmarkCaptureHandler1000(b *testing.B) {
+	benchmarkHoldHandler(b, "/v1/captures", captureArray(1000), 1000)
 }

@@ -34,11 +34,11 @@ type metrics struct {
 	routes []routeMetrics
 }
 
-// routeMetrics holds the counters of one route. The common status is looked up
+// routeMetrics holds the counters of one route. The common statuses are looked up
 // once; the vector would hash its labels every time.
 type routeMetrics struct {
 	name    string
-	ok      atomic.Pointer[prometheus.Counter] // of status 200
+	ok      [2]atomic.Pointer[prometheus.Counter] // of statuses 200 and 201
 	latency prometheus.Observer
 }
 
@@ -88,15 +88,16 @@ func (m *metrics) request(r *route, status int, took time.Duration) {
 		at = &m.routes[r.index]
 	}
 	at.latency.Observe(took.Seconds())
-	if status != 200 {
+	if status != 200 && status != 201 {
 		m.requests.WithLabelValues(at.name, strconv.Itoa(status)).Inc()
 		return
 	}
-	counter := at.ok.Load()
+	ok := &at.ok[status-200]
+	counter := ok.Load()
 	if counter == nil {
-		c := m.requests.WithLabelValues(at.name, "200")
+		c := m.requests.WithLabelValues(at.name, strconv.Itoa(status))
 		counter = &c
-		at.ok.Store(counter) // whoever stores last stores the same counter
+		ok.Store(counter) // whoever stores last stores the same counter
 	}
 	(*counter).Inc()
 }
