@@ -18,6 +18,9 @@
 // One kind of answer is a stream: what past events would come to under other prices
 // (rehearsal.go). Its work has a goroutine, which ends before the stream is closed.
 //
+// One kind of answer may wait: notifications, until there is one (credit_notifications.go). It
+// takes its turn among the long answers when it has waited, and ends early when the server stops.
+//
 // Nothing of a fasthttp.RequestCtx outlives its handler. A body is read only
 // after Engine.Acquire has granted the budget for it, or Engine.Grow for the part
 // that comes next, and the budget goes back when the answer has been built.
