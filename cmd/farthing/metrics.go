@@ -2,11 +2,9 @@ package main
 
 import (
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"farthing/engine"
-	"farthing/publish"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -46,21 +44,19 @@ func (m *groupMetrics) Collect(to chan<- prometheus.Metric) {
 	m.seconds.Collect(to)
 }
 
-// ledgerMetrics shows the figures of engine and relay as of the scrape. Until
-// the engine is open there are none of its own, and none of a relay without
+// ledgerMetrics shows the figures of engine and relays as of the scrape. Until
+// the engine is open there are none of its own, and none of relays without
 // brokers: an absent figure is truer than a zero.
 type ledgerMetrics struct {
-	slot  *engineSlot
-	relay atomic.Pointer[publish.Relay] // set once, before the slot is open
-	now   func() time.Time
+	slot *engineSlot
+	now  func() time.Time
 
-	build, ready   *prometheus.Desc
-	watermark      *prometheus.Desc
-	relayState     *prometheus.Desc
-	figures        []figure[engine.Stats]
-	outboxAge      *prometheus.Desc
-	relayFigures   []figure[publish.Stats]
-	relayLastError *prometheus.Desc
+	build, ready  *prometheus.Desc
+	watermark     *prometheus.Desc
+	figures       []figure[engine.Stats]
+	outboxAge     *prometheus.Desc
+	settlements   *relayMetrics
+	notifications *relayMetrics
 }
 
 // figure is one number of a set of statistics.
@@ -85,14 +81,13 @@ func counter[S any](name, help string, value func(*S) float64) figure[S] {
 func newLedgerMetrics(slot *engineSlot, now func() time.Time) *ledgerMetrics {
 	return &ledgerMetrics{
 		slot: slot, now: now,
-		build:          desc("farthing_build_info", "Always 1; the version stands in the labels.", "version", "go"),
-		ready:          desc("farthing_ready", "1 while writes are accepted, else 0."),
-		watermark:      desc("farthing_watermark_sequence", "Sequence number that each stage of the ledger has reached.", "name"),
-		outboxAge:      desc("farthing_outbox_age_seconds", "Seconds since the window of the oldest batch that is not published was closed; 0 if there is none."),
-		relayState:     desc("farthing_relay_state", "1 for the state the publisher is in, else 0; fenced, forked and lost are final and need an operator.", "state"),
-		relayLastError: desc("farthing_relay_last_failure_timestamp_seconds", "Unix time in seconds of the publisher's last failure; 0 if there was none."),
-		figures:        append(engineFigures(), storeFigures()...),
-		relayFigures:   relayFigures(),
+		build:         desc("farthing_build_info", "Always 1; the version stands in the labels.", "version", "go"),
+		ready:         desc("farthing_ready", "1 while writes are accepted, else 0."),
+		watermark:     desc("farthing_watermark_sequence", "Sequence number that each stage of the ledger has reached.", "name"),
+		outboxAge:     desc("farthing_outbox_age_seconds", "Seconds since the window of the oldest batch that is not published was closed; 0 if there is none."),
+		figures:       append(engineFigures(), storeFigures()...),
+		settlements:   newRelayMetrics("farthing_relay_", "settlements"),
+		notifications: newRelayMetrics("farthing_notification_relay_", "notifications"),
 	}
 }
 
@@ -134,38 +129,16 @@ func storeFigures() []figure[engine.Stats] {
 	}
 }
 
-func relayFigures() []figure[publish.Stats] {
-	type s = publish.Stats
-	return []figure[s]{
-		gauge("farthing_relay_confirmed_records", "Last stream_seq that this process knows to stand in Kafka.", func(s *s) float64 { return float64(s.Confirmed) }),
-		gauge("farthing_relay_next_offset", "Offset in the topic after the last confirmed record or fence.", func(s *s) float64 { return float64(s.NextOffset) }),
-		gauge("farthing_relay_producer_epoch", "Producer epoch of the session; -1 before the first.", func(s *s) float64 { return float64(s.Epoch) }),
-		counter("farthing_relay_sent_records_total", "Records confirmed by the answer to their send.", func(s *s) float64 { return float64(s.Sent) }),
-		counter("farthing_relay_found_records_total", "Records that a read-back found in the topic.", func(s *s) float64 { return float64(s.Found) }),
-		counter("farthing_relay_sends_total", "Confirmed sends, of one record batch each.", func(s *s) float64 { return float64(s.Batches) }),
-		counter("farthing_relay_resends_total", "Sends that were repeated because their answer was in doubt.", func(s *s) float64 { return float64(s.Resent) }),
-		counter("farthing_relay_sessions_total", "Producer epochs opened, with one fence record each.", func(s *s) float64 { return float64(s.Sessions) }),
-		counter("farthing_relay_failures_total", "Failures of broker or network that the publisher waited after.", func(s *s) float64 { return float64(s.Failures) }),
-	}
-}
-
-// relayStates are all that publish.Stats may show.
-var relayStates = [...]publish.State{
-	publish.StateIdle, publish.StateStarting, publish.StatePublishing, publish.StateWaiting,
-	publish.StateFailing, publish.StateFenced, publish.StateForked, publish.StateLost,
-}
-
 // Describe implements prometheus.Collector.
 func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.build, m.ready, m.watermark, m.outboxAge, m.relayState, m.relayLastError} {
+	for _, d := range []*prometheus.Desc{m.build, m.ready, m.watermark, m.outboxAge} {
 		to <- d
 	}
 	for _, f := range m.figures {
 		to <- f.desc
 	}
-	for _, f := range m.relayFigures {
-		to <- f.desc
-	}
+	m.settlements.describe(to)
+	m.notifications.describe(to)
 }
 
 // Collect implements prometheus.Collector.
@@ -187,21 +160,8 @@ func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
 	set(m.watermark, float64(stats.Checkpointed), "checkpointed")
 	set(m.watermark, float64(stats.Sealed), "sealed")
 	set(m.outboxAge, m.age(stats.OldestUnpublishedTime))
-	if relay := m.relay.Load(); relay != nil {
-		m.collectRelay(relay.Stats(), to, set)
-	}
-}
-
-func (m *ledgerMetrics) collectRelay(stats publish.Stats, to chan<- prometheus.Metric, set func(*prometheus.Desc, float64, ...string)) {
-	collect(m.relayFigures, &stats, to)
-	for _, state := range relayStates {
-		set(m.relayState, truth(stats.State == state), string(state))
-	}
-	failed := 0.0
-	if !stats.LastErrorAt.IsZero() {
-		failed = float64(stats.LastErrorAt.UnixMilli()) / 1000
-	}
-	set(m.relayLastError, failed)
+	m.settlements.collect(to)
+	m.notifications.collect(to)
 }
 
 // age is the seconds since a time in nanoseconds, 0 for none. The ledger's clock

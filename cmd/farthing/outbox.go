@@ -5,11 +5,24 @@ import (
 	"farthing/publish"
 )
 
-// outbox is the ledger's outbox as the relay wants it. The engine knows nothing
+// outbox is an outbox of the ledger as the relay wants it. The engine knows nothing
 // of Kafka and the relay nothing of the ledger, so each has types of its own.
-type outbox struct{ box *engine.Outbox }
+type outbox struct{ box ledgerOutbox }
 
-var _ publish.Outbox = outbox{}
+// ledgerOutbox is that of settlements or that of notifications.
+type ledgerOutbox interface {
+	Records(from uint64, maxBytes int) ([]engine.Record, error)
+	Position() (engine.Position, error)
+	Attempt(engine.Attempt) error
+	Confirm(engine.Confirmation) error
+	Changed() <-chan struct{}
+}
+
+var (
+	_ publish.Outbox = outbox{}
+	_ ledgerOutbox   = (*engine.Outbox)(nil)
+	_ ledgerOutbox   = (*engine.NoticeOutbox)(nil)
+)
 
 // Records implements publish.Outbox.
 func (o outbox) Records(from uint64, maxBytes int) ([]publish.Record, error) {

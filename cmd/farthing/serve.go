@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"farthing/journal"
 	"farthing/meter"
 	"farthing/publish"
+	"farthing/webhook"
 )
 
 // serveCmd is `farthing serve`. The defaults of the advanced flags are those of
@@ -26,10 +28,14 @@ type serveCmd struct {
 	SettleEvery  time.Duration `help:"Close the settlement window on UTC multiples of this, from 1s; 0: only on request." default:"1h"`
 	Kafka        []string      `help:"Publish settlement batches to these brokers, host:port separated by commas. Default: they stay in the outbox." placeholder:"BROKER"`
 	KafkaTopic   string        `help:"Topic for --kafka. It must keep its records for ever." default:"farthing.settlements"`
-	CreateTopics bool          `help:"Create the topic if it is missing, with one partition and the broker's replication factor."`
-	LedgerID     string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
-	Catalogue    bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet (farthing prices catalogue shows it)."`
-	DedupWindow  time.Duration `help:"How old an event may be, from 1h. Ids are remembered at least that long." default:"840h"`
+	CreateTopics bool          `help:"Create the topics if they are missing, with one partition and the broker's replication factor."`
+
+	KafkaNotificationsTopic string `help:"Topic for notifications with --kafka; empty: they are not published." default:"farthing.notifications"`
+	WebhooksAllowPrivate    bool   `help:"Let webhooks go to loopback and private addresses and over plain http. Whoever has an admin key can then make this server send requests to whatever it can reach: services behind the firewall, the metadata service of a cloud."`
+
+	LedgerID    string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
+	Catalogue   bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet (farthing prices catalogue shows it)."`
+	DedupWindow time.Duration `help:"How old an event may be, from 1h. Ids are remembered at least that long." default:"840h"`
 
 	DebugListen     string `help:"Serve Go's profiles (/debug/pprof/) on this loopback address." placeholder:"ADDR" group:"Advanced"`
 	MaxRequests     int64  `help:"Requests admitted at once; more are refused with 429. Up to 1,048,576." default:"4096" group:"Advanced"`
@@ -51,7 +57,8 @@ second signal ends it at once, which loses nothing that was answered either.
     farthing serve --data ./data --listen :8080 --api-keys keys.yaml --kafka kafka-1:9092,kafka-2:9092
 
 Without --kafka batches stay in the outbox and are read over HTTP; when a broker
-is added later, all of them are published.`
+is added later, all of them are published. So it is with notifications, which also
+go to the endpoints of POST /v1/webhooks.`
 }
 
 // Run serves until the context ends.
@@ -104,7 +111,10 @@ func (c *serveCmd) validate() error {
 		// The ledger's id is known only once it is open; any id will do here.
 		if err := c.publishOptions("any", 0).EnsureDefaults().Validate(); err != nil {
 			problems = append(problems, fmt.Errorf("--kafka: %w", err))
+		} else if err := c.noticeOptions("any", 0).EnsureDefaults().Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("--kafka-notifications-topic: %w", err))
 		}
+		check(c.KafkaNotificationsTopic != c.KafkaTopic, "--kafka-notifications-topic is that of --kafka-topic: each stream counts in a topic of its own")
 	}
 	return errors.Join(problems...)
 }
@@ -129,6 +139,17 @@ func (c *serveCmd) publishOptions(ledger string, partition uint32) publish.Optio
 	return publish.Options{
 		Brokers: c.Kafka, Topic: c.KafkaTopic, Partition: int32(partition), Ledger: ledger, CreateTopics: c.CreateTopics,
 	}
+}
+
+// noticeOptions are those of the relay of notifications.
+func (c *serveCmd) noticeOptions(ledger string, partition uint32) publish.Options {
+	o := c.publishOptions(ledger, partition)
+	o.Stream, o.Topic = "notification", c.KafkaNotificationsTopic
+	return o
+}
+
+func (c *serveCmd) webhookOptions(e *engine.Engine, log *slog.Logger) webhook.Options {
+	return webhook.Options{Ledger: e.LedgerID(), AllowPrivate: c.WebhooksAllowPrivate, Types: engine.NotificationTypes(), Logger: log}
 }
 
 // keyring makes the key file known to httpapi.

@@ -12,6 +12,7 @@ import (
 	"farthing/engine"
 	"farthing/httpapi"
 	"farthing/publish"
+	"farthing/webhook"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -29,22 +30,31 @@ type process struct {
 	keys httpapi.Keys
 	log  *slog.Logger
 
-	slot    *engineSlot   // shared with the HTTP goroutines
-	groups  *groupMetrics // shared with the engine's commit path
-	metrics *ledgerMetrics
-	server  *httpapi.Server
+	slot     *engineSlot   // shared with the HTTP goroutines
+	webhooks *webhookSlot  // shared with the HTTP goroutines
+	groups   *groupMetrics // shared with the engine's commit path
+	metrics  *ledgerMetrics
+	server   *httpapi.Server
 
 	listener net.Listener
 	served   chan error // gets what Serve returned, once
 
+	relays         []stream
 	stopPublishing context.CancelFunc
-	publishing     sync.WaitGroup // the relay and the log of sealed windows
+	publishing     sync.WaitGroup // the relays, the webhooks and the log of sealed windows
+}
+
+// stream is a stream of records and the relay that publishes it.
+type stream struct {
+	relay *publish.Relay
+	what  string // for the log
 }
 
 func newProcess(c *serveCmd, keys httpapi.Keys, log *slog.Logger) *process {
-	p := &process{cmd: c, keys: keys, log: log, slot: &engineSlot{}, groups: newGroupMetrics(), served: make(chan error, 1)}
+	p := &process{cmd: c, keys: keys, log: log, slot: &engineSlot{}, webhooks: &webhookSlot{}, groups: newGroupMetrics(), served: make(chan error, 1)}
 	p.metrics = newLedgerMetrics(p.slot, time.Now)
-	p.server = httpapi.New(p.slot, httpapi.Options{Keys: keys, Logger: log, Collectors: []prometheus.Collector{p.groups, p.metrics}})
+	p.server = httpapi.New(p.slot, httpapi.Options{Keys: keys, Webhooks: p.webhooks, Logger: log,
+		Collectors: []prometheus.Collector{p.groups, p.metrics, newWebhookMetrics(p.webhooks)}})
 	return p
 }
 
@@ -80,8 +90,7 @@ func (p *process) run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("%s: %w", p.cmd.Data, err), p.drain())
 	}
 	replay := time.Since(began)
-	relay, err := p.newRelay(e)
-	if err != nil {
+	if err := p.openStreams(e); err != nil {
 		return errors.Join(err, p.drain(), e.Close())
 	}
 	if p.cmd.Catalogue {
@@ -93,7 +102,7 @@ func (p *process) run(ctx context.Context) error {
 	p.slot.open(e)
 	p.log.Info("ready", "ledger", e.LedgerID(), "partition", e.Partition(), "address", address,
 		"sequence", stats.Durable, "replay", replay.Round(time.Millisecond))
-	p.startPublishing(e, relay, stats)
+	p.startPublishing(e, stats)
 	return p.stop(e, p.await(ctx))
 }
 
@@ -117,7 +126,7 @@ func orStopped(err error) error {
 }
 
 // stop ends what run started, in the order in which one needs the other: HTTP
-// needs the engine to answer, the relay needs its store.
+// needs the engine to answer, relays and webhooks need its store.
 func (p *process) stop(e *engine.Engine, cause error) error {
 	p.slot.drain()
 	began := time.Now()
@@ -151,34 +160,56 @@ func (p *process) drain() error {
 	return <-p.served
 }
 
-// newRelay returns the relay, nil without brokers.
-func (p *process) newRelay(e *engine.Engine) (*publish.Relay, error) {
-	if len(p.cmd.Kafka) == 0 {
-		return nil, nil
+// openStreams makes what hands the ledger's streams on: relays, if there are brokers,
+// and the dispatcher of webhooks.
+func (p *process) openStreams(e *engine.Engine) error {
+	dispatcher, err := webhook.New(p.cmd.webhookOptions(e, p.log), e.Webhooks(), noticeSource{e})
+	if err != nil {
+		return err
 	}
-	options := p.cmd.publishOptions(e.LedgerID(), e.Partition())
-	options.Logger = p.log
-	relay, err := publish.New(options, outbox{e.Outbox()})
-	p.metrics.relay.Store(relay)
+	p.webhooks.dispatcher.Store(dispatcher)
+	if len(p.cmd.Kafka) == 0 {
+		return nil
+	}
+	settlements, err := p.newRelay(p.cmd.publishOptions(e.LedgerID(), e.Partition()), e.Outbox(), "settlements")
+	if err != nil {
+		return err
+	}
+	p.metrics.settlements.relay.Store(settlements)
+	if p.cmd.KafkaNotificationsTopic == "" {
+		return nil
+	}
+	notifications, err := p.newRelay(p.cmd.noticeOptions(e.LedgerID(), e.Partition()), e.NoticeOutbox(), "notifications")
+	if err == nil {
+		p.metrics.notifications.relay.Store(notifications)
+	}
+	return err
+}
+
+func (p *process) newRelay(o publish.Options, box ledgerOutbox, what string) (*publish.Relay, error) {
+	o.Logger = p.log
+	relay, err := publish.New(o, outbox{box})
+	p.relays = append(p.relays, stream{relay, what})
 	return relay, err
 }
 
-// startPublishing starts the relay, if there is one, and the log of sealed windows.
-func (p *process) startPublishing(e *engine.Engine, relay *publish.Relay, seen engine.Stats) {
+// startPublishing starts the relays, the webhooks, and the log of sealed windows.
+func (p *process) startPublishing(e *engine.Engine, seen engine.Stats) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stopPublishing = cancel
 	p.publishing.Go(func() { p.logSeals(ctx, e, seen) })
-	if relay != nil {
-		p.publishing.Go(func() { p.relay(ctx, relay) })
+	p.publishing.Go(func() { p.webhooks.dispatcher.Load().Run(ctx) })
+	for _, s := range p.relays {
+		p.publishing.Go(func() { p.relay(ctx, s) })
 	}
 }
 
-// relay runs the relay. Its end is no reason to stop serving: the ledger is
-// whole, and its batches wait in the outbox for an operator to decide.
-func (p *process) relay(ctx context.Context, relay *publish.Relay) {
-	if err := relay.Run(ctx); err != nil {
-		p.log.Error("settlements are not published any more; the server goes on and batches stay in the outbox",
-			"error", err, "confirmed", relay.Stats().Confirmed)
+// relay runs a relay. Its end is no reason to stop serving: the ledger is
+// whole, and its records wait in the outbox for an operator to decide.
+func (p *process) relay(ctx context.Context, s stream) {
+	if err := s.relay.Run(ctx); err != nil {
+		p.log.Error(s.what+" are not published any more; the server goes on and they stay in the outbox",
+			"error", err, "confirmed", s.relay.Stats().Confirmed)
 	}
 }
 

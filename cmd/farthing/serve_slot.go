@@ -31,7 +31,12 @@ func (s *engineSlot) get() (*engine.Engine, *refusal.Refusal) {
 	if e := s.engine.Load(); e != nil {
 		return e, nil
 	}
-	return nil, refusal.New(refusal.NotReady, "", "the journal is being replayed; try again in a moment")
+	return nil, replaying()
+}
+
+// replaying is the refusal until there is an engine.
+func replaying() *refusal.Refusal {
+	return refusal.New(refusal.NotReady, "", "the journal is being replayed; try again in a moment")
 }
 
 // Ready implements httpapi.Engine.

@@ -42,7 +42,7 @@ func TestServeFlags(t *testing.T) {
 	want := serveCmd{
 		Data: "d", Listen: "127.0.0.1:8080", SettleEvery: time.Hour, KafkaTopic: publish.DefaultTopic,
 		DedupWindow: engine.DefaultDedupWindow, MaxRequests: 4096, MaxEvents: 2_000_000, MaxBytes: 256 << 20,
-		RunIdentities: 1 << 20, CheckpointBytes: 256 << 20,
+		RunIdentities: 1 << 20, CheckpointBytes: 256 << 20, KafkaNotificationsTopic: "farthing.notifications",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults\n%+v, want\n%+v", got, want)
@@ -84,6 +84,8 @@ func TestServeRefuses(t *testing.T) {
 	f(2, "--max-requests=0", "--max-requests=0", "--max-bytes=-1")
 	f(2, "--max-bytes=-1", "--max-requests=0", "--max-bytes=-1")
 	f(2, "is not host:port", "--kafka=broker")
+	f(2, "a topic of its own", "--kafka=a:1", "--kafka-topic=x", "--kafka-notifications-topic=x")
+	f(2, "--kafka-notifications-topic", "--kafka=a:1", "--kafka-notifications-topic=a b")
 	f(2, "in the data directory", "--listen-file="+filepath.Join(data, "address"))
 	f(2, "in the data directory", "--listen-file="+filepath.Join(link, "data", "below", "address"))
 	f(1, "no such file", "--api-keys="+data+".absent")
