@@ -46,10 +46,10 @@ type creditOp struct {
 
 func (op *creditOp) text() string { return creditText(*op) }
 
-// openHolds are the holds at a node or below it, oldest first.
+// openHolds are the holds at a node or below it, oldest first; of nil all.
 func (m *creditTwin) openHolds(node *creditAccount) (out []*creditHold) {
 	for _, id := range m.holdIDs {
-		if h := m.holds[id]; h.state == Held && h.account.under(node) {
+		if h := m.holds[id]; h.state == Held && (node == nil || h.account.under(node)) {
 			out = append(out, h)
 		}
 	}

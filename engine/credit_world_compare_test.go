@@ -193,7 +193,7 @@ func (m *creditTwin) holdText(h *creditHold) string {
 	return out
 }
 
-// creditClassOf names the ledger's classes.
+// creditClassGrants is what the ledger calls the class of grants.
 const creditClassGrants = "grants"
 
 func (m *creditTwin) classText(line func(string, ...any)) {
@@ -225,7 +225,7 @@ func (m *creditTwin) classText(line func(string, ...any)) {
 	}
 }
 
-// must unwraps a read that may not be refused.
+// creditMust unwraps a read that may not be refused.
 func creditMust[T any](r *creditRig, v T, no *refusal.Refusal) T {
 	r.t.Helper()
 	if no != nil {

@@ -167,8 +167,9 @@ func (w *creditWorld) subjectOf(hold string) string {
 
 // newOp is one operation on a hold.
 func (w *creditWorld) newOp() *creditOp {
+	none := len(w.m.openHolds(nil)) == 0 && !w.oneIn(6)
 	switch n := w.rng.IntN(20); {
-	case n < 10:
+	case n < 9 || none:
 		op := &creditOp{kind: PlaceHold, hold: w.id("h"), account: w.account(false), ttl: w.ttl()}
 		if a := w.m.accounts[op.account]; a != nil && w.oneIn(4) {
 			op.currency = w.pick(a.code(), a.code(), "EUR")
@@ -212,8 +213,11 @@ func (w *creditWorld) holdsStep() *creditStep {
 	var list []*creditOp
 	for range 1 + w.rng.IntN(4)*w.rng.IntN(2) {
 		op := w.newOp()
-		if n := len(list); n > 0 && op.kind != PlaceHold && w.oneIn(3) {
+		if n := len(list); n > 0 && op.kind != PlaceHold && list[n-1].kind == PlaceHold && w.oneIn(2) {
 			op.hold = list[n-1].hold
+			if op.event != nil {
+				op.event.subject = list[n-1].account
+			}
 		}
 		list = append(list, op)
 	}

@@ -40,10 +40,12 @@ func (w *creditWorld) id(kind string) string {
 	return id
 }
 
-// customers are all accounts but providers; with root only those that hold money.
+// customers are all accounts but providers; with root only those that hold money. Mostly the
+// closed ones are left out.
 func (w *creditWorld) customers(root bool) (out []string) {
+	closed := w.oneIn(8)
 	for _, id := range w.m.names {
-		if a := w.m.accounts[id]; a.spec.Kind == "customer" && (!root || a.parent == nil) {
+		if a := w.m.accounts[id]; a.spec.Kind == "customer" && (!root || a.parent == nil) && (closed || a.state != "closed") {
 			out = append(out, id)
 		}
 	}
@@ -192,6 +194,11 @@ func (w *creditWorld) moveStep() *creditStep {
 // statusStep freezes what is open, resumes what is frozen, closes what nothing goes on in.
 func (w *creditWorld) statusStep() *creditStep {
 	s := StatusSpec{ID: w.id("st"), Account: w.pick(w.customers(false)...), Action: "freeze", Reason: w.pick("", "late")}
+	for _, id := range w.m.names {
+		if w.m.accounts[id].state == "frozen" && !w.oneIn(3) {
+			s.Account = id
+		}
+	}
 	a := w.m.accounts[s.Account]
 	switch {
 	case a.state == "frozen" || w.oneIn(8):
@@ -235,7 +242,7 @@ func (w *creditWorld) settingsStep() *creditStep {
 func (w *creditWorld) limitSpec(i int, names []string) LimitSpec {
 	l := LimitSpec{Name: names[i], Per: w.pick("call", "minute", "hour", "day", "day", "month", "total"), Mode: w.pick("hard", "hard", "soft", "shadow"), Scope: w.scope()}
 	if l.Per == "call" || !w.oneIn(4) {
-		l.Amount = creditPointer(creditAmount(decimal.New(w.rng.Int64N(6000), -2)))
+		l.Amount = creditPointer(creditAmount(decimal.New(w.rng.Int64N(4000), -2)))
 	}
 	if l.Per != "call" && (l.Amount == nil || w.oneIn(4)) {
 		n := 1 + w.rng.Uint64N(9)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -15,6 +16,8 @@ import (
 	"farthing/journal"
 	"farthing/refusal"
 )
+
+var creditSeed = flag.Uint64("credit-seed", 0, "run the simulation of prepaid credit with this seed alone, and log its steps")
 
 // creditReady skips a test while the engine says that there is no prepaid credit yet.
 func creditReady(t *testing.T) {
@@ -54,10 +57,11 @@ type creditRig struct {
 	done, no, dup    int
 	jumps, windows   int
 	shorts, captures int
+	reasons          map[string]int // of refusals
 }
 
 func newCreditRig(t *testing.T, rng *rand.Rand, base time.Time, versions ...*modelVersion) *creditRig {
-	r := &creditRig{t: t, rng: rng, m: newCreditTwin(base.UnixNano(), versions...), names: map[string]string{}}
+	r := &creditRig{t: t, rng: rng, m: newCreditTwin(base.UnixNano(), versions...), names: map[string]string{}, reasons: map[string]int{}}
 	r.now.Store(base.UnixNano())
 	t.Cleanup(func() {
 		if !r.tidy && r.e != nil {
@@ -198,16 +202,20 @@ func (r *creditRig) alone(s *creditStep) {
 }
 
 // run asks both and compares. In a crash the engine loses power while it works, and is asked
-// again on what the disk holds: then it may have done it already.
+// again on what the disk holds: then it may have done it already. Of several operations the
+// first ones would meet what the later ones left, so those have no crash.
 func (r *creditRig) run(s *creditStep, crash bool) {
 	r.t.Helper()
 	if r.e == nil {
 		r.alone(s)
 		return
 	}
+	if *creditSeed != 0 {
+		r.t.Logf("%s: %s", creditTime(r.m.now), s.text)
+	}
 	want := s.twin(r.m)
 	r.m.settle()
-	if crash {
+	if crash = crash && len(want) == 1; crash {
 		r.fs.arm(1 + r.rng.Int64N(8))
 		s.engine(r)
 		r.lose()
@@ -238,6 +246,7 @@ func (r *creditRig) count(a *creditAnswer) {
 		r.shorts++
 	case a.refused():
 		r.no++
+		r.reasons[string(a.faults[0].code)+" "+a.faults[0].reason]++
 	case a.duplicate:
 		r.dup++
 	default:
