@@ -5,6 +5,8 @@
 // Client sends one request and decodes one answer; Account, Book, Line and
 // the other wire types spell the contract's JSON. Money reads amounts
 // strictly: a JSON number where the contract says decimal string is an error.
+// A refusal is a *Problem, with its code, its finer reason and, where funds
+// were insufficient, the Shortfall.
 //
 // A Client is immutable after New and safe for concurrent use. It never
 // retries by itself; Retry does, for callers whose requests are idempotent by

@@ -21,17 +21,32 @@ var errNoSummary = errors.New("there is no summary")
 type Problem struct {
 	Status int    `json:"-"`
 	Code   string `json:"code"`
+	Reason string `json:"reason"` // finer than Code, as stable
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
 	// Problems says what is wrong one by one, where several things can be.
 	Problems []string `json:"problems"`
+	// Shortfall is set when funds were insufficient.
+	Shortfall
 	// Request is method and path of what was refused.
 	Request string `json:"-"`
 }
 
-// Error names the request, the status, the code and the detail.
+// Shortfall says which bound something did not fit.
+type Shortfall struct {
+	Account string `json:"account"` // whose bound
+	Limit   string `json:"limit"`   // its name, or "credit"
+	Asked   Money  `json:"asked"`   // an amount, or a number of calls
+	Left    Money  `json:"left"`
+}
+
+// Error names the request, the status, the code, the reason if there is one, and the detail.
 func (p *Problem) Error() string {
-	return fmt.Sprintf("%s: %d %s: %s", p.Request, p.Status, p.Code, p.Detail)
+	code := p.Code
+	if p.Reason != "" && p.Reason != p.Code {
+		code += " (" + p.Reason + ")"
+	}
+	return fmt.Sprintf("%s: %d %s: %s", p.Request, p.Status, code, p.Detail)
 }
 
 // CodeOf is the stable code of a refusal, or "" when err is not one.
@@ -41,6 +56,24 @@ func CodeOf(err error) string {
 		return p.Code
 	}
 	return ""
+}
+
+// ReasonOf is the finer reason of a refusal, or "" when err is not one.
+func ReasonOf(err error) string {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p.Reason
+	}
+	return ""
+}
+
+// ShortfallOf says what did not fit, when err is a refusal for insufficient funds.
+func ShortfallOf(err error) (s Shortfall, ok bool) {
+	var p *Problem
+	if errors.As(err, &p) && p.Code == "insufficient_funds" {
+		return p.Shortfall, true
+	}
+	return Shortfall{}, false
 }
 
 // Temporary says whether sending the same request again may succeed: the

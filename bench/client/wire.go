@@ -29,7 +29,8 @@ func (m Money) MarshalJSON() ([]byte, error) { return json.Marshal(m.String()) }
 // constants and for what a decimal printed.
 func M(s string) Money { return Money{decimal.RequireFromString(s)} }
 
-// Account opens an account. Overdraft nil leaves the kind's default.
+// Account opens an account. Overdraft nil leaves the kind's default. A child of Parent may
+// leave Billing out: it is the root's.
 type Account struct {
 	ID            string  `json:"id"`
 	Currency      string  `json:"currency"`
@@ -37,6 +38,8 @@ type Account struct {
 	Billing       string  `json:"billing,omitempty"`
 	Overdraft     *string `json:"overdraft_limit,omitempty"`
 	MinimumPayout string  `json:"minimum_payout,omitempty"`
+	Parent        string  `json:"parent,omitempty"`
+	Owner         string  `json:"owner,omitempty"`
 }
 
 // Balance is what GET of an account answers. Available is nil when unlimited.
@@ -48,6 +51,11 @@ type Balance struct {
 	Posted    Money  `json:"posted"`
 	Held      Money  `json:"held"`
 	Available *Money `json:"available"`
+	Overdraft *Money `json:"overdraft_limit"` // nil: unlimited, or not a root
+	Parent    string `json:"parent"`          // "": a root
+	Owner     string `json:"owner"`           // "": none
+	Root      string `json:"root"`            // that holds the money
+	State     string `json:"state"`           // open, frozen, closed
 	Sequence  uint64 `json:"sequence"`
 }
 
@@ -123,11 +131,12 @@ type Accepted struct {
 	Sequence   uint64     `json:"sequence"`
 }
 
-// Rejected is one refused event of a request.
+// Rejected is one refused event or operation of a request.
 type Rejected struct {
 	Index  int    `json:"index"`
 	ID     string `json:"id"`
 	Code   string `json:"code"`
+	Reason string `json:"reason"`
 	Detail string `json:"detail"`
 }
 
