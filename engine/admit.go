@@ -29,6 +29,10 @@ type Request struct {
 	// do not answer with this group, the sequencer keeps the request for later.
 	op func(*sequencer) bool
 
+	// Of operations on holds: their results; and that they capture what was abandoned.
+	results   []HoldResult
+	abandoned bool
+
 	result  IngestResult
 	again   bool // the run set moved on: look again
 	refused *refusal.Refusal
@@ -171,7 +175,12 @@ func (a *admission) give(r *Request) {
 	if cap(r.result.Rejected) > eventsKeep {
 		r.result.Rejected = nil
 	}
-	r.known, r.op, r.again, r.refused = r.known[:0], nil, false, nil
+	r.holds.trim(eventsKeep)
+	if cap(r.results) > eventsKeep {
+		r.results = nil
+	}
+	clear(r.results)
+	r.known, r.op, r.again, r.refused, r.results = r.known[:0], nil, false, nil, r.results[:0]
 	r.result = IngestResult{Rejected: r.result.Rejected[:0]}
 	a.pool.Put(r)
 	a.inflight.Done()
@@ -191,6 +200,7 @@ func (e *Engine) Acquire(bodyBytes int) *Request {
 	r := e.admission.take(bodyBytes)
 	if r != nil {
 		r.batch.Reset(e.seed)
+		r.holds.reset(e.seed)
 	}
 	return r
 }
@@ -237,8 +247,8 @@ func (e *Engine) lookup(r *Request) error {
 	}
 	p := prober{e: e, set: set, blocks: &blockReader{e: e}}
 	for _, current := range set.epochs {
-		for i := range r.batch.Events {
-			if hash := r.batch.Events[i].Identity; current.filter.maybe(hash) {
+		for i := range r.probes() {
+			if hash, _ := r.probed(i); hash != 0 && current.filter.maybe(hash) {
 				if err := p.collect(current, i, hash); err != nil {
 					return err
 				}
@@ -248,7 +258,10 @@ func (e *Engine) lookup(r *Request) error {
 	if len(p.candidates) == 0 {
 		return nil
 	}
-	identity := func(i int) []byte { return r.batch.IdentityBytes(&r.batch.Events[i]) }
+	identity := func(i int) []byte {
+		_, id := r.probed(i)
+		return id
+	}
 	if err := p.resolve(identity, func(i int, s seen) { r.known = append(r.known, known{i, s}) }); err != nil {
 		return err
 	}

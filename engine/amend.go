@@ -34,6 +34,7 @@ type amendment struct {
 	// old is the rating taken back, if there was one (reason priced). Its amount and split
 	// are what taking it back moved (negative: returned), its counters what they stood at.
 	old eventRecord
+	own ledger.Split // what the old rating was taken from
 	// new is the rating that stands from here on, where op rates.
 	new eventRecord
 
@@ -146,16 +147,18 @@ func (s *state) rateAmendment(a *amendment, w *amendWork) (refused *refusal.Refu
 func (s *state) applyAmendment(a *amendment, w *amendWork) {
 	if a.old.reason == priced {
 		s.count(w.oldSlot, &a.old, w.ratedIn, -1)
-		a.old.split = s.ledger.Correct(movement(w.oldSlot, &a.old))
+		u := s.movement(w.oldSlot, &a.old)
+		u.Own = &a.own
+		a.old.split = s.ledger.Correct(u)
 		s.usage.sub(&a.old, &w.oldAmounts)
 	} else {
 		s.unpriced.remove(a.origin)
 	}
 	switch a.op {
 	case amendRated:
-		a.new.split = s.ledger.PostUsage(movement(w.newSlot, &a.new))
+		a.new.split = s.ledger.PostUsage(s.movement(w.newSlot, &a.new))
 	case amendRerated:
-		a.new.split = s.ledger.Correct(movement(w.newSlot, &a.new))
+		a.new.split = s.ledger.Correct(s.movement(w.newSlot, &a.new))
 		s.rerates[a.job].add(s.people[a.old.account].Currency, a)
 	case amendVoid:
 		v := &voidEntry{id: a.id, reason: a.reason, origin: a.origin, seq: s.seq}
@@ -167,11 +170,33 @@ func (s *state) applyAmendment(a *amendment, w *amendWork) {
 		s.count(w.newSlot, &a.new, w.window, 1)
 	}
 	s.amends.set(a.origin, s.seq, a.op)
+	s.amended(a)
 }
 
-// movement is what a rating moves on the books.
-func movement(slot *rateSlot, e *eventRecord) ledger.Usage {
-	return ledger.Usage{Payer: e.account, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount)}
+// amended counts what an amendment moved against the limits of the account, when it moves it, and
+// takes at once what an expired grant was given back.
+func (s *state) amended(a *amendment) {
+	root := s.people[a.old.account].Root
+	for _, half := range [...]struct {
+		e    *eventRecord
+		done bool
+	}{{&a.old, a.old.reason == priced}, {&a.new, a.op.rates()}} {
+		if half.done {
+			s.lapse(half.e.split.Parts)
+			s.charge(a.old.account, s.scopesOf(half.e.shape), s.time, half.e.amount.MustSub(half.e.split.Lost), 0, "")
+		}
+	}
+	s.watch(root)
+}
+
+// movement is what a rating moves in the ledger.
+func (s *state) movement(slot *rateSlot, e *eventRecord) ledger.Usage {
+	root := s.people[e.account].Root
+	u := ledger.Usage{Payer: root, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount), Now: s.time, Parts: e.split.Parts}
+	if len(s.scopes) > 0 && (s.ledger.Rows.At(uint32(root)).Grants != 0 || s.marks(e.account)&markLimits != 0) {
+		u.Scopes = s.scopesOf(e.shape)
+	}
+	return u
 }
 
 // unchanged reports whether the new rating moves the same between the same accounts as the
@@ -204,7 +229,7 @@ func (a *amendment) append(dst []byte) []byte {
 	dst = appendQuantities(dst, e)
 	dst = append(dst, byte(e.reason))
 	if e.reason == priced {
-		dst = appendRating(dst, e)
+		dst = appendSplit(appendRating(dst, e), &a.own)
 	}
 	switch a.op {
 	case amendVoid:
@@ -223,8 +248,7 @@ func appendRating(dst []byte, e *eventRecord) []byte {
 	dst = appendBytes(dst, e.extras)
 	dst = binary.AppendUvarint(dst, uint64(e.version))
 	dst = e.amount.AppendBinary(dst)
-	dst = e.split.Paid.AppendBinary(dst)
-	dst = e.split.Receivable.AppendBinary(dst)
+	dst = appendSplit(dst, &e.split)
 	return appendCounters(dst, e)
 }
 
@@ -245,6 +269,7 @@ func (r *reader) amendment(a *amendment, t *tables) {
 	a.new = *e
 	if e.reason == priced {
 		r.rating(e, t)
+		a.own = r.split(t)
 	}
 	switch a.op {
 	case amendVoid:
@@ -266,7 +291,7 @@ func (r *reader) rating(e *eventRecord, t *tables) {
 	e.extras = r.bytes()
 	e.version = uint32(r.uvarint())
 	e.amount = r.amount()
-	e.split = ledger.Split{Paid: r.amount(), Receivable: r.amount()}
+	e.split = r.split(t)
 	r.counters(e, t)
 	if int(e.version) >= len(t.versions) || int(e.shape) >= len(t.shapes) || len(t.shapes[e.shape].shape.Components) != e.components {
 		r.fail()

@@ -329,6 +329,7 @@ type EventTransfer struct {
 	DebitClass, CreditClass string
 	Amount                  money.Amount
 	Reason                  string // usage, fee, void, void_fee, rerate, rerate_fee
+	Grant                   string // that it was taken from or given to
 
 	id, batch     string // the top-up or batch it belongs to, when it is no event's
 	source, event string // the event it corrects

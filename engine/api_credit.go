@@ -69,6 +69,9 @@ type HoldResult struct {
 	Unpriced  bool          // the captured event has no price yet
 	Sequence  uint64
 	Refusal   *refusal.Refusal // Shortfall is set for insufficient funds
+
+	known  seen // of a duplicate
+	absent bool // no open hold has the id: what became of it is in the journal
 }
 
 // HoldState is where a hold stands.
@@ -369,3 +372,13 @@ func (b *HoldBatch) Intern(v []byte) meter.Span {
 
 // Bytes returns what Intern copied. It is valid until the request is released.
 func (b *HoldBatch) Bytes(s meter.Span) []byte { return b.arena[s.Off : s.Off+s.Len : s.Off+s.Len] }
+
+func (b *HoldBatch) reset(seed uint64) { b.Ops, b.arena, b.seed = b.Ops[:0], b.arena[:0], seed }
+
+// trim lets go of memory beyond what usual requests need.
+func (b *HoldBatch) trim(ops int) {
+	if cap(b.Ops) > ops {
+		b.Ops, b.arena = nil, nil
+	}
+	b.Ops = b.Ops[:0]
+}

@@ -23,8 +23,29 @@ const (
 	kindAmend   = 0x0a // an event is rated late, voided or rated anew
 	kindRerate  = 0x0b // a rerate begins
 	kindRerated = 0x0c // and is done
-	kindTop     = kindRerated
-	kindEvent   = 0x40 // this bit and flags
+
+	kindGrant     = 0x0d // credit is given
+	kindGrantEnd  = 0x0e // what was free of an expired grant goes
+	kindRefund    = 0x0f // paid credit goes back
+	kindMove      = 0x10 // paid credit goes to another account of its owner
+	kindStatus    = 0x11 // an account is frozen, resumed or closed
+	kindLimits    = 0x12 // the limits of an account
+	kindSettings  = 0x13 // the settings of a root
+	kindNotice    = 0x14 // a notification; it follows from the command before it
+	kindAsk       = 0x15 // a top-up is requested
+	kindReply     = 0x16 // a request is declined, or paid by the top-up in it
+	kindSubscribe = 0x17 // a subscription begins
+	kindChange    = 0x18 // it changes or is cancelled
+	kindPeriod    = 0x19 // its next period begins
+	kindHold      = 0x1a // a hold is placed, or refused for good
+	kindExtend    = 0x1b // it is extended
+	kindCapture   = 0x1c // it is captured by amount; by an event, the event says so
+	kindRelease   = 0x1d // it is voided
+	kindExpire    = 0x1e // holds expire
+	kindLook      = 0x1f // time has come to look at something
+	kindTop       = kindLook
+
+	kindEvent = 0x40 // this bit and flags
 )
 
 // The flags of an event's kind byte.
@@ -35,7 +56,7 @@ const (
 	flagExtras   = 0x08 // dimensions that rating does not look at follow
 	flagPaid     = 0x10 // all of it was taken from paid credit
 	flagMixed    = 0x20 // the part taken from paid credit follows
-	flagMore     = 0x80 // the provider's usage object and counters follow
+	flagMore     = 0x80 // more follows: usage object, counters, sources, hold
 )
 
 var errCodec = errors.New("command does not decode")

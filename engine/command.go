@@ -9,8 +9,8 @@ import (
 )
 
 // formatVersion is the version of the commands and checkpoints. A journal with another one
-// is refused by name. 2: amendments, counters and the list of unpriced events.
-const formatVersion = 2
+// is refused by name. 2: amendments, counters and the list of unpriced events. 3: credit and holds.
+const formatVersion = 3
 
 // genesis is the first command of every ledger.
 type genesis struct {
@@ -60,12 +60,16 @@ func appendParticipant(dst []byte, p *ledger.Participant) []byte {
 	dst = appendBool(dst, p.Unlimited)
 	dst = p.OverdraftLimit.AppendBinary(dst)
 	dst = p.MinimumPayout.AppendBinary(dst)
-	return appendBytes(dst, p.Metadata)
+	dst = appendBytes(dst, p.Metadata)
+	dst = appendBytes(dst, p.Owner)
+	return binary.AppendUvarint(dst, uint64(p.Parent+1)) // NoRef is 0
 }
 
 func (r *reader) participant() *ledger.Participant {
-	return &ledger.Participant{ID: r.str(), Currency: r.currency(), Kind: ledger.Kind(r.byte()), Billing: ledger.Billing(r.byte()),
-		Unlimited: r.bool(), OverdraftLimit: r.amount(), MinimumPayout: r.amount(), Metadata: r.str()}
+	p := &ledger.Participant{ID: r.str(), Currency: r.currency(), Kind: ledger.Kind(r.byte()), Billing: ledger.Billing(r.byte()),
+		Unlimited: r.bool(), OverdraftLimit: r.amount(), MinimumPayout: r.amount(), Metadata: r.str(), Owner: r.str()}
+	p.Parent = ledger.Ref(r.uvarint()) - 1
+	return p
 }
 
 // topUp is a booked top-up; its id is used for ever.

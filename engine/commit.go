@@ -87,7 +87,11 @@ func (e *Engine) commitLoop() {
 			e.marks.durable.advance(g.last)
 			e.o.Observer.GroupCommitted(int(g.last-g.first+1), g.bytes, time.Since(start))
 			t := g.tables // the group is reused, what is published is not
+			told := len(e.published.Load().notices)
 			e.published.Store(&t)
+			if len(t.notices) > told {
+				e.noticed.notify()
+			}
 		}
 		if g.checkpoint != nil {
 			g.checkpoint.head <- e.store.Head()

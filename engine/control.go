@@ -17,6 +17,9 @@ func (e *Engine) CreateAccount(spec AccountSpec) (account Account, created bool,
 	unavailable := e.do(func(s *sequencer) bool {
 		st := s.state
 		ref, there := st.findAccount([]byte(p.ID))
+		if refused = st.adopt(p, &spec, ref, there); refused != nil {
+			return false
+		}
 		switch {
 		case there && !sameParticipant(st.people[ref], p):
 			refused = refusal.New(refusal.IDConflict, "id_conflict", "account %s exists with other content", p.ID)
@@ -40,9 +43,10 @@ func firstOf(a, b *refusal.Refusal) *refusal.Refusal {
 
 // participantOf turns a spec into a participant, its defaults filled.
 func participantOf(spec *AccountSpec) (*ledger.Participant, *refusal.Refusal) {
-	p := &ledger.Participant{ID: spec.ID, Currency: spec.Currency, MinimumPayout: spec.MinimumPayout, Metadata: string(spec.Metadata)}
-	if spec.Parent != "" {
-		return nil, refusal.New(refusal.Invalid, "parent_unsupported", "account trees are not part of this version: leave parent out")
+	p := &ledger.Participant{ID: spec.ID, Currency: spec.Currency, MinimumPayout: spec.MinimumPayout, Metadata: string(spec.Metadata),
+		Parent: ledger.NoRef, Owner: spec.Owner}
+	if spec.Parent != "" && (spec.OverdraftLimit != nil || spec.Unlimited) {
+		return nil, refusal.New(refusal.Invalid, "not_for_children", "an account below another holds no money: the overdraft_limit is its root's")
 	}
 	switch spec.Kind {
 	case "provider":
@@ -61,6 +65,9 @@ func participantOf(spec *AccountSpec) (*ledger.Participant, *refusal.Refusal) {
 	}
 	if spec.OverdraftLimit != nil {
 		p.OverdraftLimit = *spec.OverdraftLimit
+	}
+	if spec.Parent != "" && spec.Billing == "" {
+		return p, nil // its billing is its root's (adopt)
 	}
 	return p, checkParticipant(p)
 }
@@ -83,6 +90,8 @@ func checkParticipant(p *ledger.Participant) *refusal.Refusal {
 		return invalid("invalid_billing", "billing must be prepaid or postpaid")
 	case p.Kind == ledger.Provider && (p.Billing != ledger.NoBilling || p.Unlimited || !p.OverdraftLimit.IsZero()):
 		return invalid("not_a_customer", "a provider has neither billing nor overdraft_limit")
+	case p.Owner != "" && !meter.ValidID([]byte(p.Owner)):
+		return invalid("invalid_id", "owner must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
 	case p.MinimumPayout.Sign() < 0 || p.MinimumPayout.Cmp(amountMax) > 0:
 		return invalid("invalid_amount", "minimum_payout must be 0 to %s", amountMax)
 	case p.OverdraftLimit.Sign() < 0 || p.OverdraftLimit.Cmp(amountMax) > 0:
@@ -94,27 +103,96 @@ func checkParticipant(p *ledger.Participant) *refusal.Refusal {
 func sameParticipant(a, b *ledger.Participant) bool {
 	x, y := *a, *b
 	x.Sequence, x.Time, y.Sequence, y.Time = 0, 0, 0, 0
+	x.Root, x.Depth, y.Root, y.Depth = 0, 0, 0, 0 // they follow from the parent
 	return x == y
+}
+
+// treeMax bounds the accounts of a chain, from the root down.
+const treeMax = 8
+
+// adopt finds the parent that an account was asked with; ref is the account if it is there.
+func (s *state) adopt(p *ledger.Participant, spec *AccountSpec, ref ledger.Ref, there bool) *refusal.Refusal {
+	if spec.Parent == "" {
+		return nil
+	}
+	parent, ok := s.findAccount([]byte(spec.Parent))
+	if spec.Parent == p.ID || ok && there && s.isBelow(parent, ref) {
+		return refusal.New(refusal.Invalid, "parent_cycle", "account %s cannot be below itself", p.ID)
+	}
+	if !ok {
+		return unknownAccount(spec.Parent)
+	}
+	p.Parent = parent
+	if p.Billing == ledger.NoBilling && p.Kind == ledger.Customer {
+		p.Billing = s.people[parent].Billing
+	}
+	p.Unlimited = false
+	if refused := checkParticipant(p); refused != nil || there {
+		return refused
+	}
+	return s.checkParent(p)
+}
+
+// isBelow reports whether an account is another or below it.
+func (s *state) isBelow(ref, above ledger.Ref) (below bool) {
+	s.chain(ref, func(at ledger.Ref) bool {
+		below = at == above
+		return !below
+	})
+	return below
+}
+
+// checkParent says whether an account may be below its parent.
+func (s *state) checkParent(p *ledger.Participant) *refusal.Refusal {
+	if p.Parent == ledger.NoRef {
+		return nil
+	}
+	if int(p.Parent) >= len(s.people) {
+		return refusal.New(refusal.NotFound, "unknown_account", "there is no such parent")
+	}
+	invalid := func(reason, format string, args ...any) *refusal.Refusal {
+		return refusal.New(refusal.Invalid, reason, format, args...)
+	}
+	parent := s.people[p.Parent]
+	switch {
+	case p.Kind != ledger.Customer || parent.Kind != ledger.Customer:
+		return invalid("not_a_customer", "only customers are in a tree")
+	case p.Currency != parent.Currency:
+		return invalid("currency_mismatch", "account %s has the currency %s", parent.ID, parent.Currency.Code())
+	case p.Billing != parent.Billing:
+		return invalid("billing_mismatch", "account %s is %s", parent.ID, parent.Billing)
+	case p.Unlimited || !p.OverdraftLimit.IsZero():
+		return invalid("not_for_children", "an account below another holds no money: the overdraft_limit is its root's")
+	case parent.Depth >= treeMax:
+		return invalid("tree_too_deep", "a tree has at most %d accounts from its root down", treeMax)
+	}
+	return s.checkOpen(p.Parent)
 }
 
 // account shows a participant as of now.
 func (s *sequencer) account(ref ledger.Ref) Account {
-	p := s.state.people[ref]
-	row := s.state.ledger.Rows.At(uint32(ref))
-	out := Account{Spec: specOf(p), Posted: row.Posted(p.Kind), Created: timeOf(p.Time), Sequence: s.state.seq}
-	switch {
-	case p.Kind == ledger.Provider:
+	st, p := s.state, s.state.people[ref]
+	row, node := st.ledger.Rows.At(uint32(ref)), st.node(ref)
+	out := Account{Spec: specOf(p), Posted: row.Posted(p.Kind), Held: node.held, State: node.status.String(), Created: timeOf(p.Time), Sequence: st.seq}
+	if p.Kind == ledger.Provider {
 		out.Available = &out.Posted
-	case !p.Unlimited:
-		available := out.Posted.MustAdd(p.OverdraftLimit)
-		out.Available = &available
+		return out
+	}
+	if p.Parent != ledger.NoRef {
+		out.Root, out.Spec.Parent = st.people[p.Root].ID, st.people[p.Parent].ID
+	}
+	if o := st.overdraft(p.Root); !o.Unlimited {
+		out.Overdraft = &o.Limit
+	}
+	if free, bounded := st.availableTo(ref); bounded {
+		out.Available = &free
 	}
 	return out
 }
 
 func specOf(p *ledger.Participant) AccountSpec {
 	spec := AccountSpec{ID: p.ID, Currency: p.Currency, Kind: p.Kind.String(), Billing: p.Billing.String(),
-		MinimumPayout: p.MinimumPayout, Unlimited: p.Unlimited, Metadata: []byte(p.Metadata)}
+		MinimumPayout: p.MinimumPayout, Unlimited: p.Unlimited, Owner: p.Owner, Metadata: []byte(p.Metadata)}
 	if p.Kind == ledger.Customer && !p.Unlimited {
 		limit := p.OverdraftLimit
 		spec.OverdraftLimit = &limit
@@ -168,6 +246,7 @@ func (e *Engine) TopUp(t TopUp) (answer TopUpAnswer, created bool, refused *refu
 		}
 		s.command(kindTopUp, u.append(nil))
 		st.applyTopUp(u)
+		s.follow()
 		answer, created = topUpAnswer(u, st.people), true
 		return false
 	})
@@ -181,9 +260,11 @@ func (s *state) checkTopUp(u *topUp) *refusal.Refusal {
 		return refusal.New(refusal.Invalid, "invalid_id", "id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
 	case u.amount.Sign() <= 0 || u.amount.Cmp(amountMax) > 0:
 		return refusal.New(refusal.Invalid, "invalid_amount", "amount must be above 0 and at most %s", amountMax)
-	case s.people[u.account].Kind != ledger.Customer:
-		return refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", s.people[u.account].ID)
-	case !s.ledger.Fits(s.people[u.account].Currency, u.amount):
+	}
+	if refused := s.checkRoot(u.account); refused != nil {
+		return refused
+	}
+	if !s.ledger.Fits(s.people[u.account].Currency, u.amount) {
 		return overflow()
 	}
 	return nil

@@ -221,7 +221,7 @@ func (s *state) eachCounter(slot *rateSlot, e *eventRecord, window uint64, fn fu
 	}
 	for mask := slot.plan.Counted; mask != 0; mask &= mask - 1 {
 		i := bits.TrailingZeros32(mask)
-		k := counterKey{account: e.account, series: slot.counts[i], period: month}
+		k := counterKey{account: s.people[e.account].Root, series: slot.counts[i], period: month}
 		if slot.byWindow>>i&1 != 0 {
 			k.period = window
 		}

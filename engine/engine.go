@@ -49,9 +49,12 @@ type Engine struct {
 
 	repricePoke chan struct{}      // a token: the repricer has something to do
 	repriceIdle chan chan struct{} // closed by the repricer once it has done all it was told before
-	repriceStop chan struct{}      // closed: the repricer ends
-	rehearsals  atomic.Int64       // simulations under way
-	unpriced    atomic.Int64       // events on the unpriced list, as of the last group handed on
+	repriceStop chan struct{}      // closed: the repricer and the abandoner end
+	abandonPoke chan struct{}      // a token: holds are due that are to be captured as reported
+	abandonDone chan struct{}
+	noticed     broadcast    // of notifications
+	rehearsals  atomic.Int64 // simulations under way
+	unpriced    atomic.Int64 // events on the unpriced list, as of the last group handed on
 
 	sealedChanged broadcast
 	confirmed     atomic.Uint64 // last stream_seq whose confirmation is durable; the relay's goroutine
@@ -133,17 +136,18 @@ func newEngine(o Options, store *journal.Store) *Engine {
 		idle: make(chan struct{}, 1), writerIdle: make(chan struct{}, 1), toCheckpoint: make(chan *checkpointJob, 1), toSettle: make(chan *settleJob, 1),
 		stop: make(chan struct{}), sequencerDone: make(chan struct{}), buildDone: make(chan struct{}), toBuild: make(chan runJob),
 		checkpointDone: make(chan struct{}), settleDone: make(chan struct{}), repriceDone: make(chan struct{}),
-		repricePoke: make(chan struct{}, 1), repriceIdle: make(chan chan struct{}), repriceStop: make(chan struct{}),
+		abandonPoke: make(chan struct{}, 1), abandonDone: make(chan struct{}), repricePoke: make(chan struct{}, 1), repriceIdle: make(chan chan struct{}), repriceStop: make(chan struct{}),
 	}
 	e.marks.init()
 	e.writerFree.Store(true)
 	e.sealedChanged.init()
+	e.noticed.init()
 	return e
 }
 
 // internalMax is how many requests of the engine's own may be on the ring beside the
-// admitted ones: one of the settler, one of the repricer, one of each simulation.
-const internalMax = 2 + rehearsalsMax
+// admitted ones: one of the settler, the repricer and the abandoner each, one of each simulation.
+const internalMax = 3 + rehearsalsMax
 
 // recover loads the newest checkpoint, replays what follows and returns the sequencer and
 // the indexer ready to run.
@@ -331,10 +335,9 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	for range groupsMax - 1 {
 		e.free <- &group{}
 	}
-	if e.o.SettleEvery > 0 {
-		s.ticker = time.NewTicker(tickEvery)
-		s.tick = s.ticker.C
-	}
+	s.ticker = time.NewTicker(tickEvery)
+	s.tick = s.ticker.C
+	s.state.holds.start(s.state.time)
 	go func() {
 		defer close(e.sequencerDone)
 		s.run()
@@ -345,11 +348,12 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	go e.checkpointLoop()
 	go e.settleLoop()
 	go e.repriceLoop()
+	go e.abandonLoop()
 	e.pokeRepricer() // what a crash left undone
 }
 
-// tickEvery is how often an idle sequencer looks at the clock: a window closes at most
-// this much after its time.
+// tickEvery is how often an idle sequencer looks at the clock: what is due, and a window that
+// closes on time, waits at most this much.
 const tickEvery = 100 * time.Millisecond
 
 func (e *Engine) stopping() bool {
@@ -373,6 +377,7 @@ func (e *Engine) close() error {
 	e.admission.close()
 	close(e.repriceStop)
 	<-e.repriceDone
+	<-e.abandonDone
 	close(e.stop)
 	<-e.sequencerDone // closes toCommit, which ends the committer, the indexer, the run builder
 	<-e.buildDone

@@ -58,6 +58,23 @@ type eventRecord struct {
 	counted uint32
 	before  [meter.MaxComponents]money.Quantity
 	later   []later
+
+	hold heldRef // the hold that it captures; none: no id
+}
+
+// heldRef names a hold that a command ends, and what it held.
+type heldRef struct {
+	id     []byte
+	last   uint64 // sequence of the command that reserved last: the hold's own or an extension
+	amount money.Amount
+}
+
+func (h *heldRef) append(dst []byte) []byte {
+	return h.amount.AppendBinary(binary.AppendUvarint(appendBytes(dst, h.id), h.last))
+}
+
+func (r *reader) heldRef() heldRef {
+	return heldRef{id: r.bytes(), last: r.uvarint(), amount: r.amount()}
 }
 
 // appendEvent appends the command of e to a block whose group has the given time.
@@ -104,13 +121,79 @@ func appendEvent(dst []byte, e *eventRecord, sourceID uint32, groupTime int64) [
 	return appendMore(dst, at, e)
 }
 
-// appendMore appends what few events have: the provider's usage object and the counters.
+// What an event with flagMore has, in this order.
+const (
+	moreUsage    = 1 << iota // the provider's usage object
+	moreCounters             // what its counters stood at
+	moreSources              // what it took from grants and what the operator lost
+	moreHold                 // the hold that it captures
+)
+
+// appendMore appends what few events have.
 func appendMore(dst []byte, at int, e *eventRecord) []byte {
-	if len(e.usage) == 0 && e.counted == 0 {
+	what := byte(0)
+	if len(e.usage) > 0 {
+		what |= moreUsage
+	}
+	if e.counted != 0 {
+		what |= moreCounters
+	}
+	if len(e.split.Parts) > 0 || !e.split.Lost.IsZero() {
+		what |= moreSources
+	}
+	if len(e.hold.id) > 0 {
+		what |= moreHold
+	}
+	if what == 0 {
 		return dst
 	}
 	dst[at] |= flagMore
-	return appendCounters(appendBytes(dst, e.usage), e)
+	dst = append(dst, what)
+	if what&moreUsage != 0 {
+		dst = appendBytes(dst, e.usage)
+	}
+	if what&moreCounters != 0 {
+		dst = appendCounters(dst, e)
+	}
+	if what&moreSources != 0 {
+		dst = appendSources(dst, &e.split)
+	}
+	if what&moreHold != 0 {
+		dst = e.hold.append(dst)
+	}
+	return dst
+}
+
+// appendSources writes what a split took from others than the pool.
+func appendSources(dst []byte, s *ledger.Split) []byte {
+	dst = s.Lost.AppendBinary(dst)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Parts)))
+	for _, p := range s.Parts {
+		dst = p.Amount.AppendBinary(binary.AppendUvarint(dst, uint64(p.Grant)))
+	}
+	return dst
+}
+
+func (r *reader) sources(s *ledger.Split, t *tables) {
+	s.Lost = r.amount()
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		p := ledger.Part{Grant: uint32(r.uvarint()), Amount: r.amount()}
+		if int(p.Grant) >= len(t.grants) {
+			r.fail()
+		}
+		s.Parts = append(s.Parts, p)
+	}
+}
+
+// appendSplit writes a whole split.
+func appendSplit(dst []byte, s *ledger.Split) []byte {
+	return appendSources(s.Receivable.AppendBinary(s.Paid.AppendBinary(dst)), s)
+}
+
+func (r *reader) split(t *tables) ledger.Split {
+	s := ledger.Split{Paid: r.amount(), Receivable: r.amount()}
+	r.sources(&s, t)
+	return s
 }
 
 // appendCounters writes what the counters of a rating stood at.
@@ -131,10 +214,22 @@ func appendCounters(dst []byte, e *eventRecord) []byte {
 
 // more reads what appendMore wrote.
 func (r *reader) more(e *eventRecord, kind byte, t *tables) {
-	e.usage, e.counted, e.later = nil, 0, nil
-	if kind&flagMore != 0 {
+	e.usage, e.counted, e.later, e.hold = nil, 0, nil, heldRef{}
+	if kind&flagMore == 0 {
+		return
+	}
+	what := r.byte()
+	if what&moreUsage != 0 {
 		e.usage = r.bytes()
+	}
+	if what&moreCounters != 0 {
 		r.counters(e, t)
+	}
+	if what&moreSources != 0 {
+		r.sources(&e.split, t)
+	}
+	if what&moreHold != 0 {
+		e.hold = r.heldRef()
 	}
 }
 
@@ -180,7 +275,8 @@ func (r *reader) event(e *eventRecord, kind byte, groupTime int64, t *tables) {
 	if e.hadTime {
 		e.time += r.varint()
 	}
-	e.reason, e.raw, e.extras, e.amount, e.split = priced, nil, nil, money.Amount{}, ledger.Split{}
+	e.reason, e.raw, e.extras, e.amount = priced, nil, nil, money.Amount{}
+	e.split = ledger.Split{Parts: e.split.Parts[:0]}
 	if int(e.account) >= len(t.people) {
 		r.fail()
 		return
@@ -202,28 +298,41 @@ func (r *reader) event(e *eventRecord, kind byte, groupTime int64, t *tables) {
 	r.quantities(e)
 	e.version = uint32(r.uvarint())
 	e.amount = r.amount()
-	switch {
-	case kind&flagPaid != 0:
-		e.split.Paid = e.amount
-	case kind&flagMixed != 0:
-		r.mixed(e)
-	default:
-		e.split.Receivable = e.amount
+	var paid money.Amount
+	if kind&flagMixed != 0 {
+		paid = r.amount()
 	}
 	r.more(e, kind, t)
+	r.pool(e, kind, paid)
 	if int(e.version) >= len(t.versions) {
 		r.fail()
 	}
 }
 
-// mixed reads how an amount was split between paid credit and debt.
-func (r *reader) mixed(e *eventRecord) {
-	e.split.Paid = r.amount()
-	owed, ok := e.amount.Sub(e.split.Paid)
-	if !ok || e.split.Paid.Sign() != e.amount.Sign() || owed.Sign() != e.amount.Sign() {
+// pool sets what of an amount came from the pool: what grants and the operator did not give.
+func (r *reader) pool(e *eventRecord, kind byte, paid money.Amount) {
+	pool, ok := e.amount.Sub(e.split.Lost)
+	for i := range e.split.Parts {
+		if ok {
+			pool, ok = pool.Sub(e.split.Parts[i].Amount)
+		}
+	}
+	switch {
+	case kind&flagPaid != 0:
+		e.split.Paid = pool
+	case kind&flagMixed != 0:
+		var owed money.Amount
+		if ok {
+			owed, ok = pool.Sub(paid)
+		}
+		ok = ok && paid.Sign() == e.amount.Sign() && owed.Sign() == e.amount.Sign()
+		e.split.Paid, e.split.Receivable = paid, owed
+	default:
+		e.split.Receivable = pool
+	}
+	if !ok {
 		r.fail()
 	}
-	e.split.Receivable = owed
 }
 
 func (r *reader) unpricedEvent(e *eventRecord) {

@@ -175,7 +175,7 @@ func (v *statementView) transfers(seq uint64) ([]Transfer, error) {
 	}
 	var out []Transfer
 	for _, t := range v.legs(c) {
-		item := Transfer{Sequence: seq, Time: timeOf(c.time), Amount: t.Amount, Reason: t.Reason}
+		item := Transfer{Sequence: seq, Time: timeOf(c.time), Amount: t.Amount, Reason: t.Reason, Grant: t.Grant}
 		switch {
 		case t.Debit == t.Credit:
 			continue
@@ -221,6 +221,11 @@ func (v *statementView) legs(c *cursor) []EventTransfer {
 		var a amendment
 		r.amendment(&a, t)
 		return amendmentLegs(&a, t, v.earners)
+	case kindCapture:
+		return transferLegs(r.amountCapture(t).transfers(t), t)
+	}
+	if b := parseBooking(c.kind, &r); b != nil {
+		return transferLegs(b.transfers(t), t)
 	}
 	return nil
 }

@@ -59,9 +59,9 @@ func (p *postings) addLocked(a ledger.Ref, seq uint64) {
 // postEvent lists an event with everybody it moved.
 func (p *postings) postEvent(seq uint64, e *eventRecord, t *tables, x *earners) {
 	who := x.of(e, t)
-	p.addLocked(e.account, seq)
+	p.addLocked(t.people[e.account].Root, seq)
 	p.addLocked(who.payee, seq)
-	if !who.price.Fee.IsZero() && who.price.Payee != "" {
+	if !who.price.Fee.IsZero() && who.price.Payee != "" || !e.split.Lost.IsZero() {
 		p.addLocked(x.operator(t.people[e.account].Currency, t), seq)
 	}
 }
@@ -84,6 +84,12 @@ func (p *postings) postCommand(kind byte, r *reader, seq uint64, t *tables, x *e
 		}
 		if moved {
 			p.addLocked(x.operator(c.currency, t), seq)
+		}
+	case kindCapture:
+		p.postTransfers(seq, r.amountCapture(t).transfers(t), t, x)
+	default:
+		if b := parseBooking(kind, r); b != nil {
+			p.postTransfers(seq, b.transfers(t), t, x)
 		}
 	}
 }

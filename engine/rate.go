@@ -20,7 +20,8 @@ type rates struct {
 	byRaw    map[string]uint32          // the same for the rare second shape of a hash
 	wide     map[uint64]*wideShape      // shapes with dimensions that no price matches on
 	relevant map[string]map[string]bool // meter → dimension keys that some price matches on
-	named    map[[2]string]bool         // dimensions (key, value) that some price names
+	named    map[[2]string]bool         // dimensions (key, value) that some price or scope names
+	always   map[string]bool            // dimension keys that a scope of any meter names
 	rows     []shapeRow                 // by shape number
 	series   map[string]uint32          // what counted components count (meter.Price.Series) → its number
 	// Of the terms at which they count (counter.go): their names (meter.Price.Terms), and which
@@ -70,6 +71,9 @@ type shapeRow struct {
 	raw  string
 	slot rateSlot
 	more []rateSlot // at most slotsMax, the oldest first
+
+	scopes ledger.Scopes // those that the shape matches, of the first scoped ones
+	scoped uint32
 }
 
 // slotsMax bounds the slots of one shape, about 350 bytes each: versions go out of use.
@@ -77,7 +81,7 @@ const slotsMax = 8
 
 func newRates(seed uint64) *rates {
 	return &rates{seed: seed, byHash: map[uint64]uint32{}, byRaw: map[string]uint32{}, wide: map[uint64]*wideShape{},
-		relevant: map[string]map[string]bool{}, named: map[[2]string]bool{}, series: map[string]uint32{}}
+		relevant: map[string]map[string]bool{}, named: map[[2]string]bool{}, always: map[string]bool{}, series: map[string]uint32{}}
 }
 
 // addVersion takes a version into the book and learns which dimensions count.
@@ -303,7 +307,7 @@ func (s *state) splitShape(shape *meter.Shape) (kept meter.Shape, extras []meter
 	relevant := s.rates.relevant[shape.Type]
 	kept = meter.Shape{Type: shape.Type, Components: shape.Components}
 	for _, d := range shape.Dimensions {
-		if relevant[d.Key] && (!full || s.rates.named[[2]string{d.Key, d.Value}]) {
+		if (relevant[d.Key] || s.rates.always[d.Key]) && (!full || s.rates.named[[2]string{d.Key, d.Value}]) {
 			kept.Dimensions = append(kept.Dimensions, d)
 		} else {
 			extras = append(extras, d)

@@ -37,8 +37,8 @@ func (p *replayer) block(b *journal.Block) error {
 				return fmt.Errorf("sequence %d: %w", p.cur.seq, err)
 			}
 		}
-		if p.cur.isEvent() && p.identity != nil {
-			if err := p.tellIdentity(); err != nil {
+		if p.identity != nil {
+			if err := p.tellIdentities(); err != nil {
 				return err
 			}
 		}
@@ -58,6 +58,9 @@ func (p *replayer) block(b *journal.Block) error {
 // apply applies the current command to the state.
 func (p *replayer) apply() error {
 	c, s := &p.cur, p.state
+	if len(s.following) > 0 && s.following[0].kind() != c.kind {
+		return fmt.Errorf("what follows from the command before is missing")
+	}
 	if c.isEvent() {
 		return p.applyEvent(&c.event)
 	}
@@ -94,6 +97,10 @@ func (p *replayer) apply() error {
 		}
 	case kindAmend, kindRerate, kindRerated:
 		return p.applyChange(c.kind, &r)
+	case kindHold, kindExtend, kindCapture, kindRelease, kindExpire:
+		return p.applyHolds(c.kind, c.payload)
+	default:
+		return p.applyBooking(c.kind, c.payload)
 	}
 	if err != nil {
 		return err
@@ -141,6 +148,9 @@ func (p *replayer) applyAccount(r *reader) error {
 	if _, there := p.state.findAccount([]byte(person.ID)); there {
 		return fmt.Errorf("account %s is created twice", person.ID)
 	}
+	if refused := p.state.checkParent(person); refused != nil {
+		return fmt.Errorf("account %q: %w", person.ID, refused)
+	}
 	p.state.applyAccount(person)
 	return nil
 }
@@ -185,6 +195,9 @@ func (p *replayer) applyEvent(e *eventRecord) error {
 	if s.people[e.account].Kind != ledger.Customer {
 		return fmt.Errorf("event %s is charged to account %s, which is no customer", e.id, s.people[e.account].ID)
 	}
+	if err := p.checkHeld(e.hold, e.account); err != nil {
+		return err
+	}
 	if e.reason != priced {
 		if why := s.whyUnpriced(e); why != e.reason {
 			return fmt.Errorf("event %s is kept as unpriced (%q), the book says %q", e.id, e.reason, why)
@@ -200,7 +213,7 @@ func (p *replayer) applyEvent(e *eventRecord) error {
 	if slot.reason != priced {
 		return fmt.Errorf("event %s has no price: %s", e.id, slot.reason)
 	}
-	amount, split := e.amount, e.split
+	amount, split := e.amount, e.split.Clone()
 	before := counterText(e)
 	if refused := s.rate(slot, e, &p.amounts, s.ledger.Window()); refused != nil {
 		return fmt.Errorf("event %s: %w", e.id, refused)
@@ -212,7 +225,7 @@ func (p *replayer) applyEvent(e *eventRecord) error {
 		return fmt.Errorf("event %s: the journal says %s, its price makes %s", e.id, amount, e.amount)
 	}
 	s.applyEvent(e, slot, &p.amounts)
-	if e.split != split {
+	if !e.split.Equal(&split) {
 		return fmt.Errorf("event %s: the journal takes %s from paid credit, the books %s", e.id, split.Paid, e.split.Paid)
 	}
 	return nil
@@ -240,14 +253,11 @@ func counterText(e *eventRecord) string {
 	return string(appendCounters(nil, e))
 }
 
-// tellIdentity computes the identity and content hashes as the decoder did.
-func (p *replayer) tellIdentity() error {
-	e, seed := &p.cur.event, p.state.genesis.seed
-	b := append(p.scratch[:0], e.source...)
-	b = append(append(b, 0), e.id...)
-	p.scratch = b
-	hash := xxh3.HashSeed(b, seed)
-	return p.identity(hash, b, seen{p.cur.seq, contentHash(e, p.cur.t, seed)})
+// tellIdentities tells of the identities of the current command, their hashes and contents.
+func (p *replayer) tellIdentities() error {
+	return p.cur.identities(p.state.genesis.seed, &p.scratch, func(id []byte, content uint64) error {
+		return p.identity(xxh3.HashSeed(id, p.state.genesis.seed), id, seen{p.cur.seq, content})
+	})
 }
 
 // contentHash is the content hash of a journaled event: that of package meter's Event.

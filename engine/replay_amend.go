@@ -27,6 +27,7 @@ func (p *replayer) applyAmendment(r *reader) error {
 		return err
 	}
 	a := said
+	a.old.split, a.new.split = ledger.Split{}, ledger.Split{}
 	a.old.later, a.new.later = nil, nil // their own
 	w, err := p.checkAmendment(&a)
 	if err != nil {
@@ -40,7 +41,7 @@ func (p *replayer) applyAmendment(r *reader) error {
 		name      string
 		said, got *eventRecord
 	}{{"taken back", &said.old, &a.old}, {"charged", &said.new, &a.new}} {
-		if half.said.amount != half.got.amount || half.said.split != half.got.split || counterText(half.said) != counterText(half.got) {
+		if half.said.amount != half.got.amount || !half.said.split.Equal(&half.got.split) || counterText(half.said) != counterText(half.got) {
 			return fmt.Errorf("amendment of sequence %d: the journal says %s was %s (%s with paid credit), its price and counters make %s (%s)", a.origin,
 				half.said.amount, half.name, half.said.split.Paid, half.got.amount, half.got.split.Paid)
 		}

@@ -147,11 +147,8 @@ func (p *prober) resolve(identity func(event int) []byte, fn func(event int, s s
 		if err != nil {
 			return err
 		}
-		if !c.isEvent() {
-			return fmt.Errorf("an identity run says that sequence %d is an event", at.seq)
-		}
-		if sameIdentity(&c.event, identity(at.event)) {
-			fn(at.event, seen{at.seq, contentHash(&c.event, c.t, p.e.seed)})
+		if content, ok := c.carries(identity(at.event), p.e.seed); ok {
+			fn(at.event, seen{at.seq, content})
 		}
 	}
 	return nil
@@ -168,13 +165,6 @@ func (p *prober) find(hash uint64, identity []byte) (found seen, ok bool, err er
 	}
 	err = p.resolve(func(int) []byte { return identity }, func(_ int, s seen) { found, ok = s, true })
 	return found, ok, err
-}
-
-// sameIdentity compares a journaled event with source NUL id.
-func sameIdentity(e *eventRecord, identity []byte) bool {
-	n := len(e.source)
-	return len(identity) == n+1+len(e.id) && string(identity[:n]) == string(e.source) && identity[n] == 0 &&
-		string(identity[n+1:]) == string(e.id)
 }
 
 // identityRowBytes is the size at which a row of identities is closed.

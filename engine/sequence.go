@@ -23,10 +23,14 @@ type sequencer struct {
 	current *Request
 
 	// Scratch of the event under way.
-	rec     eventRecord
-	amounts ratingAmounts
-	ahead   lookahead
-	scratch []byte
+	rec        eventRecord
+	amounts    ratingAmounts
+	ahead      lookahead
+	scratch    []byte
+	planned    holdPlan
+	endScratch []byte
+	dueRows    []uint32  // scratch
+	abandoned  []dueHold // due, and to be captured as they were reported
 	// lastSource is the interned source of the last event; 0: none.
 	lastSource uint32
 
@@ -77,6 +81,7 @@ func (s *sequencer) execute(r *Request) {
 		s.g.time = max(s.state.time, s.e.now())
 	}
 	s.current = r
+	s.state.now = s.g.time
 	switch {
 	case r.op != nil:
 		if r.op(s) {
@@ -84,6 +89,8 @@ func (s *sequencer) execute(r *Request) {
 		}
 	case r.runs < s.ids.oldest():
 		r.again = true
+	case len(r.holds.Ops) > 0:
+		s.holdOps(r)
 	default:
 		s.ingest(r)
 	}
@@ -223,23 +230,41 @@ func (r *Request) reject(e *meter.Event, why *refusal.Refusal) {
 // event books a new event. The order of checks is part of the contract: identity was
 // first; then age, account, quantities against the price, size.
 func (s *sequencer) event(r *Request, e *meter.Event, i int) *refusal.Refusal {
+	slot, refused := s.examine(r, e, s.ahead.payers[i], s.ahead.shapes[i])
+	if refused != nil {
+		return refused
+	}
+	s.rec.hold = heldRef{}
+	s.bookEvent(r, e, slot)
+	r.result.Accepted++
+	if s.rec.reason != priced {
+		r.result.Unpriced++
+	}
+	if len(s.state.following) > 0 {
+		s.follow()
+	}
+	return nil
+}
+
+// examine checks a new event and rates it into the record; nil and no refusal: it has no price.
+func (s *sequencer) examine(r *Request, e *meter.Event, payer ledger.Ref, shape uint32) (*rateSlot, *refusal.Refusal) {
 	rec := &s.rec
 	rec.time, rec.hadTime = e.Time, e.Time != meter.NoTime
 	if !rec.hadTime {
 		rec.time = s.g.time
 	} else if refused := s.age(e.Time); refused != nil {
-		return refused
+		return nil, refused
 	}
-	payer, refused := s.payer(r, e, s.ahead.payers[i])
-	if refused != nil {
-		return refused
+	var refused *refusal.Refusal
+	if rec.account, refused = s.payer(r, e, payer); refused != nil {
+		return nil, refused
 	}
-	rec.account = payer
-	slot, refused := s.price(r, e, s.ahead.shapes[i])
-	if refused != nil {
-		return refused
-	}
-	// Nothing below may refuse.
+	return s.price(r, e, shape)
+}
+
+// bookEvent books an event that was examined. Nothing in it may refuse.
+func (s *sequencer) bookEvent(r *Request, e *meter.Event, slot *rateSlot) {
+	rec := &s.rec
 	rec.source, rec.id, rec.usage = r.batch.Bytes(e.Source), r.batch.Bytes(e.ID), r.batch.Bytes(e.Raw)
 	source := s.source(rec.source)
 	b := s.begin()
@@ -248,11 +273,6 @@ func (s *sequencer) event(r *Request, e *meter.Event, i int) *refusal.Refusal {
 	b.Body = appendEvent(b.Body, rec, source, s.g.time)
 	s.g.bytes += len(b.Body) - before
 	s.ids.add(e.Identity, r.batch.IdentityBytes(e), seen{s.state.seq, e.Content})
-	r.result.Accepted++
-	if rec.reason != priced {
-		r.result.Unpriced++
-	}
-	return nil
 }
 
 // age refuses what is older than the dedup window or too far ahead.
@@ -276,6 +296,9 @@ func (s *sequencer) payer(r *Request, e *meter.Event, ref ledger.Ref) (ledger.Re
 	}
 	if s.state.people[ref].Kind != ledger.Customer {
 		return 0, refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", r.batch.Bytes(e.Subject))
+	}
+	if refused := s.state.checkOpen(ref); refused != nil {
+		return 0, refused
 	}
 	return ref, nil
 }
@@ -389,6 +412,7 @@ func (s *sequencer) source(name []byte) uint32 {
 // timer, window closes that can go on.
 func (s *sequencer) background() {
 	s.state.collect(snapshotStep)
+	s.due()
 	s.stepCheckpoint()
 	s.timer()
 	s.closeNext()

@@ -63,14 +63,17 @@ func (e *eventRecord) clone() eventRecord {
 	out := *e
 	out.source, out.id, out.raw = bytes.Clone(e.source), bytes.Clone(e.id), bytes.Clone(e.raw)
 	out.extras, out.usage = bytes.Clone(e.extras), bytes.Clone(e.usage)
+	out.split, out.hold.id = e.split.Clone(), bytes.Clone(e.hold.id)
 	return out
 }
 
 // amend begins an amendment of the event: what it takes back, and the event itself to be
 // rated anew unless it is a void.
 func (st *standing) amend(op amendOp) *amendment {
-	a := &amendment{op: op, origin: st.origin, prev: st.last, old: st.event, new: st.event}
-	a.old.later, a.new.later = nil, nil // each rating notes what lies above it in memory of its own
+	a := &amendment{op: op, origin: st.origin, prev: st.last, old: st.event, new: st.event, own: st.event.split.Clone()}
+	a.old.split, a.new.split = ledger.Split{}, ledger.Split{}
+	a.old.hold, a.new.hold = heldRef{}, heldRef{} // a capture's hold ended with it
+	a.old.later, a.new.later = nil, nil           // each rating notes what lies above it in memory of its own
 	return a
 }
 
@@ -115,6 +118,7 @@ func (s *sequencer) book(a *amendment, w *amendWork, fresh *meter.Shape) *refusa
 	s.scratch = a.append(s.scratch[:0])
 	b.Body = appendBytes(append(b.Body, kindAmend), s.scratch)
 	s.g.bytes += len(s.scratch) + 4
+	s.follow()
 	return nil
 }
 
@@ -307,33 +311,55 @@ func amendmentLegs(a *amendment, t *tables, x *earners) []EventTransfer {
 	return out
 }
 
-// legTaker makes the transfers of one rating from the payer's sources.
+// legSource is a source of a rating and what is left of its part.
+type legSource struct {
+	account, class, grant string
+	left                  money.Amount
+}
+
+// legTaker makes the transfers of one rating from its sources.
 type legTaker struct {
-	payer    string
-	paidLeft money.Amount // of what was taken from, or given back to, paid credit
-	back     bool         // the transfers go to the payer
-	out      []EventTransfer
+	sources []legSource
+	back    bool // the transfers go to the sources
+	out     []EventTransfer
 }
 
-// take adds the transfers of a part of the rating: from paid credit as far as the split
-// says, the rest from the receivable.
+// newLegTaker lists the sources of a split in burn order; the last takes what no other does.
+func newLegTaker(e *eventRecord, t *tables) *legTaker {
+	payer := t.people[t.people[e.account].Root].ID
+	l := &legTaker{back: e.amount.Sign() < 0}
+	for _, p := range e.split.Parts {
+		g := t.grants[p.Grant]
+		l.sources = append(l.sources, legSource{payer, g.kind.Class().String(), g.id, p.Amount.Abs()})
+	}
+	l.sources = append(l.sources, legSource{payer, ledger.Paid.String(), "", e.split.Paid.Abs()},
+		legSource{payer, ledger.Receivable.String(), "", e.split.Receivable.Abs()},
+		legSource{ledger.OperatorID, ledger.OperatorLoss.String(), "", e.split.Lost.Abs()})
+	return l
+}
+
+// take adds the transfers of a part of the rating. An amount of 0 is shown as a debt of 0.
 func (l *legTaker) take(amount money.Amount, other, class, reason string) {
-	paid := amount
-	if l.paidLeft.Cmp(amount) < 0 {
-		paid = l.paidLeft
+	if amount.IsZero() {
+		owed := l.sources[len(l.sources)-2]
+		l.add(&owed, other, class, amount, reason)
 	}
-	l.paidLeft = l.paidLeft.MustSub(paid)
-	owed := amount.MustSub(paid)
-	if !paid.IsZero() {
-		l.add(ledger.Paid.String(), other, class, paid, reason)
-	}
-	if !owed.IsZero() || amount.IsZero() {
-		l.add(ledger.Receivable.String(), other, class, owed, reason)
+	for i := range l.sources {
+		src := &l.sources[i]
+		part := src.left
+		if amount.Cmp(part) < 0 {
+			part = amount
+		}
+		if part.IsZero() {
+			continue
+		}
+		src.left, amount = src.left.MustSub(part), amount.MustSub(part)
+		l.add(src, other, class, part, reason)
 	}
 }
 
-func (l *legTaker) add(source, other, class string, amount money.Amount, reason string) {
-	t := EventTransfer{Debit: l.payer, DebitClass: source, Credit: other, CreditClass: class, Amount: amount, Reason: reason}
+func (l *legTaker) add(src *legSource, other, class string, amount money.Amount, reason string) {
+	t := EventTransfer{Debit: src.account, DebitClass: src.class, Credit: other, CreditClass: class, Amount: amount, Reason: reason, Grant: src.grant}
 	if l.back {
 		t.Debit, t.DebitClass, t.Credit, t.CreditClass = t.Credit, t.CreditClass, t.Debit, t.DebitClass
 	}
@@ -341,10 +367,10 @@ func (l *legTaker) add(source, other, class string, amount money.Amount, reason 
 }
 
 // ratingLegs are the transfers of a rating: amount − fee with the payee, then the fee with
-// the operator, each from the payer's sources in burn order; a negative amount goes back.
+// the operator, each from the sources in burn order; a negative amount goes back.
 func ratingLegs(e *eventRecord, t *tables, x *earners, reason, feeReason string) []EventTransfer {
 	who := x.of(e, t)
-	l := legTaker{payer: t.people[e.account].ID, paidLeft: e.split.Paid.Abs(), back: e.amount.Sign() < 0}
+	l := newLegTaker(e, t)
 	if who.price.Payee == "" {
 		l.take(e.amount.Abs(), ledger.OperatorID, ledger.Revenue.String(), reason)
 		return l.out

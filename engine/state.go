@@ -22,6 +22,7 @@ type state struct {
 	genesis genesis
 	seq     uint64 // of the last applied command
 	time    int64  // group time of it
+	now     int64  // what the next command's will be at least; not stored
 
 	ledger    *ledger.Ledger
 	accounts  nameIndex
@@ -37,8 +38,9 @@ type state struct {
 	amends    amendTable
 	voids     map[string]*voidEntry // by id
 	voidLog   []*voidEntry          // in order, for checkpoints
-	rerates   []*rerateJob          // in order
-	rerateID  map[string]uint32     // by id
+	credit
+	rerates  []*rerateJob      // in order
+	rerateID map[string]uint32 // by id
 
 	windowFirst uint64             // sequence of the open window's first command
 	closedBy    map[string]*window // closed windows by the id of the request that closed them; unsealed too
@@ -71,7 +73,7 @@ func newState(g genesis) *state {
 		byVersion: map[string]*PriceVersion{}, topUps: map[string]*topUp{},
 		unpriced: newUnpricedTable(), amends: newAmendTable(),
 		voids: map[string]*voidEntry{}, rerateID: map[string]uint32{},
-		windowFirst: 1, closedBy: map[string]*window{}, lastHash: map[money.Currency][32]byte{}, nextStream: 1,
+		credit: newCredit(), windowFirst: 1, closedBy: map[string]*window{}, lastHash: map[money.Currency][32]byte{}, nextStream: 1,
 	}
 	s.counters = newCounterTable(s.compareTerms)
 	return s
@@ -109,6 +111,10 @@ func (s *state) applyAccount(p *ledger.Participant) ledger.Ref {
 	ref := s.ledger.Create(p)
 	s.people = s.ledger.Participants()
 	s.accounts.add(s.hashOf([]byte(p.ID)), ref)
+	s.enterChild(ref)
+	if p.Parent != ledger.NoRef {
+		s.setMark(ref, markLimits, s.hasLimits(ref))
+	}
 	return ref
 }
 
@@ -161,17 +167,45 @@ func (s *state) applyTopUp(t *topUp) {
 	t.posted = s.ledger.Rows.At(uint32(t.account)).Posted(ledger.Customer)
 	s.topUps[t.id] = t
 	s.topUpLog = append(s.topUpLog, t)
+	s.watch(t.account)
 }
 
 // applyEvent books an event that was rated and checked.
 func (s *state) applyEvent(e *eventRecord, slot *rateSlot, amounts *ratingAmounts) {
 	if e.reason != priced {
 		s.unpriced.add(s.seq, e.reason, s.people[e.account].Currency, e.raw)
+		at := s.time
+		if len(e.hold.id) > 0 {
+			n := s.mustFind(e.hold.id)
+			at = s.holds.rows.At(n).since
+			s.release(n)
+		}
+		s.charge(e.account, nil, at, money.Amount{}, 1, "") // it is a call, whatever it will cost
 		return
 	}
-	e.split = s.ledger.PostUsage(ledger.Usage{Payer: e.account, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount)})
+	u := s.movement(slot, e)
+	if len(e.hold.id) > 0 {
+		s.ledger.CountEvent(u.Payer)
+		u.Scopes = s.scopesOf(e.shape)
+		e.split = s.capture(s.mustFind(e.hold.id), u, e.hold.id)
+	} else {
+		e.split = s.ledger.PostUsage(u)
+	}
 	s.usage.add(e, amounts)
 	s.count(slot, e, s.ledger.Window(), 1)
+	if len(e.hold.id) == 0 && (s.marks(e.account)|s.marks(u.Payer))&(markLimits|markWatch) != 0 {
+		s.charge(e.account, u.Scopes, s.time, e.amount, 1, "")
+		s.watch(u.Payer)
+	}
+}
+
+// mustFind finds an open hold that was looked up before.
+func (s *state) mustFind(id []byte) uint32 {
+	n, ok := s.holds.find(holdID(id, s.genesis.seed))
+	if !ok {
+		panic("BUG: a hold that is captured is not open")
+	}
+	return n
 }
 
 // applyCut closes the open window at the current sequence and starts the snapshot of

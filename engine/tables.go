@@ -15,6 +15,11 @@ type tables struct {
 	versions []*PriceVersion
 	terms    []*countedTerms // of counted prices
 	windows  []*window       // sealed ones, by number from 1 at index 0
+	grants   []*grantInfo    // by number
+	scopes   []*scope        // by number from 1 at index 0
+	limits   []*limitInfo    // by row
+	plans    []*subscription // by number; their state is in rows
+	notices  []noticeRun     // in order
 }
 
 // internedShape is a shape with a number.

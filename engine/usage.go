@@ -170,6 +170,28 @@ func (u *usageTable) put(n uint32) {
 	u.index[i] = usageSlot{n + 1, uint32(h >> 32)}
 }
 
+// each calls fn with the first row of each of an account's shapes and days, and the sum of its
+// amounts.
+func (u *usageTable) each(account ledger.Ref, fn func(row *usageRow, amount money.Amount)) {
+	if int(account) >= len(u.hints) {
+		return
+	}
+	for n := u.hints[account].head; n != 0; {
+		first := u.rows.At(n - 1)
+		var sum money.Amount
+		for i := n - 1; ; {
+			for _, a := range u.rows.At(i).amount {
+				sum = sum.MustAdd(a)
+			}
+			if i++; i >= u.rows.Len() || u.rows.At(i).day != noDay {
+				break
+			}
+		}
+		fn(first, sum)
+		n = first.next
+	}
+}
+
 // restored rebuilds index and chains after the rows were loaded.
 func (u *usageTable) restored() {
 	for n := range u.rows.Len() {

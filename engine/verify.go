@@ -151,7 +151,6 @@ func (v *verifier) walk(head uint64) error {
 
 // identity checks that no identity was booked twice and gathers it for its run.
 func (v *verifier) identity(hash uint64, id []byte, s seen) error {
-	v.report.Events++
 	if earlier, hit := v.ids[hash]; hit {
 		same, err := v.sameIdentity(earlier, id)
 		if err != nil {
@@ -174,7 +173,8 @@ func (v *verifier) sameIdentity(seq uint64, id []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return sameIdentity(&c.event, id), nil
+	_, same := c.carries(id, v.replay.state.genesis.seed)
+	return same, nil
 }
 
 // publisher checks how far the two streams are published against what there is to publish.
@@ -194,6 +194,7 @@ func (v *verifier) after(c *cursor) error {
 	v.post(c)
 	switch {
 	case c.isEvent():
+		v.report.Events++
 		if c.event.reason == priced {
 			v.leaf = appendLeaf(v.leaf[:0], c.seq, &c.event, c.t)
 			v.trees.add(c.t.people[c.event.account].Currency, v.leaf)

@@ -10,7 +10,8 @@ import (
 
 // Ledger is the books. The zero value is not usable: call New.
 type Ledger struct {
-	Rows cow.Table[Row] // by Ref; an operator's row stays empty, its figures are in Totals
+	Rows   cow.Table[Row]   // by Ref; an operator's row stays empty, its figures are in Totals
+	Grants cow.Table[Grant] // in order of their giving
 
 	people []*Participant
 	totals []Totals // by currency index
@@ -44,7 +45,7 @@ func (l *Ledger) Create(p *Participant) Ref {
 		t.Used = true
 		l.used = append(l.used, p.Currency.Index())
 		slices.Sort(l.used)
-		t.Operator = l.add(&Participant{ID: OperatorID, Currency: p.Currency, Kind: Operator,
+		t.Operator = l.add(&Participant{ID: OperatorID, Currency: p.Currency, Kind: Operator, Parent: NoRef,
 			Sequence: p.Sequence, Time: p.Time})
 	}
 	return l.add(p)
@@ -54,20 +55,12 @@ func (l *Ledger) Create(p *Participant) Ref {
 const OperatorID = "operator"
 
 func (l *Ledger) add(p *Participant) Ref {
+	p.Root, p.Depth = Ref(len(l.people)), 1
+	if p.Parent != NoRef {
+		p.Root, p.Depth = l.people[p.Parent].Root, l.people[p.Parent].Depth+1
+	}
 	l.people = append(l.people, p)
 	return Ref(l.Rows.Append(Row{Window: l.window}))
-}
-
-// Split says how an amount was taken from the payer's sources in burn order; what went back
-// to them is negative.
-type Split struct{ Paid, Receivable money.Amount }
-
-// Usage is the movement of one rating: the payer is debited amount − fee in favour of the
-// payee, then fee in favour of the operator. A negative amount moves the other way. Payee is
-// the operator's Ref when the operator earns it; then there is no fee.
-type Usage struct {
-	Payer, Payee Ref
-	Amount, Fee  money.Amount // of one sign, |fee| <= |amount|
 }
 
 // Fits reports whether amount can still be moved in currency c, in either direction: every
@@ -82,119 +75,57 @@ func (l *Ledger) Fits(c money.Currency, amount money.Amount) bool {
 // the sums of a batch over all accounts.
 var headroom = money.FromWords(1<<56, 0)
 
-// PostUsage posts an event's rating, whose amount must fit, and returns how it was taken.
-// Paid credit burns first, then the receivable grows: usage that has happened is always
-// booked. An event may make its period cheaper (a volume price); then it gives back.
-func (l *Ledger) PostUsage(u Usage) Split {
-	l.Rows.Mut(uint32(u.Payer)).event(l.window)
-	l.totals[l.people[u.Payer].Currency.Index()].Events++
-	return l.Correct(u)
-}
-
-// Correct posts what a correction of booked usage moves, and is no event. What goes back to
-// the payer (a negative amount) repays what is owed and is paid credit for the rest, as a
-// top-up: an account never has both, so this is where it came from as far as it is still open.
-func (l *Ledger) Correct(u Usage) Split {
-	payer := l.Rows.Mut(uint32(u.Payer))
-	t := &l.totals[l.people[u.Payer].Currency.Index()]
-	payer.open(l.window)
-	t.Moved = t.Moved.MustAdd(u.Amount.Abs())
-	if u.Amount.Sign() < 0 {
-		return l.giveBack(u, payer, t)
-	}
-	split := burn(payer, u.Amount)
-	payer.Paid.debit(split.Paid)
-	payer.Due.debit(split.Receivable)
-	payer.GrossDebits = payer.GrossDebits.MustAdd(u.Amount)
-	t.Class[Paid].debit(split.Paid)
-	t.Class[Receivable].debit(split.Receivable)
-	operator := u.Fee
-	if u.Payee == t.Operator {
-		operator = u.Amount
-		t.Class[Revenue].credit(u.Amount)
-	} else {
-		l.creditProvider(u.Payee, u.Amount.MustSub(u.Fee), t)
-		t.Class[Fees].credit(u.Fee)
-	}
-	t.GrossCredits = t.GrossCredits.MustAdd(operator)
-	return split
-}
-
-// giveBack is Correct for an amount below zero. The payee is debited whatever it has: what
-// it owes then stays in its account and rolls over.
-func (l *Ledger) giveBack(u Usage, payer *Row, t *Totals) Split {
-	amount, fee := u.Amount.Neg(), u.Fee.Neg()
-	split := l.repay(payer, t, amount)
-	payer.GrossCredits = payer.GrossCredits.MustAdd(amount)
-	operator := fee
-	if u.Payee == t.Operator {
-		operator = amount
-		t.Class[Revenue].debit(amount)
-	} else {
-		l.debitProvider(u.Payee, amount.MustSub(fee), t)
-		t.Class[Fees].debit(fee)
-	}
-	t.GrossDebits = t.GrossDebits.MustAdd(operator)
-	return Split{Paid: split.Paid.Neg(), Receivable: split.Receivable.Neg()}
-}
-
-func (l *Ledger) creditProvider(r Ref, amount money.Amount, t *Totals) {
-	row := l.Rows.Mut(uint32(r))
-	row.open(l.window)
-	row.Due.credit(amount)
-	row.GrossCredits = row.GrossCredits.MustAdd(amount)
-	t.Class[Payable].credit(amount)
-}
-
-func (l *Ledger) debitProvider(r Ref, amount money.Amount, t *Totals) {
-	row := l.Rows.Mut(uint32(r))
-	row.open(l.window)
-	row.Due.debit(amount)
-	row.GrossDebits = row.GrossDebits.MustAdd(amount)
-	t.Class[Payable].debit(amount)
-}
-
-// burn says how amount is taken: from paid credit as far as it goes, the rest as debt.
-func burn(r *Row, amount money.Amount) Split {
-	paid := r.Paid.Credit()
-	if paid.IsZero() {
-		return Split{Receivable: amount}
-	}
-	if paid.Cmp(amount) >= 0 {
-		return Split{Paid: amount}
-	}
-	return Split{Paid: paid, Receivable: amount.MustSub(paid)}
-}
-
 func (b *Balance) debit(a money.Amount)  { b.Debits = b.Debits.MustAdd(a) }
 func (b *Balance) credit(a money.Amount) { b.Credits = b.Credits.MustAdd(a) }
 
 // TopUp credits a customer against cash: what it owes is repaid first, the rest is
 // paid credit. The amount must fit.
-func (l *Ledger) TopUp(r Ref, amount money.Amount) Split {
-	row := l.Rows.Mut(uint32(r))
-	t := &l.totals[l.people[r].Currency.Index()]
-	row.open(l.window)
-	split := l.repay(row, t, amount)
+func (l *Ledger) TopUp(r Ref, amount money.Amount) { l.credit(r, amount, Cash) }
+
+// credit gives a customer an amount against a class of the operator's, like a top-up.
+func (l *Ledger) credit(r Ref, amount money.Amount, from Class) {
+	row, t := l.mutable(r)
+	l.repay(row, t, amount)
 	row.GrossCredits = row.GrossCredits.MustAdd(amount)
-	t.Class[Cash].debit(amount)
-	t.Moved = t.Moved.MustAdd(amount)
+	t.operatorPays(from, amount)
+}
+
+// mutable returns a participant's row, its window's figures open, and its currency's books.
+func (l *Ledger) mutable(r Ref) (*Row, *Totals) {
+	row := l.Rows.Mut(uint32(r))
+	row.open(l.window)
+	return row, &l.totals[l.people[r].Currency.Index()]
+}
+
+// operatorPays and operatorGets are the operator's side of a movement with a participant.
+func (t *Totals) operatorPays(c Class, amount money.Amount) {
+	t.Class[c].debit(amount)
 	t.GrossDebits = t.GrossDebits.MustAdd(amount)
-	return split
+	t.Moved = t.Moved.MustAdd(amount)
+}
+
+func (t *Totals) operatorGets(c Class, amount money.Amount) {
+	t.Class[c].credit(amount)
+	t.GrossCredits = t.GrossCredits.MustAdd(amount)
+	t.Moved = t.Moved.MustAdd(amount)
+}
+
+func least(a, b money.Amount) money.Amount {
+	if a.Cmp(b) < 0 {
+		return a
+	}
+	return b
 }
 
 // repay credits a customer's receivable as far as it goes and its paid credit for the rest.
-func (l *Ledger) repay(row *Row, t *Totals, amount money.Amount) Split {
-	split := Split{Receivable: row.Due.Debit()}
-	if split.Receivable.Cmp(amount) > 0 {
-		split.Receivable = amount
-	}
-	split.Paid = amount.MustSub(split.Receivable)
-	row.Due.credit(split.Receivable)
-	row.Paid.credit(split.Paid)
-	t.Class[Receivable].credit(split.Receivable)
-	t.Class[Paid].credit(split.Paid)
-	return split
+func (l *Ledger) repay(row *Row, t *Totals, amount money.Amount) (paid, receivable money.Amount) {
+	receivable = least(row.Due.Debit(), amount)
+	paid = amount.MustSub(receivable)
+	row.Due.credit(receivable)
+	row.Paid.credit(paid)
+	t.Class[Receivable].credit(receivable)
+	t.Class[Paid].credit(paid)
+	return paid, receivable
 }
 
 // Cut closes the open window: movements from here on belong to the next one. The
@@ -214,12 +145,12 @@ func (l *Ledger) Cut() []Totals {
 // negative for a collection, zero for none; carried is the line's carried_out. It
 // belongs to the window that was closed, so it is no gross of the open one. It
 // cannot fail: what a customer has repaid since the cut becomes paid credit.
-func (l *Ledger) Close(r Ref, signed, carried money.Amount) Split {
+func (l *Ledger) Close(r Ref, signed, carried money.Amount) {
 	p := l.people[r]
 	t := &l.totals[p.Currency.Index()]
 	if p.Kind == Operator {
 		t.CarriedIn = carried
-		return Split{}
+		return
 	}
 	row := l.Rows.Mut(uint32(r))
 	row.CarriedIn = carried
@@ -228,14 +159,13 @@ func (l *Ledger) Close(r Ref, signed, carried money.Amount) Split {
 	case signed.Sign() < 0:
 		amount := signed.Neg()
 		t.Class[InTransit].debit(amount)
-		return l.repay(row, t, amount)
+		row.Transit = row.Transit.MustAdd(amount)
+		l.repay(row, t, amount)
 	case signed.Sign() > 0:
 		t.Class[InTransit].credit(signed)
 		row.Due.debit(signed)
 		t.Class[Payable].debit(signed)
-		return Split{Receivable: signed}
 	}
-	return Split{}
 }
 
 // Balanced checks that in every currency debits and credits both equal the sum of

@@ -49,9 +49,16 @@ func (b Billing) String() string {
 	return ""
 }
 
+// NoRef is the Ref of nobody.
+const NoRef = ^Ref(0)
+
 // Participant is the attributes of one account. They do not change.
 type Participant struct {
 	ID             string
+	Parent         Ref // of the account tree; NoRef: it is a root
+	Root           Ref // the account of its tree that holds the money; its own if it is a root
+	Depth          uint8
+	Owner          string // who owns it, or empty
 	Currency       money.Currency
 	Kind           Kind
 	Billing        Billing
@@ -66,20 +73,71 @@ type Participant struct {
 // Class is what an account of the books is for.
 type Class uint8
 
-// The classes of accounts. Paid and receivable belong to customers, payable to
-// providers, the others to the operator.
+// The classes of accounts: those of customers, of providers, and the operator's own.
 const (
 	Paid       Class = iota // credit a customer has paid for (credit-normal)
 	Receivable              // what a customer owes (debit-normal)
-	Payable                 // what a provider is owed (credit-normal)
-	Revenue                 // the operator's own sales (credit-normal)
-	Fees                    // the operator's share of providers' sales (credit-normal)
-	Cash                    // money outside, paid in or out (debit-normal)
-	InTransit               // closed in a batch, result not known yet
+	PaidGrant               // grants, by kind (credit-normal)
+	PromoGrant
+	SubscriptionGrant
+	Payable            // what a provider is owed (credit-normal)
+	Revenue            // the operator's own sales, and paid grants that expired (credit-normal)
+	Fees               // the operator's share of providers' sales (credit-normal)
+	Cash               // money outside, paid in or out (debit-normal)
+	InTransit          // closed in a batch, result not known yet
+	PromoExpense       // promotional credit given, less what expired (debit-normal)
+	SubscriptionIncome // what subscriptions cost less what they granted (credit-normal)
+	OperatorLoss       // what the operator paid of usage in a customer's stead (debit-normal)
 	NumClasses
 )
 
-var classNames = [NumClasses]string{"paid", "receivable", "payable", "revenue", "fees", "cash", "in_transit"}
+var classNames = [NumClasses]string{"paid", "receivable", "paid_grants", "promo_grants", "subscription_grants", "payable", "revenue", "fees", "cash",
+	"in_transit", "promo_expense", "subscription_income", "operator_loss"}
 
 // String returns the class's name in the trial balance.
 func (c Class) String() string { return classNames[c] }
+
+// GrantKind is what a grant was given for; it says which class holds it and which faces it.
+type GrantKind uint8
+
+// The kinds.
+const (
+	PaidKind GrantKind = 1 + iota
+	PromoKind
+	SubscriptionKind
+)
+
+// String returns the contract's word.
+func (k GrantKind) String() string {
+	switch k {
+	case PaidKind:
+		return "paid"
+	case PromoKind:
+		return "promo"
+	case SubscriptionKind:
+		return "subscription"
+	}
+	return "unknown"
+}
+
+// Class is where a grant of the kind stands.
+func (k GrantKind) Class() Class { return PaidGrant + Class(k) - 1 }
+
+// Giver is the operator's class that faces the giving of a grant.
+func (k GrantKind) Giver() Class {
+	switch k {
+	case PaidKind:
+		return Cash
+	case PromoKind:
+		return PromoExpense
+	}
+	return SubscriptionIncome
+}
+
+// Heir is the operator's class to which the rest of an expired grant goes.
+func (k GrantKind) Heir() Class {
+	if k == PaidKind {
+		return Revenue
+	}
+	return k.Giver()
+}

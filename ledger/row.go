@@ -22,29 +22,42 @@ func (b *Balance) Debit() money.Amount { return b.Debits.MustSub(b.Credits) }
 // The gross figures and the event count are those of window Window; they are
 // reset by the first movement in a later one, so a cut touches no row.
 type Row struct {
-	Paid Balance // customers: credit-normal, never below zero
+	Paid Balance // customers: the pool of paid credit, credit-normal, never below zero
 	Due  Balance // customers: receivable, debit-normal, never below zero; providers: payable, credit-normal
+
+	Held    money.Amount // customers: what open holds reserve on the pool
+	Granted money.Amount // customers: what is left of all grants
+	Transit money.Amount // customers: collected by batches whose result is not known
 
 	GrossDebits, GrossCredits money.Amount // the window's transfers, without closing transfers
 	CarriedIn                 money.Amount // carried_out of its previous line
 	Events                    uint64       // usage events it paid for in the window
 	Window                    uint64
+	Grants                    uint32 // the first open grant in burn order, + 1; 0: none
+	Marks                     uint32 // the caller's: what else has to be looked at when the account moves
 }
 
-// rowBytes is the size of an encoded Row: 7 amounts and 2 counters.
-const rowBytes = 7*16 + 2*8
+// amounts are the row's amounts in stored order.
+func (r *Row) amounts() [10]*money.Amount {
+	return [...]*money.Amount{&r.Paid.Debits, &r.Paid.Credits, &r.Due.Debits, &r.Due.Credits, &r.Held, &r.Granted, &r.Transit,
+		&r.GrossDebits, &r.GrossCredits, &r.CarriedIn}
+}
+
+// rowBytes is the size of an encoded Row: 10 amounts, 2 counters, a link and marks.
+const rowBytes = 10*16 + 2*8 + 2*4
 
 // ErrRow says that bytes are not an encoded row.
 var ErrRow = errors.New("not an encoded ledger row")
 
 // Append appends the fixed-size binary form of r.
 func (r *Row) Append(dst []byte) []byte {
-	for _, a := range [...]money.Amount{r.Paid.Debits, r.Paid.Credits, r.Due.Debits, r.Due.Credits,
-		r.GrossDebits, r.GrossCredits, r.CarriedIn} {
-		dst = appendWords(dst, a)
+	for _, a := range r.amounts() {
+		dst = appendWords(dst, *a)
 	}
 	dst = binary.LittleEndian.AppendUint64(dst, r.Events)
-	return binary.LittleEndian.AppendUint64(dst, r.Window)
+	dst = binary.LittleEndian.AppendUint64(dst, r.Window)
+	dst = binary.LittleEndian.AppendUint32(dst, r.Grants)
+	return binary.LittleEndian.AppendUint32(dst, r.Marks)
 }
 
 // DecodeRow reads what Append wrote and returns the bytes after it.
@@ -53,8 +66,7 @@ func DecodeRow(src []byte) (r Row, rest []byte, err error) {
 		return r, src, ErrRow
 	}
 	ok := true
-	for _, a := range [...]*money.Amount{&r.Paid.Debits, &r.Paid.Credits, &r.Due.Debits, &r.Due.Credits,
-		&r.GrossDebits, &r.GrossCredits, &r.CarriedIn} {
+	for _, a := range r.amounts() {
 		*a, src = words(src, &ok)
 	}
 	if !ok {
@@ -62,7 +74,8 @@ func DecodeRow(src []byte) (r Row, rest []byte, err error) {
 	}
 	r.Events = binary.LittleEndian.Uint64(src)
 	r.Window = binary.LittleEndian.Uint64(src[8:])
-	return r, src[16:], nil
+	r.Grants, r.Marks = binary.LittleEndian.Uint32(src[16:]), binary.LittleEndian.Uint32(src[20:])
+	return r, src[24:], nil
 }
 
 func appendWords(dst []byte, a money.Amount) []byte {
@@ -89,13 +102,29 @@ func (r *Row) Gross(w uint64) (debits, credits money.Amount, events uint64) {
 	return r.GrossDebits, r.GrossCredits, r.Events
 }
 
-// Posted is what the participant has with us: paid − receivable of a customer,
+// Posted is what the participant has with us: paid + grants − receivable of a customer,
 // payable of a provider.
 func (r *Row) Posted(k Kind) money.Amount {
 	if k == Provider {
 		return r.Due.Credit()
 	}
-	return r.Paid.Credit().MustSub(r.Due.Debit())
+	return r.Paid.Credit().MustAdd(r.Granted).MustSub(r.Due.Debit())
+}
+
+// Free is what a new hold may reserve on the pool: paid − receivable − holds on it −
+// collections in transit + overdraft. It may be below zero.
+func (r *Row) Free(overdraft money.Amount) money.Amount {
+	return r.Paid.Credit().MustSub(r.Due.Debit()).MustSub(r.Held).MustSub(r.Transit).MustAdd(overdraft)
+}
+
+// Refundable is how much of the pool may be paid back or moved away: paid credit that no hold
+// reserves.
+func (r *Row) Refundable() money.Amount {
+	free := r.Paid.Credit().MustSub(r.Held)
+	if free.Sign() < 0 {
+		return money.Amount{}
+	}
+	return least(free, r.Paid.Credit())
 }
 
 // event counts a usage event that the customer pays for in window w.

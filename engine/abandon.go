@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"farthing/meter"
+)
+
+// The abandoner captures holds that ran out with the usage that was reported last, where the
+// account says so. Whether that usage was booked meanwhile is asked of the runs on disk, so it
+// cannot be done on the sequencer: the sequencer hands what is due over, and the captures come
+// back through the ring as any other.
+
+// abandonStep is how many holds are taken over at once.
+const abandonStep = 64
+
+func (e *Engine) pokeAbandoned() {
+	select {
+	case e.abandonPoke <- struct{}{}:
+	default:
+	}
+}
+
+// abandonLoop is the abandoner's goroutine; it ends when it is told to stop, at the latest after
+// the hold under way.
+func (e *Engine) abandonLoop() {
+	defer close(e.abandonDone)
+	for {
+		select {
+		case <-e.repriceStop:
+			return
+		case <-e.abandonPoke:
+		}
+		for {
+			list := e.takeAbandoned()
+			if len(list) == 0 {
+				break
+			}
+			for _, p := range list {
+				select {
+				case <-e.repriceStop:
+					return // they are due again after the next start
+				default:
+				}
+				e.captureAbandoned(p)
+			}
+		}
+	}
+}
+
+// takeAbandoned takes over some of what is due.
+func (e *Engine) takeAbandoned() (list []*report) {
+	e.internal(func(s *sequencer) {
+		for len(list) < abandonStep && len(s.abandoned) > 0 {
+			h := s.abandoned[0]
+			s.abandoned = s.abandoned[1:]
+			if p := s.state.reports[h.seq]; p != nil {
+				list = append(list, p)
+			}
+		}
+	})
+	return list
+}
+
+// captureAbandoned captures a hold as it was reported; what cannot be booked like that only ends.
+func (e *Engine) captureAbandoned(p *report) {
+	r := &Request{done: make(chan struct{}, 1), abandoned: true}
+	r.batch.Reset(e.seed)
+	r.holds.reset(e.seed)
+	p.fill(&r.batch)
+	captured := false
+	if len(r.batch.Events) == 1 {
+		r.holds.Add(HoldOp{Kind: CaptureHold, Hold: r.holds.Intern(p.hold), Event: 0}, &r.batch)
+		results, _, refused := e.bookHolds(r)
+		captured = refused == nil && results[0].Outcome == HoldDone
+	}
+	if captured {
+		return
+	}
+	e.internal(func(s *sequencer) {
+		n, ok := s.state.holds.find(holdID(p.hold, e.seed))
+		if rows := &s.state.holds.rows; ok && rows.At(n).seq == p.seq && rows.At(n).due <= s.g.time {
+			s.expire([]uint32{n})
+		}
+	})
+}
+
+// fill puts the reported event into a batch. Its shape is decoded from the canonical bytes.
+func (p *report) fill(b *meter.Batch) {
+	shape, err := meter.ParseShape(p.raw)
+	if err != nil {
+		return
+	}
+	b.Begin(0)
+	b.SetSource([]byte(p.source))
+	b.SetID([]byte(p.id))
+	b.SetSubject([]byte(p.account))
+	b.SetType([]byte(shape.Type))
+	if p.time != meter.NoTime {
+		b.SetTime(p.time)
+	}
+	b.Usage()
+	for i, name := range shape.Components {
+		b.Component([]byte(name), p.quantities[i])
+	}
+	for _, d := range shape.Dimensions {
+		b.Dimension([]byte(d.Key), []byte(d.Value))
+	}
+	if len(p.usage) > 0 {
+		b.SetRawUsage(p.usage[0], p.usage[1:])
+	}
+	b.End()
+}

@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strconv"
+
+	"farthing/ledger"
+	"farthing/refusal"
+)
+
+// noticeType is what a notification tells; its numbers are stored.
+type noticeType uint8
+
+const (
+	noticeAsk noticeType = 1 + iota
+	noticeLimit
+	noticeLow
+	noticeExpiring
+	noticeHold // made of kindExpire commands, one for each hold
+	noticeSuspended
+	numNoticeTypes
+)
+
+var noticeNames = [numNoticeTypes]string{"", "topup.requested", "limit.reached", "credit.low", "grant.expiring", "hold.expired", "account.suspended"}
+
+// notice is a notification. It follows from the command before it: the state says what has to
+// be told, so that replay and a second look at the journal tell the same.
+type notice struct {
+	number  uint64
+	what    noticeType
+	account ledger.Ref
+	data    string // canonical JSON object
+}
+
+func (n *notice) kind() byte { return kindNotice }
+
+func (n *notice) append(dst []byte) []byte {
+	dst = append(binary.AppendUvarint(dst, n.number), byte(n.what))
+	return appendBytes(appendRef(dst, n.account), n.data)
+}
+
+func (r *reader) notice() *notice {
+	n := &notice{number: r.uvarint(), what: noticeType(r.byte()), account: r.ref(), data: r.str()}
+	if n.what == 0 || n.what >= numNoticeTypes {
+		r.fail()
+	}
+	return n
+}
+
+func (n *notice) check(*state) *refusal.Refusal { return nil } // it only ever follows
+func (n *notice) transfers(*tables) []transfer  { return nil }
+func (n *notice) apply(s *state)                { s.noticed(1) }
+
+// noticeRun says where notifications stand in the journal: those from first on are of the
+// command at seq. A command that expires holds has one for each.
+type noticeRun struct{ first, seq uint64 }
+
+// noticed counts the notifications of the current command.
+func (s *state) noticed(n int) {
+	if n > 0 {
+		s.notices = append(s.notices, noticeRun{s.nextNotice, s.seq})
+		s.nextNotice += uint64(n)
+	}
+}
+
+// notify makes a notification follow from the current command.
+func (s *state) notify(what noticeType, account ledger.Ref, data map[string]any) {
+	text, err := json.Marshal(data) // sorts the keys
+	if err != nil {
+		panic("BUG: a notification does not encode: " + err.Error())
+	}
+	number := s.nextNotice
+	for _, b := range s.following {
+		if _, ok := b.(*notice); ok {
+			number++
+		}
+	}
+	s.following = append(s.following, &notice{number, what, account, string(text)})
+}
+
+// Notifications returns up to limit notifications after a number, in order.
+func (e *Engine) Notifications(after uint64, limit int) ([]Notification, *refusal.Refusal) {
+	done, refused := e.read()
+	if refused != nil {
+		return nil, refused
+	}
+	defer done()
+	t := e.published.Load()
+	i := sort.Search(len(t.notices), func(i int) bool { return t.notices[i].first > after+1 })
+	if i > 0 {
+		i--
+	}
+	var out []Notification
+	blocks, ids := blockReader{e: e}, blockReader{e: e}
+	for ; i < len(t.notices) && len(out) < limit; i++ {
+		c, err := blocks.at(t.notices[i].seq)
+		if err != nil {
+			return nil, e.damaged(err)
+		}
+		if out, err = appendNotices(out, c, t.notices[i].first, after, limit, &ids); err != nil {
+			return nil, e.damaged(err)
+		}
+	}
+	return out, nil
+}
+
+// appendNotices appends the notifications of a command whose first has a number.
+func appendNotices(out []Notification, c *cursor, first, after uint64, limit int, ids *blockReader) ([]Notification, error) {
+	r := reader{p: c.payload}
+	switch c.kind {
+	case kindNotice:
+		n := r.notice()
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		if n.number > after {
+			out = append(out, notification(n.number, n.what, c, n.account, n.data))
+		}
+	case kindExpire:
+		list := r.expiry()
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		for i := range list.holds {
+			h := &list.holds[i]
+			if number := first + uint64(i); number > after && len(out) < limit {
+				id, err := ids.holdName(h.seq)
+				if err != nil {
+					return nil, err
+				}
+				data := fmt.Sprintf(`{"amount":%q,"hold":%q}`, h.amount, id)
+				out = append(out, notification(number, noticeHold, c, h.account, data))
+			}
+		}
+	default:
+		return nil, fmt.Errorf("sequence %d has no notifications", c.seq)
+	}
+	return out, nil
+}
+
+// holdName is the id of the hold that a command placed.
+func (b *blockReader) holdName(seq uint64) (string, error) {
+	c, err := b.at(seq)
+	if err != nil {
+		return "", err
+	}
+	r := reader{p: c.payload}
+	if id := r.str(); c.kind == kindHold && !r.bad {
+		return id, nil
+	}
+	return "", fmt.Errorf("sequence %d places no hold", seq)
+}
+
+// notification makes what consumers get: keys in order, so that the bytes are canonical.
+func notification(number uint64, what noticeType, c *cursor, account ledger.Ref, data string) Notification {
+	n := Notification{Number: number, Type: noticeNames[what], Time: timeOf(c.time), Account: c.t.people[account].ID, Data: []byte(data)}
+	b := append([]byte(`{"account":"`), n.Account...)
+	b = append(append(b, `","data":`...), data...)
+	b = strconv.AppendUint(append(b, `,"sequence":`...), number, 10)
+	b = append(append(b, `,"time":"`...), n.Time.Format("2006-01-02T15:04:05.999999999Z")...)
+	b = append(append(b, `","type":"`...), n.Type...)
+	n.JSON = append(b, `"}`...)
+	return n
+}
+
+// NotificationsChanged returns a channel that is closed once there may be more notifications
+// than at the time of the call.
+func (e *Engine) NotificationsChanged() <-chan struct{} { return e.noticed.changed() }
