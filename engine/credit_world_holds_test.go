@@ -287,7 +287,7 @@ func creditAdd(t testing.TB, q *Request, index int, op *creditOp) {
 		out.Event = int32(len(b.Events))
 		fill(t, b, []call{*op.event})
 	}
-	h.Ops = append(h.Ops, out)
+	h.Add(out, q.Batch())
 }
 
 // newCreditWorld makes providers, four roots of which three have one owner, and a tree below

@@ -152,13 +152,13 @@ func (w *creditWorld) report() {
 // TestCreditTwinAlone runs the simulation without the engine: the twin keeps what it owes
 // itself, and the steps are what the other simulation needs.
 func TestCreditTwinAlone(t *testing.T) {
-	for range 4 {
+	for range 3 {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		var ends [2]string
 		for i := range ends {
 			w := newCreditWorld(t, seed, true)
-			for range 400 {
+			for range 300 {
 				w.step()
 			}
 			ends[i] = w.m.text(w.m.holdIDs) + fmt.Sprint(w.m.notes)

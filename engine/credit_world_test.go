@@ -23,7 +23,7 @@ var creditSeed = flag.Uint64("credit-seed", 0, "run the simulation of prepaid cr
 func creditReady(t *testing.T) {
 	t.Helper()
 	r := newRig(t, nil)
-	if _, no := r.e.Settings("nobody"); no != nil && no.Reason == "not_yet" {
+	if _, no := r.e.Subscription("nobody"); no != nil && no.Reason == "not_yet" {
 		t.Skip("the engine has no prepaid credit yet")
 	}
 }
