@@ -47,9 +47,10 @@ func prefixes(texts ...string) (out []netip.Prefix) {
 	return out
 }
 
-// public says whether requests may go to an address. An IPv6 address that stands for an IPv4 address goes by that one.
+// public says whether requests may go to an address. An IPv6 address that stands for an IPv4 address goes by that one; one
+// with a zone is of this machine's links, and in no prefix.
 func public(a netip.Addr) bool {
-	a = a.Unmap().WithZone("")
+	a = a.Unmap()
 	switch {
 	case !a.IsValid():
 		return false

@@ -236,20 +236,59 @@ func TestStoreFails(t *testing.T) {
 		internal("create", no)
 		_, no = d.Enable("a", from(0))
 		internal("enable", no)
+		source.add(1, "credit.low")
+		synctest.Wait()
+		expect(t, s.tries(), "3 0s")
 		_, no = d.Delete("a")
 		internal("delete", no)
 		source.add(1, "credit.low")
 		synctest.Wait()
-		expect(t, s.tries(), "3 0s")
+		expect(t, s.tries(), "4 0s")
 		stop()
-		if all, _ := d.Endpoints(); len(all) != 1 || all[0].Delivered != 3 {
+		if all, _ := d.Endpoints(); len(all) != 1 || all[0].Delivered != 4 {
 			t.Errorf("%+v", all)
 		}
 		store.fail(nil)
 		d = s.dispatcher(t, store, source)
 		stop = start(d)
 		synctest.Wait()
-		expect(t, s.tries(), "1 0s", "2 0s", "3 0s")
+		expect(t, s.tries(), "1 0s", "2 0s", "3 0s", "4 0s")
+		stop()
+	})
+}
+
+// TestDeleteStopsDelivery: Delete breaks off what is in flight, and nothing is sent or stored after it.
+func TestDeleteStopsDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{began: time.Now()}
+		store := newStore()
+		d := s.dispatcher(t, store, newSource(10))
+		d.client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+			s.mu.Lock()
+			s.made = append(s.made, r.Header.Get("webhook-id"))
+			tries := len(s.made)
+			s.mu.Unlock()
+			if tries < 3 {
+				return status(200)
+			}
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		create(t, d, "a", "http://127.0.0.1:1")
+		stop := start(d)
+		synctest.Wait()
+		expect(t, s.tries(), "ntf-l-1", "ntf-l-2", "ntf-l-3")
+		// What is delivered is stored one by one, not page by page.
+		if e, _ := d.Endpoint("a"); e.Delivered != 2 || !strings.Contains(store.rows["a"][1], `"delivered":2`) {
+			t.Errorf("%+v, stored %v", e, store.rows)
+		}
+		if e, no := d.Delete("a"); no != nil || e.Delivered != 2 || e.Failures != 0 {
+			t.Errorf("%+v %v", e, no)
+		}
+		pass(time.Hour)
+		if tries := s.tries(); len(tries) != 0 || len(store.rows) != 0 {
+			t.Errorf("after Delete %v, stored %v", tries, store.rows)
+		}
 		stop()
 	})
 }
