@@ -12,6 +12,8 @@
 //
 // Two kinds of bodies are read here. Usage events are the hot path: decoder reads
 // four content types without allocating per event (scan.go, decode.go, event.go).
+// Operations on holds are read by the same decoder, strictly, with the event or the
+// estimate of each read as events are (hold_decode.go).
 // Everything else is cold and strict: object refuses unknown, duplicate and
 // differently spelled keys (strict.go).
 //

@@ -12,7 +12,7 @@ type Scopes uint8
 
 // The scopes. ScopeAdmin includes the other two.
 const (
-	ScopeIngest Scopes = 1 << iota // POST /v1/events
+	ScopeIngest Scopes = 1 << iota // usage events and operations on holds
 	ScopeRead                      // every GET that is not open
 	ScopeAdmin                     // everything
 )
