@@ -34,9 +34,8 @@ type conn struct {
 // answer is what the generator reads of an HTTP answer. body is valid until
 // the next round trip.
 type answer struct {
-	status               int
-	accepted, duplicates int
-	body                 []byte
+	status int
+	body   []byte
 }
 
 func newConn(dial func() (net.Conn, error)) *conn { return &conn{dial: dial, buf: make([]byte, 4096)} }
@@ -129,12 +128,7 @@ func (c *conn) readAnswer(sock io.Reader) (a answer, keep bool, err error) {
 	} else if filled > total {
 		return answer{}, false, fmt.Errorf("%w: bytes after the answer", ErrProtocol)
 	}
-	body := c.buf[headLen:total]
-	a = answer{status: h.status, body: body}
-	if h.status == 200 {
-		a.accepted, a.duplicates = number(body, `"accepted":`), number(body, `"duplicates":`)
-	}
-	return a, !h.close, nil
+	return answer{h.status, c.buf[headLen:total]}, !h.close, nil
 }
 
 // readHead reads until the empty line; filled may be more than the head.

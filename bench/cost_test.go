@@ -11,14 +11,18 @@ import (
 
 // nothing is a server that reads requests, does nothing and says all was
 // accepted: what is left is the cost of generator and sockets.
-func nothing(b *testing.B, batch int) string {
+func nothing(b *testing.B, w Workload) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = listener.Close() })
-	body := fmt.Sprintf(`{"accepted":%d,"duplicates":0,"unpriced":0,"rejected":[],"sequence":1}`, batch)
-	reply := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	status := "200 OK"
+	if w.Holds && w.Batch == 1 {
+		status = "201 Created"
+	}
+	body := fmt.Sprintf(`{"accepted":%d,"held":%[1]d,"captured":%[1]d,"duplicates":0,"unpriced":0,"rejected":[],"sequence":1}`, w.Batch)
+	reply := fmt.Appendf(nil, "HTTP/1.1 "+status+"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	go func() {
 		for {
 			sock, err := listener.Accept()
@@ -63,9 +67,9 @@ func BenchmarkGenerator(b *testing.B) {
 	for _, w := range Workloads() {
 		b.Run(w.Name, func(b *testing.B) {
 			for b.Loop() {
-				opts := tiny("http://"+nothing(b, w.Batch), w)
+				opts := tiny("http://"+nothing(b, w), w)
 				opts.Connections, opts.Duration = 0, time.Second
-				r := &run{opts: opts.withDefaults(), models: catalogue(), names: names{run: "x"}}
+				r := newRun(opts.withDefaults(), "x")
 				r.makeWorkers(b.Context(), runPrefix(time.Now()))
 				got, err := r.drive(b.Context())
 				if err != nil {

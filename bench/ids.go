@@ -16,6 +16,9 @@ const (
 	idIndexLen  = idLen - idPrefixLen - idBlockLen
 )
 
+// accountLen digits number the payers at the end of their names: a million.
+const accountLen = 4
+
 // alphabet is Crockford's base 32, as in ULIDs: ids sort as their numbers do.
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -44,4 +47,9 @@ func blockWord(block uint64) uint64 {
 	var digits [idBlockLen]byte
 	base32(digits[:], block)
 	return binary.LittleEndian.Uint64(digits[:])
+}
+
+// accountWord is a payer's digits as the word that a little-endian store writes.
+func accountWord(i int) uint32 {
+	return uint32(alphabet[i>>15&31]) | uint32(alphabet[i>>10&31])<<8 | uint32(alphabet[i>>5&31])<<16 | uint32(alphabet[i&31])<<24
 }

@@ -11,24 +11,39 @@ import (
 type Workload struct {
 	// Name as given on the command line.
 	Name string
-	// Batch is the number of events in a request: 1 to 10,000.
+	// Holds is false for usage events. Else each request of holds is followed, when
+	// it was answered, by one that captures them with what was used.
+	Holds bool
+	// Batch is the number of events, or holds, in a request: 1 to 10,000.
 	Batch int
 	// Connections is the default number of connections. For batches, enough
 	// to keep requests in flight while a group is on its way to disk: with 8
 	// two cores idled a third of the time, with 16 a seventh. One by one, what
 	// a fleet of gateways would hold open.
 	Connections int
-	// Variants is the number of different requests each connection cycles
+	// Accounts is the default number of payers.
+	Accounts int
+	// Variants is the number of different turns each connection cycles
 	// through. Bodies of 1,000 events take about 200 KB, so more would drive
 	// the generator out of the processor's cache and measure that.
 	Variants int
 }
 
+// Unit is what the workload's figures count.
+func (w Workload) Unit() string {
+	if w.Holds {
+		return "pairs"
+	}
+	return "events"
+}
+
 // Workloads returns the named workloads in the order they are run.
 func Workloads() []Workload {
 	return []Workload{
-		{Name: "batch-1000", Batch: 1000, Connections: 48, Variants: 2},
-		{Name: "single", Batch: 1, Connections: 256, Variants: 16},
+		{Name: "batch-1000", Batch: 1000, Connections: 48, Accounts: 1000, Variants: 2},
+		{Name: "single", Batch: 1, Connections: 256, Accounts: 1000, Variants: 16},
+		{Name: "holds", Holds: true, Batch: 1000, Connections: 48, Accounts: 100_000, Variants: 2},
+		{Name: "holds-single", Holds: true, Batch: 1, Connections: 64, Accounts: 100_000, Variants: 16},
 	}
 }
 
@@ -49,7 +64,7 @@ func WorkloadsNamed(name string) ([]Workload, error) {
 const (
 	batchMax       = 10_000 // the contract's bound on a request
 	connectionsMax = 4096   // of loopback sockets that two cores can serve
-	accountsMax    = 100_000
+	accountsMax    = 1_000_000
 )
 
 // Options of a run.
@@ -68,9 +83,20 @@ type Options struct {
 	Warmup time.Duration
 	// Duration of the measurement; default 10 s.
 	Duration time.Duration
-	// Accounts is the number of payers; default 1,000. Each is opened before
-	// and read after the run.
+	// Batch overrides the size of the requests of a workload of batches; 0
+	// leaves it.
+	Batch int
+	// Accounts is the number of payers; 0 takes the workload's. Each is opened
+	// before and read after the run; those of holds are prepaid and have credit
+	// enough. 1 is one hot account.
 	Accounts int
+	// HoldBy says what holds are asked for, HoldByEstimate (the default) or
+	// HoldByAmount. Events have none.
+	HoldBy string
+	// Chain makes the payers of holds the leaves of chains of four accounts, each
+	// of which has three limits that nothing reaches. Ten accounts share the one
+	// above them, as keys share a user.
+	Chain bool
 	// Models is the number of priced models, 1 to len(catalogue); default 8.
 	Models int
 	// Seed of payers, models and quantities; the ids do not depend on it.
@@ -89,8 +115,17 @@ func (o Options) withDefaults() Options {
 	if o.Duration == 0 {
 		o.Duration = 10 * time.Second
 	}
+	if o.Batch != 0 && o.Workload.Batch > 1 {
+		o.Workload.Batch = o.Batch
+	}
 	if o.Accounts == 0 {
-		o.Accounts = 1000
+		o.Accounts = o.Workload.Accounts
+	}
+	if o.Workload.Holds && o.HoldBy == "" {
+		o.HoldBy = HoldByEstimate
+	}
+	if !o.Workload.Holds {
+		o.HoldBy, o.Chain = "", false
 	}
 	if o.Models == 0 {
 		o.Models = 8
@@ -113,6 +148,7 @@ func (o Options) Validate() error {
 	check(o.Connections >= 1 && o.Connections <= connectionsMax, "connections %d is not 1 to %d", o.Connections, connectionsMax)
 	check(o.Warmup >= 0 && o.Duration > 0, "warm-up %v or duration %v is negative or nothing", o.Warmup, o.Duration)
 	check(o.Accounts >= 1 && o.Accounts <= accountsMax, "accounts %d is not 1 to %d", o.Accounts, accountsMax)
+	check(!o.Workload.Holds || o.HoldBy == HoldByEstimate || o.HoldBy == HoldByAmount, "a hold by %q is none by estimate or amount", o.HoldBy)
 	check(o.Models >= 1 && o.Models <= len(catalogue()), "models %d is not 1 to %d", o.Models, len(catalogue()))
 	if len(problems) == 0 {
 		return nil

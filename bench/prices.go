@@ -40,13 +40,6 @@ const providers = 3
 
 func providerOf(model int) int { return model % providers }
 
-// names spells the accounts of one run, unlike those of any other.
-type names struct{ run string }
-
-func (n names) payer(i int) string    { return fmt.Sprintf("bench-%s-c%05d", n.run, i) }
-func (n names) provider(i int) string { return fmt.Sprintf("bench-%s-p%d", n.run, i) }
-func (n names) book() string          { return "bench-" + n.run }
-
 // priceBook is the version that the run puts. It is in force a little before
 // now because the server's clock decides, not ours.
 func priceBook(n names, models []model, now time.Time) client.Book {
@@ -71,12 +64,32 @@ type draw struct {
 	input, cached, output uint64
 }
 
-// cost is what count events like d come to.
-func (d draw) cost(models []model, count uint64) decimal.Decimal {
+// estimatedOutput is what a hold reserves for the answer: the bound of tokens that a caller
+// sets. No draw uses more, so no capture takes more than was held.
+const estimatedOutput = 1000
+
+// estimate is what is known before the answer: the prompt, none of it surely cached.
+func (d draw) estimate() draw {
+	return draw{payer: d.payer, model: d.model, input: d.input + d.cached, output: estimatedOutput}
+}
+
+// costPlaces are the decimals of all prices of the catalogue: a cost is a whole number of
+// billionths.
+const costPlaces = 9
+
+// cost is what an event like d comes to, in billionths. Whole numbers, because the sums of a
+// run have millions of terms and must be exact.
+func (d draw) cost(models []model) uint64 {
 	m := models[d.model]
 	of := func(price string, quantity uint64) decimal.Decimal {
 		return decimal.RequireFromString(price).Mul(decimal.NewFromUint64(quantity))
 	}
-	one := of(m.input, d.input).Add(of(m.cached, d.cached)).Add(of(m.output, d.output))
-	return one.Mul(decimal.NewFromUint64(count))
+	cost := of(m.input, d.input).Add(of(m.cached, d.cached)).Add(of(m.output, d.output)).Shift(costPlaces)
+	if !cost.IsInteger() {
+		panic(fmt.Sprintf("BUG: bench: %s has a price of more than %d places", m.name, costPlaces))
+	}
+	return cost.BigInt().Uint64()
 }
+
+// billionths is n of them as an amount.
+func billionths(n uint64) decimal.Decimal { return decimal.NewFromUint64(n).Shift(-costPlaces) }

@@ -11,16 +11,73 @@ import (
 // that it leaves in one write. Its connection's goroutine owns it.
 type request struct {
 	bytes  []byte
-	blocks []int  // where each event's block digits stand
-	draws  []draw // what its events use, in order
-	sent   uint64 // times it was answered with success
+	blocks []int // where the block digits of ids stand
+	// payers is where the digits of each element's payer stand; empty: they stay
+	// as they are.
+	payers []int
+	size   int // elements
+	// counter is what counts the new elements in the answer; "": there is one
+	// element, and the status says it.
+	counter string
 }
 
-// stamp makes the ids of all its events new.
-func (r *request) stamp(block uint64) {
+// outcome reads how many elements are new to the server and how many it has
+// booked before; −1: the answer does not say.
+func (r *request) outcome(a answer) (fresh, again int) {
+	switch {
+	case r.counter == "" && a.status == 201:
+		return 1, 0
+	case r.counter == "" && a.status == 200:
+		return 0, 1
+	case a.status == 200:
+		return number(a.body, r.counter), number(a.body, `"duplicates":`)
+	}
+	return -1, -1
+}
+
+// turn is what a worker does before it counts its events: it sends one request
+// of events, or one of holds and, when that is answered, one that captures
+// them. Its worker's goroutine owns it.
+type turn struct {
+	requests []*request
+	draws    []draw // what the events use, in order
+	moves    bool   // to other payers each time
+	sent     uint64 // times that all was answered with success
+}
+
+// stride is how far a turn moves among the payers each time: far, so that
+// neighbours in the server's memory are not used one after the other, and
+// prime, so that every payer comes up.
+const stride = 15_485_863
+
+// payerAt is the payer of draw d when a turn that moves is sent for the
+// sent-th time, from 0.
+func payerAt(d draw, sent uint64, accounts int) int {
+	return int((uint64(d.payer) + sent*stride) % uint64(accounts))
+}
+
+// stamp makes all ids new, and moves the elements to other payers.
+func (t *turn) stamp(block uint64, accounts int) {
 	word := blockWord(block)
-	for _, at := range r.blocks {
-		binary.LittleEndian.PutUint64(r.bytes[at:at+idBlockLen], word)
+	for _, r := range t.requests {
+		for _, at := range r.blocks {
+			binary.LittleEndian.PutUint64(r.bytes[at:at+idBlockLen], word)
+		}
+	}
+	if !t.moves {
+		return
+	}
+	shift := int(t.sent * stride % uint64(accounts))
+	for i := range t.draws {
+		payer := t.draws[i].payer + shift
+		if payer >= accounts {
+			payer -= accounts
+		}
+		digits := accountWord(payer)
+		for _, r := range t.requests {
+			at := r.payers[i]
+			binary.LittleEndian.PutUint32(r.bytes[at:at+accountLen], digits)
+		}
 	}
 }
 
@@ -31,42 +88,22 @@ type renderer struct {
 	names     names
 	models    []model
 	accounts  int
-	batch     int
+	workload  Workload
+	holdBy    string
 }
 
-// render draws one request's events and writes them out. A request of one
-// event is an object, of more an array.
-func (r *renderer) render(rng *rand.Rand) *request {
-	req := &request{draws: make([]draw, r.batch), blocks: make([]int, r.batch)}
-	var body []byte
-	if r.batch > 1 {
-		body = append(body, '[')
+// render draws one turn's events and writes its requests.
+func (r *renderer) render(rng *rand.Rand) *turn {
+	t := &turn{draws: make([]draw, r.workload.Batch), moves: r.workload.Holds}
+	for i := range t.draws {
+		t.draws[i] = r.draw(rng)
 	}
-	for i := range req.draws {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		req.draws[i] = r.draw(rng)
-		body, req.blocks[i] = r.appendEvent(body, i, req.draws[i])
+	if r.workload.Holds {
+		t.requests = []*request{r.holds(t.draws), r.captures(t.draws)}
+	} else {
+		t.requests = []*request{r.events(t.draws)}
 	}
-	if r.batch > 1 {
-		body = append(body, ']')
-	}
-	head := r.head(len(body))
-	req.bytes = append([]byte(head), body...)
-	for i := range req.blocks {
-		req.blocks[i] += len(head)
-	}
-	return req
-}
-
-func (r *renderer) head(bodyLen int) string {
-	auth := ""
-	if r.key != "" {
-		auth = "Authorization: Bearer " + r.key + "\r\n"
-	}
-	return "POST /v1/events HTTP/1.1\r\nHost: " + r.host + "\r\n" + auth +
-		"Content-Type: application/json\r\nContent-Length: " + strconv.Itoa(bodyLen) + "\r\n\r\n"
+	return t
 }
 
 // draw picks a payer, a model and token counts in the range that real traces
@@ -78,17 +115,82 @@ func (r *renderer) draw(rng *rand.Rand) draw {
 	}
 }
 
-// appendEvent writes event number index of a request and returns where its
-// block digits stand in dst.
-func (r *renderer) appendEvent(dst []byte, index int, d draw) ([]byte, int) {
-	dst = append(dst, `{"id":"`...)
-	dst = append(dst, r.prefix...)
-	block := len(dst)
+// draft is a request under construction, with the places that change.
+type draft struct {
+	bytes          []byte
+	blocks, payers []int
+}
+
+func (t *draft) add(format string, args ...any) { t.bytes = fmt.Appendf(t.bytes, format, args...) }
+
+// id writes the id of an element, and notes where its block stands.
+func (t *draft) id(prefix string, index int) {
+	t.bytes = append(t.bytes, prefix...)
+	t.blocks = append(t.blocks, len(t.bytes))
 	var digits [idBlockLen + idIndexLen]byte
-	base32(digits[idBlockLen:], uint64(index))
 	base32(digits[:idBlockLen], 0)
-	dst = append(dst, digits[:]...)
-	dst = fmt.Appendf(dst, `","source":"gateway-%d","type":"llm.tokens","subject":"%s","data":{"model":"%s","usage":{"input":%d,"cached_input":%d,"output":%d}}}`,
-		d.payer%4, r.names.payer(d.payer), r.models[d.model].name, d.input, d.cached, d.output)
-	return dst, block
+	base32(digits[idBlockLen:], uint64(index))
+	t.bytes = append(t.bytes, digits[:]...)
+}
+
+// payer writes a payer's name, and notes where its digits stand.
+func (t *draft) payer(name string) {
+	t.bytes = append(t.bytes, name...)
+	t.payers = append(t.payers, len(t.bytes)-accountLen)
+}
+
+// list writes elements as an array, a single one as an object.
+func (t *draft) list(draws []draw, element func(t *draft, index int, d draw)) {
+	for i, d := range draws {
+		switch {
+		case len(draws) == 1:
+		case i == 0:
+			t.add("[")
+		default:
+			t.add(",")
+		}
+		element(t, i, d)
+	}
+	if len(draws) > 1 {
+		t.add("]")
+	}
+}
+
+// event writes event number index of a request.
+func (r *renderer) event(t *draft, index int, d draw) {
+	t.add(`{"id":"`)
+	t.id(r.prefix, index)
+	t.add(`","source":"gateway-%d","type":"llm.tokens","subject":"`, d.payer%4)
+	t.payer(r.names.payer(d.payer))
+	t.add(`","data":{"model":"%s","usage":{"input":%d,"cached_input":%d,"output":%d}}}`, r.models[d.model].name, d.input, d.cached, d.output)
+}
+
+// events is a request of usage events.
+func (r *renderer) events(draws []draw) *request {
+	var body draft
+	body.list(draws, r.event)
+	return r.post(draft{bytes: []byte("/v1/events")}, body, len(draws), `"accepted":`)
+}
+
+// post joins path and body into a request.
+func (r *renderer) post(path, body draft, size int, counter string) *request {
+	auth := ""
+	if r.key != "" {
+		auth = "Authorization: Bearer " + r.key + "\r\n"
+	}
+	const method = "POST "
+	head := append([]byte(method), path.bytes...)
+	head = append(head, " HTTP/1.1\r\nHost: "+r.host+"\r\n"+auth+
+		"Content-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body.bytes))+"\r\n\r\n"...)
+	req := &request{bytes: append(head, body.bytes...), size: size, counter: counter}
+	for _, at := range path.blocks {
+		req.blocks = append(req.blocks, len(method)+at)
+	}
+	for _, at := range body.blocks {
+		req.blocks = append(req.blocks, len(head)+at)
+	}
+	for _, at := range body.payers {
+		req.payers = append(req.payers, len(head)+at)
+	}
+	return req
 }

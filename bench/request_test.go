@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,49 +14,136 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"farthing/bench/client"
 )
 
-func testRenderer(batch int) *renderer {
+func testRenderer(w Workload, holdBy string) *renderer {
 	prefix := runPrefix(time.UnixMilli(1_700_000_000_000))
-	return &renderer{host: "h:1", key: "k", prefix: prefix, names: names{run: prefix}, models: catalogue()[:3], accounts: 5, batch: batch}
+	return &renderer{host: "h:1", key: "k", prefix: prefix, names: names{run: prefix}, models: catalogue()[:3], accounts: 5, workload: w, holdBy: holdBy}
+}
+
+func testTurn(w Workload, holdBy string) *turn {
+	return testRenderer(w, holdBy).render(rand.New(rand.NewPCG(1, 1)))
 }
 
 // Every stamped request is a well-formed HTTP request whose body is JSON with
 // ids that never occurred before, and nothing but the ids changes.
-func TestStampedRequests(t *testing.T) {
+func TestStampedEvents(t *testing.T) {
 	seen := map[string]bool{}
 	for _, batch := range []int{1, 3, 1000} {
-		req := testRenderer(batch).render(rand.New(rand.NewPCG(1, 1)))
+		turn := testTurn(Workload{Batch: batch}, "")
 		for _, block := range []uint64{1, 31, 32, 1<<40 - 1} {
-			req.stamp(block + uint64(batch)<<20)
-			events := parseRequest(t, req.bytes)
-			if len(events) != batch {
-				t.Fatalf("%d events, want %d", len(events), batch)
-			}
+			turn.stamp(block+uint64(batch)<<20, 5)
+			_, events := parseRequest[wireEvent](t, turn.requests[0].bytes, batch)
 			for i, e := range events {
-				if len(e.ID) != idLen || seen[e.ID] {
-					t.Fatalf("id %q is not new or not %d long", e.ID, idLen)
+				fresh(t, seen, e.ID)
+				e.expect(t, turn.draws[i])
+			}
+			turn.sent++
+		}
+	}
+}
+
+// A turn of holds captures exactly what it held, with the same payers, which are
+// others each time: those that the sums at the end are made of.
+func TestStampedHolds(t *testing.T) {
+	for _, batch := range []int{1, 3, 1000} {
+		for _, by := range []string{HoldByEstimate, HoldByAmount} {
+			seen, payers := map[string]bool{}, map[string]bool{}
+			render := testRenderer(Workload{Batch: batch, Holds: true}, by)
+			turn := render.render(rand.New(rand.NewPCG(1, 1)))
+			for block := range uint64(5) {
+				turn.stamp(block, 5)
+				path, holds := parseRequest[wireHold](t, turn.requests[0].bytes, batch)
+				if path != "/v1/holds" {
+					t.Fatal(path)
 				}
-				seen[e.ID] = true
-				d := req.draws[i]
-				want := map[string]uint64{"input": d.input, "cached_input": d.cached, "output": d.output}
-				if e.Subject == "" || fmt.Sprint(e.Data.Usage) != fmt.Sprint(want) {
-					t.Fatalf("event %+v does not use %v", e, want)
+				path, captures := parseRequest[wireCapture](t, turn.requests[1].bytes, batch)
+				for i, h := range holds {
+					fresh(t, seen, h.ID)
+					d, c := turn.draws[i], captures[i]
+					if want := render.names.payer(payerAt(d, turn.sent, 5)); h.Account != want || c.Event.Subject != want {
+						t.Fatalf("held of %s, captured of %s, want %s", h.Account, c.Event.Subject, want)
+					}
+					payers[h.Account] = true
+					if batch == 1 && path != "/v1/holds/"+h.ID+"/capture" || batch > 1 && (path != "/v1/captures" || c.Hold != h.ID) {
+						t.Fatalf("held %s, captured %s at %s", h.ID, c.Hold, path)
+					}
+					h.expect(t, d, by)
+					if c.Event.ID != h.ID {
+						t.Fatalf("the event of %s is %s", h.ID, c.Event.ID)
+					}
+					c.Event.expect(t, d)
 				}
+				turn.sent++
+			}
+			if len(payers) != 5 {
+				t.Errorf("%d payers of 5", len(payers))
 			}
 		}
 	}
 }
 
+// fresh is for ids that must never come twice.
+func fresh(t *testing.T, seen map[string]bool, id string) {
+	t.Helper()
+	if len(id) != idLen || seen[id] {
+		t.Fatalf("id %q is not new or not %d long", id, idLen)
+	}
+	seen[id] = true
+}
+
+type wireUsage struct {
+	Model string
+	Usage map[string]uint64
+}
+
 type wireEvent struct {
 	ID, Subject string
-	Data        struct {
-		Model string
-		Usage map[string]uint64
+	Data        wireUsage
+}
+
+func (e *wireEvent) expect(t *testing.T, d draw) {
+	t.Helper()
+	want := map[string]uint64{"input": d.input, "cached_input": d.cached, "output": d.output}
+	if e.Subject == "" || fmt.Sprint(e.Data.Usage) != fmt.Sprint(want) {
+		t.Fatalf("event %+v does not use %v", e, want)
 	}
 }
 
-func parseRequest(t *testing.T, raw []byte) []wireEvent {
+type wireHold struct {
+	ID, Account string
+	Amount      *client.Money
+	Estimate    *struct {
+		Type string
+		Data wireUsage
+	}
+}
+
+// expect checks that a hold reserves enough, the way it should.
+func (h *wireHold) expect(t *testing.T, d draw, by string) {
+	t.Helper()
+	models := catalogue()
+	switch {
+	case (h.Amount != nil) != (by == HoldByAmount) || (h.Estimate != nil) != (by == HoldByEstimate):
+		t.Fatalf("%+v is not by %s", h, by)
+	case h.Amount != nil:
+		if !h.Amount.Equal(billionths(d.estimate().cost(models))) || h.Amount.LessThan(billionths(d.cost(models))) {
+			t.Fatalf("%s is held for %+v", h.Amount, d)
+		}
+	case h.Estimate.Data.Model != models[d.model].name || h.Estimate.Data.Usage["output"] < d.output || h.Estimate.Data.Usage["input"] != d.input+d.cached:
+		t.Fatalf("%+v is held for %+v", h.Estimate, d)
+	}
+}
+
+type wireCapture struct {
+	Hold  string
+	Event wireEvent
+}
+
+// parseRequest returns the path and the elements of a request.
+func parseRequest[T any](t *testing.T, raw []byte, size int) (path string, elements []T) {
 	t.Helper()
 	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
 	if err != nil {
@@ -71,11 +159,68 @@ func parseRequest(t *testing.T, raw []byte) []wireEvent {
 	if body[0] == '{' {
 		body = append(append([]byte("["), body...), ']')
 	}
-	var events []wireEvent
-	if err := json.Unmarshal(body, &events); err != nil {
-		t.Fatalf("%v in %s", err, body)
+	if err := json.Unmarshal(body, &elements); err != nil || len(elements) != size {
+		t.Fatalf("%d elements, %v in %s", len(elements), err, body)
 	}
-	return events
+	return req.URL.Path, elements
+}
+
+// The costs are exact, and the digits of a name are those that a request writes.
+func TestDraws(t *testing.T) {
+	d := draw{model: 7, input: 2000, cached: 3, output: 800}
+	if got := billionths(d.cost(catalogue())).String(); got != "0.001812177" {
+		t.Error(got)
+	}
+	for _, i := range []int{0, 31, 32, 99_999, accountsMax - 1} {
+		var digits [accountLen]byte
+		binary.LittleEndian.PutUint32(digits[:], accountWord(i))
+		if string(digits[:]) != accountDigits(i) {
+			t.Errorf("%d: %s, %s", i, digits, accountDigits(i))
+		}
+	}
+}
+
+func TestOutcome(t *testing.T) {
+	f := func(counter string, a answer, fresh, again int) {
+		t.Helper()
+		gotFresh, gotAgain := (&request{counter: counter}).outcome(a)
+		if gotFresh != fresh || gotAgain != again {
+			t.Errorf("%s of %d %s: %d, %d", counter, a.status, a.body, gotFresh, gotAgain)
+		}
+	}
+	f(`"held":`, answer{200, []byte(`{"held":12,"duplicates":3,"refused":[]}`)}, 12, 3)
+	f(`"captured":`, answer{200, []byte(`{"captured": 1 ,"duplicates": 0}`)}, 1, 0)
+	f(`"captured":`, answer{200, []byte(`{"held":1,"duplicates":0}`)}, -1, 0)
+	f(`"held":`, answer{201, []byte(`{"held":1,"duplicates":0}`)}, -1, -1)
+	f("", answer{201, []byte(`{"id":"h","state":"held"}`)}, 1, 0)
+	f("", answer{200, []byte(`{"id":"h","state":"held"}`)}, 0, 1)
+	f("", answer{402, []byte(`{"code":"insufficient_funds"}`)}, -1, -1)
+}
+
+func TestTree(t *testing.T) {
+	chain := newTree(names{"r"}, 1234, true)
+	if got := fmt.Sprint(chain.count(0), chain.count(1), chain.count(2), chain.count(3), chain.nodes()); got != "2 13 124 1234 1373" {
+		t.Error(got)
+	}
+	path := ""
+	for level, number := chain.at(1372); level > 0; level, number = level-1, number/chainFan {
+		path += chain.parent(level, number) + " "
+	}
+	if path != "bench-r-n2003V bench-r-n1000C bench-r-n00001 " || chain.parent(0, 1) != "" {
+		t.Error(path)
+	}
+	leaves := make([]uint64, 1234)
+	leaves[0], leaves[999], leaves[1000], leaves[1233] = 1, 2, 4, 8
+	if sums := chain.sums(leaves); fmt.Sprint(sums[0], sums[1][0], sums[1][9], sums[1][12], sums[2][123]) != "[3 12] 1 2 8 8" {
+		t.Error(sums[0], sums[1])
+	}
+	flat := newTree(names{"r"}, 3, false)
+	if level, number := flat.at(2); flat.nodes() != 3 || level != 0 || number != 2 || flat.name(0, 2) != "bench-r-c0002" {
+		t.Error(flat.nodes(), level, number)
+	}
+	if one := newTree(names{"r"}, 1, true); one.nodes() != chainDepth {
+		t.Error(one.nodes())
+	}
 }
 
 func TestIDsSortByBlock(t *testing.T) {
@@ -104,13 +249,13 @@ func TestReadAnswer(t *testing.T) {
 				t.Errorf("%q: error %v, want %v", raw, err, wantErr)
 				continue
 			}
-			if err == nil && (a.status != want.status || a.accepted != want.accepted || a.duplicates != want.duplicates || string(a.body) != string(want.body) || k != keep) {
+			if err == nil && (a.status != want.status || string(a.body) != string(want.body) || k != keep) {
 				t.Errorf("%q: got %+v keep %v", raw, a, k)
 			}
 		}
 	}
-	f("HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 30\r\n\r\n{\"accepted\":12,\"duplicates\":3}", answer{200, 12, 3, []byte(`{"accepted":12,"duplicates":3}`)}, true, nil)
-	f("HTTP/1.1 200 OK\r\ncontent-length:33\r\nconnection: Close\r\n\r\n{\"duplicates\": 0, \"accepted\": 1 }", answer{200, 1, 0, []byte(`{"duplicates": 0, "accepted": 1 }`)}, false, nil)
+	f("HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 30\r\n\r\n{\"accepted\":12,\"duplicates\":3}", answer{200, []byte(`{"accepted":12,"duplicates":3}`)}, true, nil)
+	f("HTTP/1.1 200 OK\r\ncontent-length:33\r\nconnection: Close\r\n\r\n{\"duplicates\": 0, \"accepted\": 1 }", answer{200, []byte(`{"duplicates": 0, "accepted": 1 }`)}, false, nil)
 	f("HTTP/1.1 429 Too Many\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", answer{status: 429}, true, nil)
 	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", answer{}, false, ErrProtocol)
 	f("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", answer{}, false, ErrProtocol)
@@ -126,29 +271,41 @@ func TestReadAnswer(t *testing.T) {
 // What the generator does per request apart from the system calls must not
 // allocate, or the collector would take its share of the two cores.
 func TestHotPathDoesNotAllocate(t *testing.T) {
-	req := testRenderer(1000).render(rand.New(rand.NewPCG(1, 1)))
-	c, latency := newConn(nil), newHistogram()
-	raw := "HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n{\"accepted\":1000,\"duplicates\":0}"
-	reader := strings.NewReader(raw)
-	block := uint64(0)
-	allocs := testing.AllocsPerRun(100, func() {
-		block++
-		req.stamp(block)
-		reader.Reset(raw)
-		if a, _, err := c.readAnswer(reader); err != nil || a.accepted != 1000 {
-			t.Fatal(a, err)
+	for _, holds := range []bool{false, true} {
+		turn := testTurn(Workload{Batch: 1000, Holds: holds}, HoldByEstimate)
+		c, latency := newConn(nil), newHistogram()
+		const body = `{"accepted":1000,"held":1000,"captured":1000,"duplicates":0}`
+		raw := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		reader := strings.NewReader(raw)
+		block := uint64(0)
+		allocs := testing.AllocsPerRun(100, func() {
+			block++
+			turn.stamp(block, 5)
+			for _, req := range turn.requests {
+				reader.Reset(raw)
+				a, _, err := c.readAnswer(reader)
+				if fresh, again := req.outcome(a); err != nil || fresh != 1000 || again != 0 {
+					t.Fatal(fresh, again, err)
+				}
+				_ = latency.RecordValue(1234567)
+			}
+			turn.sent++
+		})
+		if allocs != 0 {
+			t.Errorf("%v allocations a turn, holds %v", allocs, holds)
 		}
-		_ = latency.RecordValue(1234567)
-	})
-	if allocs != 0 {
-		t.Errorf("%v allocations a request", allocs)
 	}
 }
 
 func BenchmarkStampBatch(b *testing.B) {
-	req := testRenderer(1000).render(rand.New(rand.NewPCG(1, 1)))
-	for i := 0; b.Loop(); i++ {
-		req.stamp(uint64(i))
+	for _, w := range Workloads() {
+		b.Run(w.Name, func(b *testing.B) {
+			turn := testTurn(w, HoldByEstimate)
+			for i := 0; b.Loop(); i++ {
+				turn.stamp(uint64(i), 5)
+				turn.sent++
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(w.Batch), "ns/event")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
 }

@@ -12,7 +12,12 @@ import (
 
 // Result is the outcome of one run. Durations are nanoseconds in JSON.
 type Result struct {
-	Workload    string        `json:"workload"`
+	Workload string `json:"workload"`
+	// Unit is what is counted: events, or pairs of a hold and its capture, each of
+	// which books an event.
+	Unit        string        `json:"unit"`
+	HoldBy      string        `json:"hold_by,omitempty"` // estimate, amount; "": no holds
+	Chain       bool          `json:"chain,omitempty"`
 	Batch       int           `json:"batch"`
 	Connections int           `json:"connections"`
 	Accounts    int           `json:"accounts"`
@@ -52,7 +57,7 @@ func (r *run) result(from, to totals) Result {
 	elapsed := to.at.Sub(from.at)
 	events, requests := to.events-from.events, to.requests-from.requests
 	return Result{
-		Workload: o.Workload.Name, Batch: o.Workload.Batch, Connections: o.Connections,
+		Workload: o.Workload.Name, Unit: o.Workload.Unit(), HoldBy: o.HoldBy, Chain: o.Chain, Batch: o.Workload.Batch, Connections: o.Connections,
 		Accounts: o.Accounts, Models: o.Models, Seed: o.Seed, Warmup: o.Warmup, Duration: elapsed,
 		Events: events, Requests: requests,
 		EventsPerSecond: perSecond(events, elapsed), RequestsPerSecond: perSecond(requests, elapsed),
@@ -87,23 +92,23 @@ func (r Report) WriteTable(w io.Writer) {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleRounded)
 	t.Style().Format.Header = text.FormatDefault
-	t.AppendHeader(table.Row{"workload", "connections", "events/s", "requests/s", "p50", "p90", "p99", "max", "retries", "generator/event"})
+	t.AppendHeader(table.Row{"workload", "accounts", "connections", "durable", "requests/s", "p50", "p90", "p99", "max", "retries", "generator/each"})
 	var right []table.ColumnConfig
-	for column := 2; column <= 10; column++ {
+	for column := 2; column <= 11; column++ {
 		right = append(right, table.ColumnConfig{Number: column, Align: text.AlignRight})
 	}
 	t.SetColumnConfigs(right)
 	for _, run := range r.Runs {
 		t.AppendRow(table.Row{
-			run.Workload, run.Connections, Thousands(run.EventsPerSecond), Thousands(run.RequestsPerSecond),
+			run.title(), Thousands(int64(run.Accounts)), run.Connections, Thousands(run.EventsPerSecond) + " " + run.Unit + "/s", Thousands(run.RequestsPerSecond),
 			short(run.Latency.P50), short(run.Latency.P90), short(run.Latency.P99), short(run.Latency.Max),
 			run.Retries, short(run.GeneratorCPU / time.Duration(max(run.Events, 1))),
 		})
 	}
 	fmt.Fprintln(w, t.Render())
 	for _, run := range r.Runs {
-		fmt.Fprintf(w, "%s: %s events, %d balances and the trial balance equal what was sent: USD %s\n",
-			run.Workload, Thousands(int64(run.Check.Events)), run.Check.Accounts, run.Check.Total)
+		fmt.Fprintf(w, "%s: %s %s, %s balances and the trial balance equal what was sent: USD %s\n",
+			run.title(), Thousands(int64(run.Check.Events)), run.Unit, Thousands(int64(run.Check.Accounts)), run.Check.Total)
 	}
 	if r.Fsync != nil {
 		fmt.Fprintf(w, "disk: write of %d bytes + fsync takes %v (p50), %v (p99), %v (max)\n",
@@ -113,6 +118,14 @@ func (r Report) WriteTable(w io.Writer) {
 	if r.Verify != "" {
 		fmt.Fprintf(w, "verify: %s\n", r.Verify)
 	}
+}
+
+// title names the run for people.
+func (r *Result) title() string {
+	if r.Chain {
+		return r.Workload + ", chains"
+	}
+	return r.Workload
 }
 
 // Thousands writes n with separators, as 1,234,567.

@@ -19,9 +19,11 @@ import (
 // server not included.
 const grace = 15 * time.Second
 
-// Progress is where a run stands.
+// Progress is where a run stands. Where the workload has holds, an event is a
+// pair: a hold and its capture.
 type Progress struct {
 	Workload string
+	Unit     string // events, pairs
 	// Measuring is false during the warm-up.
 	Measuring bool
 	Elapsed   time.Duration
@@ -34,7 +36,7 @@ type Progress struct {
 // run is one run under way.
 type run struct {
 	opts   Options
-	names  names
+	tree   tree
 	models []model
 	client *client.Client
 
@@ -53,14 +55,14 @@ type run struct {
 
 // Run runs one workload and checks the balances. The error says what went
 // wrong with the run; the result is then incomplete. It takes Warmup +
-// Duration and about a second per 5,000 accounts.
+// Duration, and time to open and read the accounts.
 func Run(ctx context.Context, opts Options) (Result, error) {
 	opts = opts.withDefaults()
 	if err := opts.Validate(); err != nil {
 		return Result{}, err
 	}
 	prefix := runPrefix(time.Now())
-	r := &run{opts: opts, names: names{run: prefix}, models: catalogue()[:opts.Models]}
+	r := newRun(opts, prefix)
 	r.client = client.New(client.At(opts.URL), client.Options{Key: opts.Key})
 	defer r.client.Close()
 	if err := r.prepare(ctx); err != nil {
@@ -75,21 +77,30 @@ func Run(ctx context.Context, opts Options) (Result, error) {
 	return result, err
 }
 
+func newRun(opts Options, prefix string) *run {
+	return &run{opts: opts, tree: newTree(names{run: prefix}, opts.Accounts, opts.Chain), models: catalogue()[:opts.Models]}
+}
+
+// host is the server's host and port.
+func (r *run) host() string {
+	if u, err := url.Parse(r.opts.URL); err == nil {
+		return u.Host
+	}
+	return r.opts.URL[len("http://"):]
+}
+
 // makeWorkers renders every request before the clock starts.
 func (r *run) makeWorkers(ctx context.Context, prefix string) {
-	host := r.opts.URL[len("http://"):]
-	if u, err := url.Parse(r.opts.URL); err == nil {
-		host = u.Host
-	}
+	host := r.host()
 	render := &renderer{
-		host: host, key: r.opts.Key, prefix: prefix, names: r.names, models: r.models,
-		accounts: r.opts.Accounts, batch: r.opts.Workload.Batch,
+		host: host, key: r.opts.Key, prefix: prefix, names: r.tree.names, models: r.models,
+		accounts: r.opts.Accounts, workload: r.opts.Workload, holdBy: r.opts.HoldBy,
 	}
 	rng := rand.New(rand.NewPCG(r.opts.Seed, 1))
 	for range r.opts.Connections {
 		w := &worker{run: r, conn: newConn(dialer(ctx, host)), latency: newHistogram()}
 		for range r.opts.Workload.Variants {
-			w.requests = append(w.requests, render.render(rng))
+			w.turns = append(w.turns, render.render(rng))
 		}
 		r.workers = append(r.workers, w)
 	}
@@ -120,6 +131,12 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 	case <-time.After(grace):
 		r.abort(fmt.Errorf("%w within %v of the end", ErrStuck, grace))
 		<-done
+		for _, w := range r.workers {
+			if w.said != "" {
+				r.failure.err = fmt.Errorf("%w; the server said %s", r.failure.err, w.said)
+				break
+			}
+		}
 	}
 	result := r.result(from, to)
 	result.GeneratorCPU = cpuTo - cpuFrom
@@ -152,7 +169,7 @@ func (r *run) pause(ctx context.Context, began time.Time, d time.Duration) {
 
 func (r *run) progress(began time.Time, last, now totals) Progress {
 	return Progress{
-		Workload: r.opts.Workload.Name, Measuring: r.measuring.Load(), Elapsed: now.at.Sub(began),
+		Workload: r.opts.Workload.Name, Unit: r.opts.Workload.Unit(), Measuring: r.measuring.Load(), Elapsed: now.at.Sub(began),
 		EventsPerSecond: perSecond(now.events-last.events, now.at.Sub(last.at)),
 		Events:          now.events, Retries: now.retries,
 	}
@@ -181,9 +198,9 @@ type totals struct {
 func (r *run) take() totals {
 	t := totals{at: time.Now()}
 	for _, w := range r.workers {
-		requests := w.done.Load()
-		t.requests += requests
-		t.events += requests * uint64(r.opts.Workload.Batch)
+		turns := w.done.Load()
+		t.requests += turns * uint64(len(w.turns[0].requests))
+		t.events += turns * uint64(r.opts.Workload.Batch)
 		t.retries += w.retries.Load()
 	}
 	return t

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -23,70 +25,97 @@ func tiny(url string, w Workload) Options {
 
 func TestRunWorkloads(t *testing.T) {
 	for _, w := range Workloads() {
-		t.Run(w.Name, func(t *testing.T) {
-			w.Batch = min(w.Batch, 100) // the twin is slow, under -race above all
-			ledger := twin.New()
-			server := httptest.NewServer(ledger)
-			defer server.Close()
-			got, err := Run(context.Background(), tiny(server.URL, w))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.Events == 0 || got.Check.Events < got.Events || got.Events != got.Requests*uint64(w.Batch) {
-				t.Errorf("events %d, requests %d, booked %d", got.Events, got.Requests, got.Check.Events)
-			}
-			if got.Check.Accounts != 20+providers || got.Latency.P50 <= 0 || got.Latency.P50 > got.Latency.Max {
-				t.Errorf("check %+v, latency %+v", got.Check, got.Latency)
-			}
-			if got.Retries != 0 {
-				t.Errorf("retries %d on a healthy server", got.Retries)
-			}
-		})
+		w.Batch = min(w.Batch, 100) // the twin is slow, under -race above all
+		f := func(name string, accounts int, change func(o *Options)) {
+			t.Run(name, func(t *testing.T) {
+				server := httptest.NewServer(twin.New())
+				defer server.Close()
+				opts := tiny(server.URL, w)
+				change(&opts)
+				got, err := Run(context.Background(), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				perTurn := uint64(1)
+				if w.Holds {
+					perTurn = 2
+				}
+				if got.Events == 0 || got.Check.Events < got.Events || got.Events*perTurn != got.Requests*uint64(got.Batch) {
+					t.Errorf("events %d, requests %d, booked %d", got.Events, got.Requests, got.Check.Events)
+				}
+				if got.Check.Accounts != accounts+providers || got.Latency.P50 <= 0 || got.Latency.P50 > got.Latency.Max {
+					t.Errorf("check %+v, latency %+v", got.Check, got.Latency)
+				}
+				if got.Retries != 0 {
+					t.Errorf("retries %d on a healthy server", got.Retries)
+				}
+			})
+		}
+		f(w.Name, 20, func(*Options) {})
+		f(w.Name+", one account", 1, func(o *Options) { o.Accounts = 1 })
+		if w.Holds {
+			f(w.Name+", chains", 20+2+1+1, func(o *Options) { o.Chain = true })
+			f(w.Name+", one chain", chainDepth, func(o *Options) { o.Chain, o.Accounts = true, 1 })
+			f(w.Name+", amounts", 20, func(o *Options) { o.HoldBy, o.Batch = HoldByAmount, 7 })
+		}
 	}
+}
+
+// takesTraffic says whether a request is one of the workers'.
+func takesTraffic(path string) bool {
+	return path == "/v1/events" || strings.HasPrefix(path, "/v1/holds") || path == "/v1/captures"
 }
 
 // A server that breaks connections after having booked, and one that is
 // overloaded now and then, must not disturb the sums.
 func TestRunRetries(t *testing.T) {
-	ledger := twin.New()
-	var calls atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/v1/events" {
-			ledger.ServeHTTP(w, r)
-			return
+	for _, w := range []Workload{{Name: "test", Batch: 10, Variants: 2}, {Name: "holds", Holds: true, Batch: 10, Variants: 2}, {Name: "pairs", Holds: true, Batch: 1, Variants: 2}} {
+		ledger := twin.New()
+		var calls atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !takesTraffic(r.URL.Path) {
+				ledger.ServeHTTP(w, r)
+				return
+			}
+			switch calls.Add(1) % 7 {
+			case 2:
+				http.Error(w, `{"code":"overloaded"}`, http.StatusTooManyRequests)
+			case 4:
+				ledger.ServeHTTP(httptest.NewRecorder(), r)
+				panic(http.ErrAbortHandler)
+			default:
+				ledger.ServeHTTP(w, r)
+			}
+		}))
+		got, err := Run(context.Background(), tiny(server.URL, w))
+		server.Close()
+		if err != nil || got.Retries == 0 {
+			t.Errorf("%s: %d retries, %v", w.Name, got.Retries, err)
 		}
-		switch calls.Add(1) % 7 {
-		case 2:
-			http.Error(w, `{"code":"overloaded"}`, http.StatusTooManyRequests)
-		case 4:
-			ledger.ServeHTTP(httptest.NewRecorder(), r)
-			panic(http.ErrAbortHandler)
-		default:
-			ledger.ServeHTTP(w, r)
-		}
-	}))
-	defer server.Close()
-	got, err := Run(context.Background(), tiny(server.URL, Workload{Name: "test", Batch: 10, Variants: 2}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Retries == 0 {
-		t.Error("no retries counted")
 	}
 }
 
-// faulty returns a server that answers event requests with f.
+// faulty returns a server that answers the workers' requests with f.
 func faulty(t *testing.T, f http.HandlerFunc) string {
+	return between(t, func(_ *twin.Ledger, w http.ResponseWriter, r *http.Request) { f(w, r) })
+}
+
+// between returns a server whose traffic goes through f.
+func between(t *testing.T, f func(l *twin.Ledger, w http.ResponseWriter, r *http.Request)) string {
 	ledger := twin.New()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v1/events" {
-			f(w, r)
+		if takesTraffic(r.URL.Path) {
+			f(ledger, w, r)
 			return
 		}
 		ledger.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+func say(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(s)) }
 }
 
 func TestRunFinds(t *testing.T) {
@@ -99,13 +128,49 @@ func TestRunFinds(t *testing.T) {
 			}
 		})
 	}
-	say := func(s string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(s)) }
-	}
 	f("an ack that booked nothing", ErrSum, say(`{"accepted":2,"duplicates":0}`))
 	f("half an ack", ErrRefused, say(`{"accepted":1,"duplicates":0}`))
 	f("new ids called duplicates", ErrRefused, say(`{"accepted":0,"duplicates":2}`))
 	f("a refusal", ErrRefused, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusUnprocessableEntity) })
+}
+
+func TestRunFindsWithHolds(t *testing.T) {
+	f := func(name string, want error, mention string, answer func(l *twin.Ledger, w http.ResponseWriter, r *http.Request)) {
+		t.Run(name, func(t *testing.T) {
+			t.Helper()
+			opts := tiny(between(t, answer), Workload{Name: "test", Holds: true, Batch: 2, Variants: 1})
+			opts.Chain = true
+			_, err := Run(context.Background(), opts)
+			if !errors.Is(err, want) || !strings.Contains(err.Error(), mention) {
+				t.Errorf("got %v, want %v that says %q", err, want, mention)
+			}
+		})
+	}
+	instead := func(path string, answer http.HandlerFunc) func(*twin.Ledger, http.ResponseWriter, *http.Request) {
+		return func(l *twin.Ledger, w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == path {
+				answer(w, r)
+				return
+			}
+			l.ServeHTTP(w, r)
+		}
+	}
+	f("holds acked and not placed", ErrRefused, "not_found", instead("/v1/holds", say(`{"held":2,"duplicates":0}`)))
+	f("a hold that did not fit", ErrRefused, "1 new, 0 duplicates of 2", instead("/v1/holds", say(`{"held":1,"duplicates":0,"refused":[{}]}`)))
+	f("captures acked and not booked", ErrSum, "want", instead("/v1/captures", say(`{"captured":2,"duplicates":0}`)))
+	f("events booked and holds left", ErrSum, "held, want 0", func(l *twin.Ledger, w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/captures" {
+			l.ServeHTTP(w, r)
+			return
+		}
+		var captures []struct{ Event json.RawMessage }
+		if err := json.NewDecoder(r.Body).Decode(&captures); err != nil {
+			t.Error(err)
+		}
+		events := fmt.Sprintf("[%s,%s]", captures[0].Event, captures[1].Event)
+		l.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(r.Context(), http.MethodPost, "/v1/events", strings.NewReader(events)))
+		say(`{"captured":2,"duplicates":0}`)(w, r)
+	})
 }
 
 func TestRunEndsWithContext(t *testing.T) {
@@ -142,9 +207,9 @@ func TestReport(t *testing.T) {
 	if err != nil || fsync.P50 <= 0 || fsync.Max < fsync.P50 {
 		t.Fatalf("fsync probe: %+v, %v", fsync, err)
 	}
-	var table, json strings.Builder
+	var table, file strings.Builder
 	r := Report{Machine: ThisMachine(), Fsync: &fsync, Runs: []Result{{
-		Workload: "single", EventsPerSecond: 1234567, Check: Check{Accounts: 3, Events: 4000, Total: "1.5"},
+		Workload: "single", Unit: "events", EventsPerSecond: 1234567, Check: Check{Accounts: 3, Events: 4000, Total: "1.5"},
 	}}, Verify: "all agrees"}
 	r.WriteTable(&table)
 	for _, want := range []string{"1,234,567", "4,000 events", "USD 1.5", "fsync", "verify: all agrees"} {
@@ -152,7 +217,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, table.String())
 		}
 	}
-	if err := r.WriteJSON(&json); err != nil || !strings.Contains(json.String(), `"events_per_second": 1234567`) {
-		t.Errorf("%v\n%s", err, json.String())
+	if err := r.WriteJSON(&file); err != nil || !strings.Contains(file.String(), `"events_per_second": 1234567`) {
+		t.Errorf("%v\n%s", err, file.String())
 	}
 }

@@ -16,14 +16,15 @@ const backoff = 5 * time.Millisecond
 // worker drives one connection: it sends a request, waits for the answer, and
 // sends the next.
 type worker struct {
-	run      *run
-	conn     *conn
-	requests []*request
-	latency  *hdrhistogram.Histogram // of measured requests, in ns
+	run     *run
+	conn    *conn
+	turns   []*turn
+	latency *hdrhistogram.Histogram // of measured requests, in ns
+	said    string                  // the last answer that was to be tried again; "": none yet
 
 	// Written by the worker, read by anyone. Padded to a cache line: all of
-	// them are read each second, and each is written for every request.
-	done    atomic.Uint64 // requests answered with success
+	// them are read each second, and each is written for every turn.
+	done    atomic.Uint64 // turns all of whose requests were answered with success
 	retries atomic.Uint64 // sent again: overload or a broken connection
 	_       [48]byte
 }
@@ -34,21 +35,25 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(int64(time.Microsecond), int64(time.Minute), 2)
 }
 
+// loop takes turns until the run is stopped. It never stops within a turn: what
+// was held is captured.
 func (w *worker) loop() {
 	r := w.run
 	for next := 0; !r.stopped.Load(); next++ {
-		req := w.requests[next%len(w.requests)]
-		req.stamp(r.blocks.Add(1))
-		began := time.Now()
-		if err := w.deliver(req); err != nil {
-			r.abort(err)
-			return
+		t := w.turns[next%len(w.turns)]
+		t.stamp(r.blocks.Add(1), r.opts.Accounts)
+		for _, req := range t.requests {
+			began := time.Now()
+			if err := w.deliver(req); err != nil {
+				r.abort(err)
+				return
+			}
+			if r.measuring.Load() {
+				// Above the histogram's bound only a stuck run gets.
+				_ = w.latency.RecordValue(min(int64(time.Since(began)), int64(time.Minute)))
+			}
 		}
-		if r.measuring.Load() {
-			// Above the histogram's bound only a stuck run gets.
-			_ = w.latency.RecordValue(min(int64(time.Since(began)), int64(time.Minute)))
-		}
-		req.sent++
+		t.sent++
 		w.done.Add(1)
 	}
 }
@@ -63,21 +68,25 @@ func (w *worker) deliver(req *request) error {
 			time.Sleep(backoff)
 		}
 		a, err := w.conn.roundTrip(req.bytes)
-		switch {
-		case err != nil:
+		if err != nil {
 			if w.isAborted() {
 				return err
 			}
-		case a.status == 429 || a.status == 503:
-		case a.status != 200:
-			return fmt.Errorf("%w: %d %.300s", ErrRefused, a.status, a.body)
-		case a.accepted+a.duplicates != len(req.draws):
-			return fmt.Errorf("%w: accepted %d, duplicates %d of %d: %.300s", ErrRefused, a.accepted, a.duplicates, len(req.draws), a.body)
-		case a.duplicates != 0 && first:
-			return fmt.Errorf("%w: new ids taken for duplicates: %.300s", ErrRefused, a.body)
-		default:
-			return nil
+			continue
 		}
+		if a.status == 429 || a.status == 503 {
+			w.said = fmt.Sprintf("%d %.300s", a.status, a.body)
+			continue
+		}
+		switch fresh, again := req.outcome(a); {
+		case fresh < 0 || again < 0:
+			return fmt.Errorf("%w: %d %.300s", ErrRefused, a.status, a.body)
+		case fresh+again != req.size:
+			return fmt.Errorf("%w: %d new, %d duplicates of %d: %.300s", ErrRefused, fresh, again, req.size, a.body)
+		case again != 0 && first:
+			return fmt.Errorf("%w: new ids taken for duplicates: %.300s", ErrRefused, a.body)
+		}
+		return nil
 	}
 }
 

@@ -5,6 +5,7 @@
 // so that a fault of theirs is not taken for the server's.
 //
 // Ledger is the only type. Its mutex guards all of it. It books usage events
-// at flat prices, top-ups and windows; it has no holds, voids, grants, tiers
-// or line results, and it is not fast.
+// at flat prices, top-ups, windows, and holds in account trees that are
+// captured with an event. Its limits count and refuse nothing. It has no
+// voids, expiry, grants, tiers or line results, and it is not fast.
 package twin

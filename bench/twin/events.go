@@ -117,18 +117,9 @@ func (l *Ledger) rateLocked(payer *account, e wireEvent, usage map[string]int64,
 	if price == nil {
 		return false
 	}
-	total := decimal.Zero
-	var components []client.BookedComponent
-	for component, quantity := range usage {
-		var unit client.Money
-		raw, priced := price.Components[component]
-		if !priced || json.Unmarshal(raw, &unit) != nil {
-			return false
-		}
-		q := client.Money{Decimal: decimal.NewFromInt(quantity)}
-		amount := client.Money{Decimal: unit.Mul(q.Decimal)}
-		total = total.Add(amount.Decimal)
-		components = append(components, client.BookedComponent{Component: component, Quantity: q, Price: unit, Amount: amount})
+	total, components, ok := rate(price, usage)
+	if !ok {
+		return false
 	}
 	for _, c := range components {
 		key := usageKey{e.Data.Model, c.Component, at.UTC().Format(time.DateOnly)}
@@ -146,6 +137,25 @@ func (l *Ledger) rateLocked(payer *account, e wireEvent, usage map[string]int64,
 	b.Transfers = []client.BookedTransfer{{Debit: e.Subject, Credit: payee.spec.ID, Amount: b.Amount}}
 	b.BatchID = batchID(payer.spec.Currency, l.window) // where it will stand
 	payer.events++
-	l.transferLocked(payer, payee, total, "usage")
+	for _, node := range l.chain(payer) {
+		node.spent, node.calls = node.spent.Add(total), node.calls+1
+	}
+	l.transferLocked(l.rootOf(payer), payee, total, "usage")
 	return true
+}
+
+// rate is what usage comes to; false when a component has no flat price.
+func rate(price *client.Price, usage map[string]int64) (total decimal.Decimal, components []client.BookedComponent, ok bool) {
+	for component, quantity := range usage {
+		var unit client.Money
+		raw, priced := price.Components[component]
+		if !priced || json.Unmarshal(raw, &unit) != nil {
+			return total, nil, false
+		}
+		q := client.Money{Decimal: decimal.NewFromInt(quantity)}
+		amount := client.Money{Decimal: unit.Mul(q.Decimal)}
+		total = total.Add(amount.Decimal)
+		components = append(components, client.BookedComponent{Component: component, Quantity: q, Price: unit, Amount: amount})
+	}
+	return total, components, true
 }

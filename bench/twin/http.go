@@ -42,6 +42,14 @@ func (l *Ledger) routeLocked(r *http.Request, body []byte) (int, any) {
 	switch {
 	case route == "GET readyz":
 		return 200, "ready"
+	case strings.HasSuffix(route, " accounts") && len(parts) == 4 && parts[3] == "limits":
+		return l.limitsLocked(parts[2], body)
+	case route == "POST holds" && len(parts) == 2:
+		return l.holdsLocked(body)
+	case route == "POST holds" && len(parts) == 4 && parts[3] == "capture":
+		return l.capturesLocked(parts[2], body)
+	case route == "POST captures":
+		return l.capturesLocked("", body)
 	case route == "POST accounts" && len(parts) == 2:
 		return l.openLocked(body)
 	case route == "POST accounts" && len(parts) == 4:
@@ -118,7 +126,7 @@ func (l *Ledger) readLocked(parts []string) (int, any) {
 	if len(parts) == 1 {
 		return 200, client.Balance{
 			ID: a.spec.ID, Kind: a.spec.Kind, Currency: a.spec.Currency, Billing: a.spec.Billing,
-			Posted: client.Money{Decimal: a.posted}, Sequence: l.sequence,
+			Posted: client.Money{Decimal: a.posted}, Held: client.Money{Decimal: a.held}, Parent: a.spec.Parent, Sequence: l.sequence,
 		}
 	}
 	if parts[1] == "transfers" {

@@ -25,6 +25,7 @@ type Ledger struct {
 	known    map[string]string // identity of an event → its content
 	booked   map[string]*client.Booked
 	topups   map[string]string // id → content
+	holds    map[string]*hold
 	closes   map[string]client.Closed
 	window   uint64
 	cut      uint64 // the sequence at which the window before closed
@@ -43,6 +44,10 @@ type account struct {
 	touched bool
 	usage   map[usageKey]*usageSum
 	moves   []client.Transfer
+	held    decimal.Decimal // at it and below it
+	limits  []client.Limit
+	spent   decimal.Decimal // since it was opened, at it and below it
+	calls   uint64
 }
 
 type usageKey struct{ model, component, day string }
@@ -61,7 +66,7 @@ type batch struct {
 func New() *Ledger {
 	return &Ledger{
 		Now: time.Now, accounts: map[string]*account{}, house: map[string]*account{}, books: map[string]client.Book{},
-		known: map[string]string{}, booked: map[string]*client.Booked{}, topups: map[string]string{}, closes: map[string]client.Closed{}, window: 1,
+		known: map[string]string{}, booked: map[string]*client.Booked{}, topups: map[string]string{}, holds: map[string]*hold{}, closes: map[string]client.Closed{}, window: 1,
 		debits: map[string]decimal.Decimal{},
 	}
 }
