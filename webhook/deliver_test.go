@@ -21,7 +21,7 @@ type consumer struct {
 	server *httptest.Server
 	inside atomic.Int32
 	// restarts: the sender is replaced now and then, and what was broken off may still be handled then.
-	restarts bool
+	restarts atomic.Bool
 	mu       sync.Mutex
 	taken    []uint64 // answered 2xx
 	tried    int
@@ -41,7 +41,7 @@ func newConsumer(t *testing.T, answer func(number uint64) (reply, bool)) *consum
 }
 
 func (c *consumer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if c.inside.Add(1) != 1 && !c.restarts {
+	if c.inside.Add(1) != 1 && !c.restarts.Load() {
 		c.t.Error("two requests are in flight")
 	}
 	body, err := io.ReadAll(r.Body)
@@ -207,7 +207,7 @@ func TestRestarts(t *testing.T) {
 		}
 		return ok(number)
 	})
-	c.restarts = true
+	c.restarts.Store(true)
 	source, store := newSource(n), newStore()
 	d := newDispatcher(t, options(), store, source)
 	create(t, d, "a", c.server.URL)
