@@ -22,6 +22,9 @@ type Options struct {
 	// Clock tells the wall clock at start; from then on time is that plus monotonic
 	// time. Default time.Now.
 	Clock func() time.Time
+	// Now, if set, is all the time there is, in nanoseconds since the Unix epoch, and Clock is
+	// not asked: tests move it. It must not go back while the engine runs.
+	Now func() int64
 	// SettleEvery closes windows on UTC multiples of this interval; 0: only on request.
 	SettleEvery time.Duration
 	// DedupWindow is how old an event may be. Default 35 days. Identities are kept longer:

@@ -58,6 +58,11 @@ func (s *state) checkClosable(ref ledger.Ref) *refusal.Refusal {
 			return conflict("open_children", "account %s is open below %s", s.people[child].ID, id)
 		}
 	}
+	for _, n := range s.plansOf[ref] {
+		if s.planRows.At(n).state == planActive {
+			return conflict("open_subscriptions", "subscription %s of account %s goes on: cancel it", s.plans[n].id, id)
+		}
+	}
 	if posted := row.Posted(ledger.Customer); !posted.IsZero() || !row.Granted.IsZero() || !row.Paid.Credit().IsZero() {
 		return conflict("balance_not_zero", "account %s has a balance of %s", id, posted)
 	}
