@@ -103,7 +103,8 @@ func (s *sequencer) doDue(item dueItem) {
 			b = g
 		}
 	case duePeriod:
-		if p := st.periodOf(item.ref, s.g.time); p != nil {
+		// An item that was put twice must not bring the period after it forward.
+		if p := st.periodOf(item.ref, s.g.time); p != nil && p.start == item.at {
 			b = p
 		}
 	default:
