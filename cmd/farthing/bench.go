@@ -19,11 +19,14 @@ const fsyncProbes = 200
 
 // benchCmd is `farthing bench`.
 type benchCmd struct {
-	Workload    string        `help:"What to send: single (one event a request), batch-1000 or all." enum:"single,batch-1000,all" default:"all" placeholder:"NAME"`
+	Workload    string        `help:"What to send: batch-1000, single, holds, holds-single or all." enum:"batch-1000,single,holds,holds-single,all" default:"all" placeholder:"NAME"`
 	Duration    time.Duration `help:"Time measured per workload." default:"10s"`
 	WarmUp      time.Duration `help:"Time driven before measuring." default:"2s"`
-	Connections int           `help:"Connections; 0 takes the workload's (48 for batches, 256 one by one)." default:"0"`
-	Accounts    int           `help:"Payers the events are spread over." default:"1000"`
+	Connections int           `help:"Connections; 0 takes the workload's: 48 for batches and holds, 256 for single, 64 for holds-single." default:"0"`
+	Batch       int           `help:"Events or holds in a request of batch-1000 and holds, up to 10,000; 0 takes 1,000." default:"0"`
+	Accounts    int           `help:"Payers; 0 takes the workload's: 1,000 for events, 100,000 for holds. 1 is one hot account." default:"0"`
+	HoldBy      string        `help:"What holds are asked for: an estimate of the usage, which the server rates, or the amount." enum:"estimate,amount" default:"estimate" placeholder:"WHAT"`
+	Chain       bool          `help:"Payers of holds are the last of four accounts in a chain, each with three limits that nothing reaches."`
 	Models      int           `help:"Priced models the events are spread over, up to 12." default:"8"`
 	Seed        uint64        `help:"Seed of payers, models and quantities." default:"1"`
 	URL         string        `name:"url" help:"Measure this server instead of starting one. Its price book is replaced: never a ledger in use." placeholder:"URL"`
@@ -32,6 +35,24 @@ type benchCmd struct {
 	BenchData string   `help:"Directory in which the fresh data directory is made and removed: the disk to measure." type:"existingdir" placeholder:"DIR"`
 	ServeFlag []string `help:"Further flag for the server that is started, as --serve-flag=--settle-every=1h." sep:"none" placeholder:"FLAG"`
 	JSON      string   `name:"json" help:"Also write the report to this file as JSON." placeholder:"FILE"`
+}
+
+// Help explains the workloads.
+func (c *benchCmd) Help() string {
+	return `Workloads:
+
+  batch-1000    requests of 1,000 usage events
+  single        one usage event a request
+  holds         a request of 1,000 holds, then one that captures them with what was used
+  holds-single  one hold a request, then its capture
+
+A figure counts events, or pairs of a hold and its capture, whose answers came within the time measured: each is durable
+then. A capture is sent only when its hold was answered. Accounts of holds are prepaid and have credit enough; each pair
+goes to another of them. With --chain ten of them share the account above, ten such accounts the next one, and ten of
+those the root, which holds the money.
+
+At the end every balance must equal what was sent times its price, nothing may be held, the limits must have counted the
+same, and the ledger must pass verify. If not, the run is an error.`
 }
 
 // Run measures and prints the report. Balances that do not add up, and a
@@ -92,7 +113,7 @@ func (c *benchCmd) measure(ctx *Context, url string, workloads []bench.Workload,
 	for _, w := range workloads {
 		result, err := bench.Run(ctx.Ctx, bench.Options{
 			URL: url, Key: c.Key, Workload: w, Connections: c.Connections, Warmup: c.WarmUp, Duration: c.Duration,
-			Accounts: c.Accounts, Models: c.Models, Seed: c.Seed, Progress: progressLine(ctx.Stderr),
+			Batch: c.Batch, Accounts: c.Accounts, HoldBy: c.HoldBy, Chain: c.Chain, Models: c.Models, Seed: c.Seed, Progress: progressLine(ctx.Stderr),
 		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Name, err)
@@ -109,8 +130,8 @@ func progressLine(w io.Writer) func(bench.Progress) {
 		if p.Measuring {
 			phase = "measure"
 		}
-		fmt.Fprintf(w, "%-10s  %s  %5.1fs  %12s events/s  %14s events", p.Workload, phase, p.Elapsed.Seconds(),
-			bench.Thousands(p.EventsPerSecond), bench.Thousands(int64(p.Events)))
+		fmt.Fprintf(w, "%-12s  %s  %5.1fs  %12s %s/s  %14s %[5]s", p.Workload, phase, p.Elapsed.Seconds(),
+			bench.Thousands(p.EventsPerSecond), p.Unit, bench.Thousands(int64(p.Events)))
 		if p.Retries > 0 {
 			fmt.Fprintf(w, "  %d retries", p.Retries)
 		}
