@@ -3,20 +3,16 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"farthing/refusal"
 )
 
-// NotificationTypes are all types of notifications.
-func NotificationTypes() []string {
-	return []string{"account.suspended", "credit.low", "grant.expiring", "hold.expired", "limit.reached", "topup.requested"}
-}
+// NotificationTypes are all types of notifications, sorted.
+func NotificationTypes() []string { return slices.Sorted(slices.Values(noticeNames[1:])) }
 
 // TypeNotification and a notification's type are the CloudEvents type of its record.
 const TypeNotification = "farthing.notification."
-
-// notified is the number of the last notification that a state has seen.
-func notified(*state) uint64 { return 0 }
 
 // noticePage is how many notifications are read at once for the relay: some 100 KB.
 const noticePage = 256

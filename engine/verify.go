@@ -183,7 +183,7 @@ func (v *verifier) publisher() error {
 	if err := e.settlementProgress().check(v.replay.state.nextStream - 1); err != nil {
 		return err
 	}
-	if err := e.noticeProgress().check(notified(v.replay.state)); err != nil {
+	if err := e.noticeProgress().check(v.replay.state.nextNotice - 1); err != nil {
 		return fmt.Errorf("notifications: %w", err)
 	}
 	return nil
