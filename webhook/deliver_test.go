@@ -127,7 +127,7 @@ func faults(trap string) (failing, fine []reply) {
 		},
 		func(w http.ResponseWriter, _ *http.Request) { // more headers than are read
 			w.Header().Set("X-Long", strings.Repeat("x", 2*headerBytesMax))
-			w.WriteHeader(200)
+			w.WriteHeader(http.StatusOK)
 		},
 	}
 	fine = []reply{
@@ -365,7 +365,7 @@ func TestReadsLittleOfAnswers(t *testing.T) {
 	body := &endless{}
 	d := newDispatcher(t, options(), newStore(), newSource(1))
 	d.client.Transport = roundTripper(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 200, Body: body, Header: http.Header{}}, nil
+		return &http.Response{StatusCode: http.StatusOK, Body: body, Header: http.Header{}}, nil
 	})
 	create(t, d, "a", "http://127.0.0.1:1")
 	stop := start(d)

@@ -65,7 +65,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	log.Info("x", "secret", secret, "endpoint", e)
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("x", "endpoint", e, "secret", secret)
 	for _, text := range []string{fmt.Sprint(e), fmt.Sprintf("%v %+v %#v %s %q", e, e, e, e.Secret, e.Secret), logged.String()} {
-		if strings.Contains(text, "MfKQ") || strings.Contains(text, fmt.Sprint([]byte(secret))) || !strings.Contains(text, "hidden") {
+		if strings.Contains(text, "MfKQ") || strings.Contains(text, fmt.Sprintf("%d", []byte(secret))) || !strings.Contains(text, "hidden") {
 			t.Error(text)
 		}
 	}
@@ -157,7 +157,7 @@ func TestPlain(t *testing.T) {
 		}
 	}
 	f(&url.Error{Op: "Post", URL: "https://example.com/?token", Err: errors.New("reset\r\nby peer\x00")}, "reset  by peer ")
-	f(errors.New("\xff!"), "?!")
+	f(errors.New("\xff, x"), "?, x")
 	f(errors.New(strings.Repeat("é", 400)), strings.Repeat("é", 250)+"…")
 	f(errors.New("x"+strings.Repeat("é", 400)), "x"+strings.Repeat("é", 249)+"…")
 }

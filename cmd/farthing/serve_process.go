@@ -208,8 +208,8 @@ func (p *process) startPublishing(e *engine.Engine, seen engine.Stats) {
 // whole, and its records wait in the outbox for an operator to decide.
 func (p *process) relay(ctx context.Context, s stream) {
 	if err := s.relay.Run(ctx); err != nil {
-		p.log.Error(s.what+" are not published any more; the server goes on and they stay in the outbox",
-			"error", err, "confirmed", s.relay.Stats().Confirmed)
+		p.log.Error("records are not published any more; the server goes on and they stay in the outbox",
+			"stream", s.what, "error", err, "confirmed", s.relay.Stats().Confirmed)
 	}
 }
 

@@ -265,7 +265,7 @@ func TestServeKafka(t *testing.T) {
 	s.stop()
 
 	s = serveOn(t, append(args, kafkaArgs(t, 20)...)...)
-	s.awaitLog("settlements are not published any more")
+	s.awaitLog("they stay in the outbox\" stream=settlements")
 	s.expectMetrics("\nfarthing_relay_state{state=\"lost\"} 1", "\nfarthing_ready 1")
 	s.stop()
 }

@@ -1,14 +1,26 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"farthing/engine"
 	"farthing/httpapi"
+	"farthing/journal"
 	"farthing/webhook"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TestServeWebhooks takes endpoints through restarts: with and without the flag that lets
@@ -103,5 +115,134 @@ func TestWebhookSlotBeforeOpen(t *testing.T) {
 	}
 	if err := <-served; err != nil {
 		t.Error(err)
+	}
+}
+
+// hook is an endpoint on loopback that notes the bodies it gets, by their ids.
+type hook struct {
+	server *httptest.Server
+	bodies chan string
+}
+
+func newHook(t *testing.T) *hook {
+	h := &hook{bodies: make(chan string, 100)}
+	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		h.bodies <- r.Header.Get("webhook-id") + " " + string(body)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(h.server.Close)
+	return h
+}
+
+func (h *hook) next(t *testing.T) string {
+	t.Helper()
+	select {
+	case body := <-h.bodies:
+		return body
+	case <-time.After(patience):
+		t.Fatal("nothing came")
+		return ""
+	}
+}
+
+// TestNotificationsLeave follows notifications out of the ledger: what the list shows goes to
+// an endpoint and to Kafka with the same bytes, before and after a restart, and verify finds
+// the publisher's rows right.
+func TestNotificationsLeave(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	kafka := kafkaArgs(t, 0)
+	args := append([]string{"--data=" + data, "--settle-every=0", "--ledger-id=led.7", "--webhooks-allow-private"}, kafka...)
+	s := serveOn(t, args...)
+	post := func(path, body string) {
+		t.Helper()
+		if status, text := send(t, "POST", s.url+path, "", body); status/100 != 2 {
+			t.Fatalf("%s: %d %s", path, status, text)
+		}
+	}
+	freeze := func(n int) {
+		t.Helper()
+		post("/v1/accounts/acme/freeze", fmt.Sprintf(`{"id":"f%d","reason":"<late> & later"}`, n))
+		post("/v1/accounts/acme/resume", fmt.Sprintf(`{"id":"r%d"}`, n))
+	}
+	post("/v1/accounts", `{"id":"acme","currency":"USD","kind":"customer","billing":"prepaid"}`)
+	freeze(1)
+	early, late := newHook(t), newHook(t)
+	post("/v1/webhooks", fmt.Sprintf(`{"id":"early","url":%q,"from":0}`, early.server.URL))
+	post("/v1/webhooks", fmt.Sprintf(`{"id":"late","url":%q}`, late.server.URL))
+	freeze(2)
+	var got []string
+	got = append(got, early.next(t), early.next(t))
+	if first := late.next(t); first != got[1] {
+		t.Errorf("the endpoint that started at the newest got %s first, want %s", first, got[1])
+	}
+	s.stop()
+	s = serveOn(t, args...)
+	freeze(3)
+	for len(got) < 3 { // a position may have been lost, then some come again
+		if body := early.next(t); !slices.Contains(got, body) {
+			got = append(got, body)
+		}
+	}
+	s.awaitMetric("farthing_notification_relay_confirmed_records 3")
+	checkNotifications(t, s, got, strings.TrimPrefix(kafka[0], "--kafka="))
+	s.stop()
+	if _, err := engine.Verify(engine.VerifyOptions{Journal: journal.Options{Dir: data, Logger: slog.New(slog.DiscardHandler)}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// checkNotifications compares what an endpoint got with the list and with the topic.
+func checkNotifications(t *testing.T, s *serving, got []string, broker string) {
+	t.Helper()
+	var listed struct{ Items []json.RawMessage }
+	_, text := s.get("/v1/notifications", "")
+	if err := json.Unmarshal([]byte(text), &listed); err != nil || len(listed.Items) != len(got) {
+		t.Fatalf("%d of %d are listed: %v", len(listed.Items), len(got), err)
+	}
+	client := must(kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics("farthing.notifications"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())))(t)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for n := 0; n < len(got); {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range fetches.Records() {
+			header := map[string]string{}
+			for _, h := range record.Headers {
+				header[h.Key] = string(h.Value)
+			}
+			if header["stream_seq"] == "" {
+				continue // a fence
+			}
+			n++
+			if header["stream_seq"] != fmt.Sprint(n) || header["ce_id"] != fmt.Sprint("ntf-led.7-", n) || header["ce_type"] != "farthing.notification.account.suspended" || string(record.Key) != "acme" {
+				t.Errorf("record %d: key %s, %v", n, record.Key, header)
+			}
+			value := string(record.Value)
+			if want := fmt.Sprintf("ntf-led~7-%d %s", n, value); got[n-1] != want || string(listed.Items[n-1]) != value {
+				t.Errorf("number %d\nendpoint %s\nKafka %s\nlist %s", n, got[n-1], want, listed.Items[n-1])
+			}
+		}
+	}
+}
+
+// awaitMetric asks until a line stands in the metrics.
+func (s *serving) awaitMetric(line string) {
+	s.t.Helper()
+	late := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, page := s.get("/metrics", ""); strings.Contains(page, "\n"+line+"\n") {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			s.t.Fatalf("no %q in time", line)
+		}
 	}
 }
