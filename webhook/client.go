@@ -65,16 +65,25 @@ func (d *Dispatcher) attempt(ctx context.Context, e *Endpoint, n *Notification) 
 	req.Header.Set("webhook-timestamp", strconv.FormatInt(at.Unix(), 10))
 	req.Header.Set("webhook-signature", e.Secret.sign(id, at, n.JSON))
 	resp, err := d.client.Do(req)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("no answer within %v", d.o.Timeout)
-	}
 	if err != nil {
-		return outcome{err: err}
+		return outcome{err: d.told(err)}
 	}
 	// The status decides. A body that is long, slow or broken costs the connection and nothing else.
 	_, _ = io.CopyN(io.Discard, resp.Body, answerBytesMax)
 	_ = resp.Body.Close()
 	return judge(resp)
+}
+
+// told is what of an error may be listed. net/http quotes what it cannot read as an answer: with private addresses allowed
+// that would show the greeting of any service that an endpoint's URL leads to.
+func (d *Dispatcher) told(err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %v", d.o.Timeout)
+	case strings.Contains(err.Error(), "malformed"):
+		return errors.New("the answer is not HTTP")
+	}
+	return err
 }
 
 // judge says what an answer means.

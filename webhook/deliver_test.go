@@ -228,7 +228,9 @@ func TestRestarts(t *testing.T) {
 		}
 		stop()
 		if e, _ := d.Endpoint("a"); e.Delivered < n {
+			mu.Lock() // a request that was broken off may still be handled
 			store = store.crash(random)
+			mu.Unlock()
 		}
 	}
 	c.ordered(n)
@@ -387,6 +389,45 @@ func (e *endless) Close() error               { e.closed = true; return nil }
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestGreetingIsNotShown: an endpoint that leads to another service does not show what that says.
+func TestGreetingIsNotShown(t *testing.T) {
+	f := func(greeting string) {
+		t.Helper()
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		go func() {
+			for {
+				conn, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Read(make([]byte, 1))
+				_, _ = io.WriteString(conn, greeting+"\r\n\r\n")
+				_ = conn.(*net.TCPConn).CloseWrite()
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+			}
+		}()
+		o := options()
+		o.Schedule = o.Schedule[:1]
+		d := newDispatcher(t, o, newStore(), newSource(1))
+		create(t, d, "a", "http://"+ln.Addr().String())
+		stop := start(d)
+		defer stop()
+		if e := awaitDisabled(t, d, "a"); e.LastError != "the answer is not HTTP" {
+			t.Error(e.LastError)
+		}
+	}
+	f("SSH-2.0-inside")
+	f("HTTP/1.1 inside")
+	f("HTTP/1.1 2inside x")
+	f("HTTP/inside 200 OK")
+	f("HTTP/1.1 200 OK\r\ninside")
+}
 
 // TestTLS: a certificate that nobody vouches for is a failure.
 func TestTLS(t *testing.T) {
