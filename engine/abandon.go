@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+
 	"farthing/meter"
 )
 
@@ -34,26 +36,32 @@ func (e *Engine) abandonLoop() {
 			if len(list) == 0 {
 				break
 			}
-			for _, p := range list {
+			for _, h := range list {
 				select {
 				case <-e.repriceStop:
 					return // they are due again after the next start
 				default:
 				}
-				e.captureAbandoned(p)
+				e.captureAbandoned(h)
 			}
 		}
 	}
 }
 
+// abandonedHold is a hold that ran out, and where its last report stands.
+type abandonedHold struct {
+	id          [2]uint64
+	seq, report uint64
+}
+
 // takeAbandoned takes over some of what is due.
-func (e *Engine) takeAbandoned() (list []*report) {
+func (e *Engine) takeAbandoned() (list []abandonedHold) {
 	e.internal(func(s *sequencer) {
 		for len(list) < abandonStep && len(s.abandoned) > 0 {
 			h := s.abandoned[0]
 			s.abandoned = s.abandoned[1:]
-			if p := s.state.reports[h.seq]; p != nil {
-				list = append(list, p)
+			if row := s.state.holds.rows.At(h.row); row.seq == h.seq && row.due == h.due && row.report != 0 {
+				list = append(list, abandonedHold{row.id, row.seq, row.report})
 			}
 		}
 	})
@@ -61,7 +69,11 @@ func (e *Engine) takeAbandoned() (list []*report) {
 }
 
 // captureAbandoned captures a hold as it was reported; what cannot be booked like that only ends.
-func (e *Engine) captureAbandoned(p *report) {
+func (e *Engine) captureAbandoned(h abandonedHold) {
+	p, err := e.readReport(h.report)
+	if err != nil {
+		e.fail(err)
+	}
 	r := &Request{done: make(chan struct{}, 1), abandoned: true}
 	r.batch.Reset(e.seed)
 	r.holds.reset(e.seed)
@@ -76,11 +88,26 @@ func (e *Engine) captureAbandoned(p *report) {
 		return
 	}
 	e.internal(func(s *sequencer) {
-		n, ok := s.state.holds.find(holdID(p.hold, e.seed))
-		if rows := &s.state.holds.rows; ok && rows.At(n).seq == p.seq && rows.At(n).due <= s.g.time {
+		n, ok := s.state.holds.find(h.id)
+		if rows := &s.state.holds.rows; ok && rows.At(n).seq == h.seq && rows.At(n).due <= s.g.time {
 			s.expire([]uint32{n})
 		}
 	})
+}
+
+// readReport reads the usage that an extension reported.
+func (e *Engine) readReport(seq uint64) (*report, error) {
+	blocks := blockReader{e: e}
+	c, err := blocks.at(seq)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{p: c.payload}
+	x := r.extension(c.t)
+	if c.kind != kindExtend || x.report == nil || r.end() != nil {
+		return nil, fmt.Errorf("sequence %d reports no usage", seq)
+	}
+	return x.report, nil
 }
 
 // fill puts the reported event into a batch. Its shape is decoded from the canonical bytes.

@@ -74,8 +74,8 @@ func (s *sequencer) nowOf() int64 {
 	return max(s.state.time, s.e.now())
 }
 
-// due does a bounded part of what is due, in order of time. It reports whether something may
-// be left.
+// due does a bounded part of what is due but holds, in order of time. It reports whether
+// something may be left.
 func (s *sequencer) due() (more bool) {
 	if s.g.bytes >= s.e.o.GroupBytes {
 		return true
@@ -84,7 +84,7 @@ func (s *sequencer) due() (more bool) {
 	for range dueStep {
 		item, ok := s.state.agenda.next(now)
 		if !ok {
-			return s.expireHolds(now)
+			return false
 		}
 		s.doDue(item)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"time"
@@ -22,6 +23,32 @@ type topUpAsk struct {
 	answered uint64 // sequence of the answer; 0: open
 	at       int64
 	topUp    string // that paid it; empty: declined
+}
+
+// append writes a request as it is; a later entry of the same one replaces it.
+func (q *topUpAsk) append(dst []byte) []byte {
+	dst = appendBool(q.amount.AppendBinary(appendRef(dst, q.account)), q.byHand)
+	for _, n := range [...]uint64{q.seq, uint64(q.time), q.answered, uint64(q.at)} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	return appendBytes(dst, q.topUp)
+}
+
+func (r *reader) topUpAsk() *topUpAsk {
+	q := &topUpAsk{account: r.ref(), amount: r.amount(), byHand: r.bool(), seq: r.uvarint(), time: int64(r.uvarint()), answered: r.uvarint(),
+		at: int64(r.uvarint()), topUp: r.str()}
+	q.id = fmt.Sprintf("tr-%d", q.seq)
+	return q
+}
+
+// restoreAsk takes a request in as it was at some moment.
+func (s *state) restoreAsk(q *topUpAsk, raw string) {
+	if old := s.askID[q.id]; old != nil {
+		*old = *q
+		s.askLog = append(s.askLog, raw)
+		return
+	}
+	s.enterAsk(q)
 }
 
 // ask raises a request. The one that raises itself has no id and follows from what moved the
@@ -79,6 +106,7 @@ func (s *state) enterAsk(req *topUpAsk) {
 	s.asks = append(s.asks, req)
 	s.askID[req.id] = req
 	s.asksOf[req.account] = append(s.asksOf[req.account], req)
+	s.askLog = append(s.askLog, string(req.append(nil)))
 }
 
 func (a *ask) transfers(*tables) []transfer { return nil }
@@ -134,17 +162,20 @@ const (
 func (p *reply) apply(s *state) {
 	req := s.askID[p.request]
 	req.answered, req.at = s.seq, s.time
+	if p.paid {
+		req.topUp = p.name
+	}
+	s.askLog = append(s.askLog, string(req.append(nil)))
 	node := s.mutNode(p.account)
 	node.request = 0
 	if p.paid {
-		req.topUp = p.name
 		node.declines, node.until = 0, 0
 		s.applyTopUp(p.topUp()) // which watches the account
 		return
 	}
 	node.until = s.time + backOff(node.declines)
 	node.declines++
-	s.agenda.add(node.until, dueWatch, uint32(p.account))
+	s.watch(p.account) // which puts the next look on the agenda
 }
 
 // backOff is how long no request raises itself after so many declines before.
@@ -198,7 +229,8 @@ func (s *state) wantTopUp(root ledger.Ref, free money.Amount, auto *AutoTopUp) {
 		return
 	}
 	if at := s.waits(&node, auto); at > s.time {
-		if node.until <= s.time { // the back-off is on the agenda since it began
+		if s.lookAt[root] != at {
+			s.lookAt[root] = at
 			s.agenda.add(at, dueWatch, uint32(root))
 		}
 		return

@@ -9,37 +9,39 @@ import (
 // credit is the part of the state that prepaid credit adds: what accounts of a tree are, limits,
 // open holds, settings, requests, subscriptions, and what was told of them.
 type credit struct {
-	nodes      cow.Table[nodeRow]
-	nodeOf     []uint32 // by account, node + 1; derived
-	children   map[ledger.Ref][]ledger.Ref
-	limitRows  cow.Table[limit.Row] // limitInfo of the same number is in tables
-	nodeLimits [][]uint32           // by node: the limits in force; derived of limitLog
-	limitDocs  map[ledger.Ref]string
-	limitLog   []string // what limits were put, in order
-	settings   map[ledger.Ref]*settings
-	setDocs    map[ledger.Ref]string
-	setLog     []string // what settings were put, in order
-	scopeID    map[string]uint32
-	grantID    map[string]uint32
-	holds      holdTable
-	reports    map[uint64]*report // by the sequence of the hold's placing
-	booked     map[string]*bookedID
-	bookedLog  []*bookedID
-	asks       []*topUpAsk
-	askID      map[string]*topUpAsk
-	asksOf     map[ledger.Ref][]*topUpAsk
-	planID     map[string]uint32
-	plansOf    map[ledger.Ref][]uint32
-	planRows   cow.Table[planRow]
-	nextNotice uint64
-	following  []booking // what has to follow from the last command
-	agenda     agenda
+	nodes       cow.Table[nodeRow]
+	nodeOf      []uint32 // by account, node + 1; derived
+	children    map[ledger.Ref][]ledger.Ref
+	limitRows   cow.Table[limit.Row] // limitInfo of the same number is in tables
+	nodeLimits  [][]uint32           // by node: the limits in force; derived of limitLog
+	limitDocs   map[ledger.Ref]string
+	limitsNamed map[limitKey][]uint32 // rows, the newest last; derived
+	limitLog    []string              // what limits were put, in order
+	settings    map[ledger.Ref]*settings
+	setDocs     map[ledger.Ref]string
+	setLog      []string // what settings were put, in order
+	scopeID     map[string]uint32
+	grantID     map[string]uint32
+	holds       holdTable
+	booked      map[string]*bookedID
+	bookedLog   []*bookedID
+	asks        []*topUpAsk
+	askID       map[string]*topUpAsk
+	asksOf      map[ledger.Ref][]*topUpAsk
+	askLog      []string             // requests as they became, in order
+	lookAt      map[ledger.Ref]int64 // when an account that waits is looked at; derived
+	planID      map[string]uint32
+	plansOf     map[ledger.Ref][]uint32
+	planRows    cow.Table[planRow]
+	nextNotice  uint64
+	following   []booking // what has to follow from the last command
+	agenda      agenda
 }
 
 func newCredit() credit {
-	return credit{children: map[ledger.Ref][]ledger.Ref{}, limitDocs: map[ledger.Ref]string{}, settings: map[ledger.Ref]*settings{}, setDocs: map[ledger.Ref]string{},
-		scopeID: map[string]uint32{}, grantID: map[string]uint32{}, reports: map[uint64]*report{}, booked: map[string]*bookedID{},
-		askID: map[string]*topUpAsk{}, asksOf: map[ledger.Ref][]*topUpAsk{}, planID: map[string]uint32{}, plansOf: map[ledger.Ref][]uint32{}, nextNotice: 1}
+	return credit{children: map[ledger.Ref][]ledger.Ref{}, limitDocs: map[ledger.Ref]string{}, limitsNamed: map[limitKey][]uint32{}, settings: map[ledger.Ref]*settings{}, setDocs: map[ledger.Ref]string{},
+		scopeID: map[string]uint32{}, grantID: map[string]uint32{}, booked: map[string]*bookedID{},
+		askID: map[string]*topUpAsk{}, asksOf: map[ledger.Ref][]*topUpAsk{}, lookAt: map[ledger.Ref]int64{}, planID: map[string]uint32{}, plansOf: map[ledger.Ref][]uint32{}, nextNotice: 1}
 }
 
 // clock is the time of the next command, or of the current one.
@@ -48,12 +50,14 @@ func (s *state) clock() int64 { return max(s.time, s.now) }
 // toCapture reports whether a due hold is to be captured as it was reported.
 func (s *state) toCapture(n uint32) bool {
 	row := s.holds.rows.At(n)
-	return row.told && s.settingsOf(s.people[row.account].Root).Capture
+	return row.report != 0 && s.settingsOf(s.people[row.account].Root).Capture
 }
 
-// expireHolds does a bounded part of the holds that are due, in order. It reports whether some
-// may be left.
-func (s *sequencer) expireHolds(now int64) (more bool) {
+// expireHolds does a bounded part of the holds that are due, in order.
+func (s *sequencer) expireHolds(now int64) {
+	if s.g.bytes >= s.e.o.GroupBytes {
+		return
+	}
 	t := &s.state.holds
 	t.wheel.advance(now, func(n uint32) dueHold { return dueHold{n, t.rows.At(n).due, t.rows.At(n).seq} })
 	rows := s.dueRows[:0]
@@ -76,11 +80,9 @@ func (s *sequencer) expireHolds(now int64) (more bool) {
 		s.e.pokeAbandoned()
 	}
 	s.dueRows = rows
-	if len(rows) == 0 {
-		return false
+	if len(rows) > 0 {
+		s.expire(rows)
 	}
-	s.expire(rows)
-	return len(rows) == expireStep
 }
 
 // expireStep is how many holds expire by one command: some milliseconds of the sequencer at most.

@@ -338,6 +338,7 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	s.ticker = time.NewTicker(tickEvery)
 	s.tick = s.ticker.C
 	s.state.holds.start(s.state.time)
+	s.state.startAgenda()
 	go func() {
 		defer close(e.sequencerDone)
 		s.run()

@@ -98,6 +98,19 @@ func (s *state) enterGrant(info *grantInfo) {
 	s.grants = append(s.grants, info)
 }
 
+func (i *grantInfo) append(dst []byte) []byte {
+	dst = appendRef(append(appendBytes(dst, i.id), byte(i.kind)), i.account)
+	for _, n := range [...]uint64{uint64(i.subscription), i.seq, uint64(i.time)} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	return i.amount.AppendBinary(dst)
+}
+
+func (r *reader) grantInfo() *grantInfo {
+	return &grantInfo{id: r.str(), kind: ledger.GrantKind(r.byte()), account: r.ref(), subscription: uint32(r.uvarint()), seq: r.uvarint(),
+		time: int64(r.uvarint()), amount: r.amount()}
+}
+
 // scheduleGrant puts what is due of a grant on the agenda.
 func (s *state) scheduleGrant(n uint32) {
 	g := s.ledger.Grants.At(n)

@@ -380,9 +380,6 @@ func (s *state) ended(n uint32, parts []ledger.Part) (row holdRow, res ledger.Re
 		return true
 	})
 	s.countHold(row.account, row.amount.Neg(), -1)
-	if row.told {
-		delete(s.reports, row.seq)
-	}
 	s.holds.remove(n)
 	return row, res
 }
@@ -447,7 +444,6 @@ func (s *state) captureAmount(n uint32, amount money.Amount, id []byte) ledger.S
 type report struct {
 	hold       []byte
 	account    string
-	seq        uint64 // of the hold
 	source     string
 	id         string
 	raw        []byte // shape bytes

@@ -62,8 +62,7 @@ func (s *state) applyExtension(x *extension, n uint32) {
 	row := s.holds.rows.Mut(n)
 	row.last = s.seq
 	if x.report != nil {
-		x.report.seq, row.told = row.seq, true
-		s.reports[row.seq] = x.report
+		row.report = s.seq
 	}
 	if x.plan.ttl != 0 {
 		s.holds.setDue(n, s.time+x.plan.ttl)

@@ -3,7 +3,6 @@ package engine
 import (
 	"encoding/binary"
 	"strconv"
-	"time"
 
 	"github.com/zeebo/xxh3"
 
@@ -31,9 +30,6 @@ func (b *HoldBatch) Add(op HoldOp, batch *meter.Batch) {
 	id := b.Bytes(op.Hold)
 	op.wide = holdID(id, b.seed)
 	start := len(b.arena)
-	if op.Kind == PlaceHold && op.TTL == 0 {
-		op.TTL = time.Duration(holdTTLDefault)
-	}
 	switch op.Kind {
 	case PlaceHold:
 		b.arena = append(append(b.arena, 0), id...)
@@ -56,8 +52,16 @@ func (b *HoldBatch) Add(op HoldOp, batch *meter.Batch) {
 			event ^= e.Identity
 		}
 	}
-	op.content = holdContent(id, b.Bytes(op.Account), op.Amount, op.HasAmount, int64(op.TTL), event, b.seed)
+	op.content = holdContent(id, b.Bytes(op.Account), op.Amount, op.HasAmount, op.ttl(), event, b.seed)
 	b.Ops = append(b.Ops, op)
+}
+
+// ttl is how long the hold shall live; of an extension 0 means that it stays as it is.
+func (op *HoldOp) ttl() int64 {
+	if op.Kind == PlaceHold && op.TTL == 0 {
+		return holdTTLDefault
+	}
+	return int64(op.TTL)
 }
 
 // holdContent is the hash of what is said of a hold or an extension. The hold's id is part of an
@@ -171,7 +175,7 @@ func (s *sequencer) place(r *Request, op *HoldOp, res *HoldResult) *refusal.Refu
 	if refused := s.mayHold(ref, op.Currency); refused != nil {
 		return refused
 	}
-	p.id, p.account, p.ttl, p.amount, p.byShape, p.old = r.holds.Bytes(op.Hold), ref, int64(op.TTL), op.Amount, op.Event >= 0, nil
+	p.id, p.account, p.ttl, p.amount, p.byShape, p.old = r.holds.Bytes(op.Hold), ref, op.ttl(), op.Amount, op.Event >= 0, nil
 	p.scopes, p.est = nil, &s.rec
 	if refused := checkTTL(p.ttl); refused != nil {
 		return refused

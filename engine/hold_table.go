@@ -23,7 +23,7 @@ type holdRow struct {
 	account ledger.Ref
 	parts   uint32 // the first of its parts of grants, + 1
 	shape   uint32 // of the usage it was estimated from, + 1; 0: it is by amount
-	told    bool   // usage was reported of it (state.reports)
+	report  uint64 // sequence of the extension that reported usage last; 0: none did
 }
 
 // holdPart is a part of a grant that a hold reserves; they form a list in burn order.

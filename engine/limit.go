@@ -270,7 +270,7 @@ func (c *setLimits) apply(s *state) {
 		n, ok := s.limitOf(c.account, l.name, l.Per, number)
 		if !ok {
 			n = s.limitRows.Append(row)
-			s.limits = append(s.limits, &limitInfo{l.name, c.account, l.Per, number, s.seq})
+			s.enterLimit(&limitInfo{l.name, c.account, l.Per, number, s.seq})
 		} else {
 			*s.limitRows.Mut(n) = row
 		}
@@ -284,6 +284,26 @@ func (c *setLimits) apply(s *state) {
 	if s.people[c.account].Root == c.account {
 		s.watch(c.account)
 	}
+}
+
+type limitKey struct {
+	account ledger.Ref
+	name    string
+}
+
+func (s *state) enterLimit(info *limitInfo) {
+	key := limitKey{info.account, info.name}
+	s.limitsNamed[key] = append(s.limitsNamed[key], uint32(len(s.limits)))
+	s.limits = append(s.limits, info)
+}
+
+func (i *limitInfo) append(dst []byte) []byte {
+	dst = append(appendRef(appendBytes(dst, i.name), i.account), byte(i.per))
+	return binary.AppendUvarint(binary.AppendUvarint(dst, uint64(i.scope)), i.since)
+}
+
+func (r *reader) limitInfo() *limitInfo {
+	return &limitInfo{r.str(), r.ref(), period.Kind(r.byte()), uint32(r.uvarint()), r.uvarint()}
 }
 
 // enterLimits makes a list of rows the limits of an account.

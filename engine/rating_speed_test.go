@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"farthing/ledger"
 	"farthing/meter"
 	"farthing/money"
 )
@@ -63,6 +64,8 @@ func newRatePath(t testing.TB, models int, components string) *ratePath {
 		t.Fatal(refused)
 	}
 	p := &ratePath{st: newState(genesis{seed: 7}), version: v}
+	payer := p.st.applyAccount(&ledger.Participant{ID: "acme", Currency: v.Prices[0].Currency, Kind: ledger.Customer, Billing: ledger.Prepaid, Parent: ledger.NoRef})
+	p.rec.account = payer
 	p.st.applyPrices(v)
 	shape := func(i int) []byte {
 		s := meter.Shape{Type: "llm.tokens", Components: []string{"cached_input", "input", "output", "reasoning"},

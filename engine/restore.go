@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"farthing/cow"
 	"farthing/journal"
 	"farthing/ledger"
 	"farthing/meter"
@@ -55,28 +54,19 @@ func restore(store *journal.Store) (restored, error) {
 	}
 	out.evidence = l.evidence
 	out.base = out.state.extent()
-	out.base.rows, out.base.usage = out.state.ledger.Rows.Restored(), out.state.usage.rows.Restored()
-	out.base.counters, out.base.amends = out.state.counters.rows.Restored(), out.state.amends.rows.Restored()
-	out.base.unpriced, out.base.groups = out.state.unpriced.rows.Restored(), out.state.unpriced.groups.Restored()
+	for i, t := range out.state.rowTables() {
+		out.base.rows[i] = t.restored()
+	}
 	return out, nil
 }
 
-// loader puts chunks together.
+// loader puts chunks together: into the state what needs nothing else, the rest into lists.
 type loader struct {
 	header   []byte // of the newest checkpoint so far
-	people   []*ledger.Participant
-	sources  [][]byte
-	shapes   []string
+	state    *state
+	rows     [numRowTables]rowTable
 	versions []*PriceVersion
-	topUps   []*topUp
-	windows  []*window
-	voids    []*voidEntry
-	rows     ledger.Ledger // only Rows is used
-	usage    usageTable
-	counters cow.Table[counterRow]
-	amends   cow.Table[amendRow]
-	unpriced cow.Table[unpricedRow]
-	groups   cow.Table[unpricedGroup]
+	settings []string
 	evidence evidence
 }
 
@@ -102,7 +92,7 @@ func (l *loader) chunk(kind byte, p []byte) error {
 	switch kind {
 	case chunkHeader:
 		l.header = append([]byte(nil), p...)
-		return nil
+		return l.begin()
 	case chunkEvidence:
 		var err error
 		l.evidence, err = parseEvidence(p)
@@ -115,67 +105,107 @@ func (l *loader) chunk(kind byte, p []byte) error {
 	return r.end()
 }
 
+// begin makes the state that everything goes into.
+func (l *loader) begin() error {
+	if l.state != nil {
+		return nil
+	}
+	g, _, err := cutGenesis(l.header)
+	if err == nil {
+		l.state = newState(g)
+		l.rows = l.state.rowTables()
+	}
+	return err
+}
+
 // entry reads one entry of a table or one row.
 func (l *loader) entry(kind byte, r *reader) {
+	if l.state == nil {
+		r.fail()
+		return
+	}
+	s := l.state
 	switch kind {
 	case chunkPeople:
 		p := r.participant()
 		p.Sequence, p.Time = r.uvarint(), int64(r.uvarint())
-		l.people = append(l.people, p)
+		s.people = append(s.people, p)
 	case chunkSources:
-		l.sources = append(l.sources, append([]byte(nil), r.bytes()...))
+		s.applySource(append([]byte(nil), r.bytes()...))
 	case chunkShapes:
-		l.shapes = append(l.shapes, r.str())
+		if _, err := s.applyShape(r.str()); err != nil {
+			r.fail()
+		}
 	case chunkVersions:
 		l.version(r)
 	case chunkTopUps:
 		u := r.topUp()
 		u.posted, u.seq, u.time = r.amount(), r.uvarint(), int64(r.uvarint())
-		l.topUps = append(l.topUps, u)
+		s.topUps[u.id] = u
+		s.topUpLog = append(s.topUpLog, u)
 	case chunkWindows:
-		l.windows = append(l.windows, r.window())
-	case chunkGroups:
-		i, row := r.uvarint(), r.unpricedGroup()
-		restoreRow(r, &l.groups, i, row, (i == 0) == (row.raw == "") && i < unpricedGroupsMax)
+		l.window(r.window())
 	case chunkVoids:
-		l.voids = append(l.voids, &voidEntry{id: r.str(), reason: r.str(), origin: r.uvarint(), seq: r.uvarint()})
-	case chunkRows:
-		l.row(r)
-	case chunkUsage:
-		i, row := r.uvarint(), r.usageRow()
-		restoreRow(r, &l.usage.rows, i, row, int(row.account) < len(l.people) && int(row.shape) < len(l.shapes))
-	case chunkCounters:
-		i, row := r.uvarint(), r.counterRow()
-		restoreRow(r, &l.counters, i, row, int(row.account) < len(l.people))
-	case chunkAmends:
-		i, row := r.uvarint(), r.amendRow()
-		restoreRow(r, &l.amends, i, row, row.origin < row.last)
-	case chunkUnpriced:
-		i, row := r.uvarint(), r.unpricedRow()
-		restoreRow(r, &l.unpriced, i, row, row.group < unpricedGroupsMax)
+		v := &voidEntry{id: r.str(), reason: r.str(), origin: r.uvarint(), seq: r.uvarint()}
+		s.voids[v.id] = v
+		s.voidLog = append(s.voidLog, v)
 	default:
-		r.fail()
+		if !l.credit(kind, r) {
+			l.row(kind, r)
+		}
 	}
 }
 
-// restoreRow puts a row where it was, unless it cannot be one.
-func restoreRow[R any](r *reader, t *cow.Table[R], i uint64, row R, plausible bool) {
-	if r.bad || i >= 1<<31 || !plausible {
-		r.fail()
-		return
+// credit reads one entry of prepaid credit's lists; false: it is none.
+func (l *loader) credit(kind byte, r *reader) bool {
+	s := l.state
+	switch kind {
+	case chunkGrantInfo:
+		s.enterGrant(r.grantInfo())
+	case chunkScopes:
+		s.enterScope(r.scope())
+	case chunkLimitInfo:
+		s.enterLimit(r.limitInfo())
+	case chunkPlanInfo:
+		s.enterPlan(r.subscriptionInfo())
+	case chunkNotices:
+		s.notices = append(s.notices, noticeRun{r.uvarint(), r.uvarint()})
+	case chunkBooked:
+		s.enterBooked(&bookedID{key: r.str(), payload: r.str(), seq: r.uvarint(), time: int64(r.uvarint())})
+	case chunkAsks:
+		raw := r.str()
+		q := reader{p: []byte(raw)}
+		if ask := q.topUpAsk(); q.end() != nil {
+			r.fail()
+		} else {
+			s.restoreAsk(ask, raw)
+		}
+	case chunkLimitDocs:
+		s.limitLog = append(s.limitLog, r.str())
+	case chunkSettings:
+		l.settings = append(l.settings, r.str())
+	default:
+		return false
 	}
-	t.Restore(uint32(i), row)
+	return true
 }
 
-func (l *loader) row(r *reader) {
-	i := r.uvarint()
-	row, rest, err := ledger.DecodeRow(r.p)
-	if r.bad || err != nil || i >= uint64(len(l.people)) {
-		r.fail()
-		return
+// row puts a row where it was, unless it cannot be one.
+func (l *loader) row(kind byte, r *reader) {
+	for i := range l.rows {
+		if l.rows[i].kind == kind {
+			l.rows[i].restore(r, r.uvarint())
+			return
+		}
 	}
-	r.p = rest
-	l.rows.Rows.Restore(uint32(i), row)
+	r.fail()
+}
+
+func (l *loader) window(w *window) {
+	l.state.windows = append(l.state.windows, w)
+	if w.id != "" {
+		l.state.closedBy[w.id] = w
+	}
 }
 
 func (l *loader) version(r *reader) {
@@ -191,19 +221,26 @@ func (l *loader) version(r *reader) {
 	l.versions = append(l.versions, &PriceVersion{Version: v, Sequence: seq, Time: timeOf(at)})
 }
 
-// finish builds the state from everything that was read.
+// finish completes the state from everything that was read.
 func (l *loader) finish() (*state, error) {
+	if l.state == nil {
+		return nil, errCodec
+	}
+	s := l.state
 	r := reader{p: l.header}
-	g, rest, err := cutGenesis(r.p)
+	_, rest, err := cutGenesis(r.p)
 	if err != nil {
 		return nil, err
 	}
 	r.p = rest
-	s := newState(g)
 	s.seq, s.time, s.windowFirst = r.uvarint(), int64(r.uvarint()), r.uvarint()
 	openWindow := r.uvarint()
-	s.nextStream = r.uvarint()
-	lengths := [...]uint64{r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()}
+	s.nextStream, s.nextNotice = r.uvarint(), r.uvarint()
+	for i := range l.rows {
+		if want := r.uvarint(); want != uint64(l.rows[i].len()) && !r.bad {
+			return nil, fmt.Errorf("%d of %d rows of table %s", l.rows[i].len(), want, l.rows[i].name)
+		}
+	}
 	totals := make([]ledger.Totals, money.Currencies())
 	for range r.uvarint() {
 		c, hash := r.currency(), r.hash()
@@ -223,58 +260,28 @@ func (l *loader) finish() (*state, error) {
 	if err := r.end(); err != nil {
 		return nil, err
 	}
-	for i, got := range [...]uint32{l.usage.rows.Len(), l.counters.Len(), l.amends.Len(), l.unpriced.Len(), l.groups.Len()} {
-		if uint64(got) != lengths[i] {
-			return nil, fmt.Errorf("%d of %d rows of table %d", got, lengths[i], i)
-		}
+	if int(s.ledger.Rows.Len()) != len(s.people) {
+		return nil, fmt.Errorf("%d rows of %d participants", s.ledger.Rows.Len(), len(s.people))
 	}
-	if int(l.rows.Rows.Len()) != len(l.people) {
-		return nil, fmt.Errorf("%d rows of %d participants", l.rows.Rows.Len(), len(l.people))
-	}
-	s.ledger.Rows = l.rows.Rows
-	s.ledger.Restore(l.people, totals, openWindow)
-	s.people = l.people
-	for i, p := range l.people {
+	s.ledger.Restore(s.people, totals, openWindow)
+	for i, p := range s.people {
 		if p.Kind != ledger.Operator {
 			s.accounts.add(s.hashOf([]byte(p.ID)), ledger.Ref(i))
 		}
 	}
-	return s, l.enterTables(s)
+	return s, l.derive()
 }
 
-// enterTables fills the tables and what is derived from them.
-func (l *loader) enterTables(s *state) error {
-	for _, name := range l.sources {
-		s.applySource(name)
-	}
-	for _, raw := range l.shapes {
-		if _, err := s.applyShape(raw); err != nil {
-			return err
-		}
-	}
+// derive makes what follows from the tables.
+func (l *loader) derive() error {
+	s := l.state
 	for _, v := range l.versions {
 		s.enterVersion(v)
 	}
 	for _, j := range s.rerates {
 		s.bindRerate(j)
 	}
-	for _, u := range l.topUps {
-		s.topUps[u.id] = u
-		s.topUpLog = append(s.topUpLog, u)
-	}
-	for _, w := range l.windows {
-		s.windows = append(s.windows, w)
-		if w.id != "" {
-			s.closedBy[w.id] = w
-		}
-	}
-	for _, v := range l.voids {
-		s.voids[v.id] = v
-		s.voidLog = append(s.voidLog, v)
-	}
-	s.usage = l.usage
 	s.usage.restored()
-	s.counters.rows, s.amends.rows, s.unpriced.rows, s.unpriced.groups = l.counters, l.amends, l.unpriced, l.groups
 	s.counters.restored()
 	for n := range s.counters.rows.Len() {
 		if row := s.counters.rows.At(n); int(row.terms) >= len(s.terms) {
@@ -285,5 +292,13 @@ func (l *loader) enterTables(s *state) error {
 	if !s.unpriced.restored() {
 		return fmt.Errorf("unpriced events of kinds that are not there")
 	}
-	return nil
+	for _, doc := range l.settings {
+		r := reader{p: []byte(doc)}
+		c := r.settings()
+		if r.end() != nil || int(c.account) >= len(s.people) {
+			return fmt.Errorf("settings that do not decode")
+		}
+		s.enterSettings(c)
+	}
+	return s.restoredCredit()
 }

@@ -49,7 +49,9 @@ func (s *sequencer) run() {
 	idle := true // the committer can take a group
 	s.timer()    // ticks missed while the ledger was closed count before what comes now
 	for {
-		s.drain()
+		if !s.due() { // what is due comes before what arrives now
+			s.drain()
+		}
 		s.background()
 		s.stopSeen = s.e.stopping()
 		if s.g.empty() && s.stopSeen && s.e.ring.empty() && s.finished() {
@@ -412,7 +414,7 @@ func (s *sequencer) source(name []byte) uint32 {
 // timer, window closes that can go on.
 func (s *sequencer) background() {
 	s.state.collect(snapshotStep)
-	s.due()
+	s.expireHolds(s.nowOf())
 	s.stepCheckpoint()
 	s.timer()
 	s.closeNext()
@@ -452,4 +454,9 @@ func (s *sequencer) lastCut() int64 {
 }
 
 // now is the wall clock at start plus monotonic time, in nanoseconds since the epoch.
-func (e *Engine) now() int64 { return e.startWall + int64(time.Since(e.startMono)) }
+func (e *Engine) now() int64 {
+	if e.o.Now != nil {
+		return e.o.Now()
+	}
+	return e.startWall + int64(time.Since(e.startMono))
+}

@@ -4,9 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"farthing/cow"
 	"farthing/journal"
-	"farthing/ledger"
 	"farthing/money"
 )
 
@@ -43,6 +41,22 @@ const (
 	chunkRows     = 'r'
 	chunkUsage    = 'u'
 	chunkEvidence = 'e'
+
+	chunkGrantInfo = 'G'
+	chunkScopes    = 'S'
+	chunkLimitInfo = 'L'
+	chunkPlanInfo  = 'P'
+	chunkNotices   = 'N'
+	chunkBooked    = 'B' // ids of bookings
+	chunkAsks      = 'A' // top-up requests
+	chunkLimitDocs = 'D' // limits as they were put
+	chunkSettings  = 'T' // settings as they were put
+	chunkGrants    = 'x'
+	chunkNodes     = 'y'
+	chunkLimits    = 'l'
+	chunkHolds     = 'k'
+	chunkParts     = 'q'
+	chunkPlans     = 'z'
 )
 
 // checkpoints is the sequencer's side of checkpoints.
@@ -60,12 +74,28 @@ type checkpoints struct {
 // extent is how far the tables and epochs went at a checkpoint: where a delta begins.
 type extent struct {
 	people, sources, shapes, versions, topUps, windows, voids int
-	rows, usage, counters, amends, unpriced, groups           uint32 // epochs
+	grants, scopes, limits, plans, notices                    int
+	booked, asks, limitDocs, settings                         int
+	rows                                                      [numRowTables]uint32 // epochs, by table
 }
 
 func (s *state) extent() extent {
 	return extent{people: len(s.people), sources: len(s.sources), shapes: len(s.shapes), versions: len(s.versions),
-		topUps: len(s.topUpLog), windows: len(s.windows), voids: len(s.voidLog)}
+		topUps: len(s.topUpLog), windows: len(s.windows), voids: len(s.voidLog),
+		grants: len(s.grants), scopes: len(s.scopes), limits: len(s.limits), plans: len(s.plans), notices: len(s.notices),
+		booked: len(s.bookedLog), asks: len(s.askLog), limitDocs: len(s.limitLog), settings: len(s.setLog)}
+}
+
+// logs are the append-only lists of the state that readers have no use for. Entries do not change.
+type logs struct {
+	topUps                    []*topUp
+	voids                     []*voidEntry
+	booked                    []*bookedID
+	asks, limitDocs, settings []string
+}
+
+func (s *state) logs() logs {
+	return logs{s.topUpLog, s.voidLog, s.bookedLog, s.askLog, s.limitLog, s.setLog}
 }
 
 // checkpointJob is one checkpoint on its way to disk. The sequencer fills chunks, the
@@ -77,8 +107,8 @@ type checkpointJob struct {
 	header   []byte
 	from, to extent
 	tables   tables
-	topUps   []*topUp
-	voids    []*voidEntry
+	logs     logs
+	rows     [numRowTables]rowTable
 	chunks   chan []byte
 	room     chan struct{}     // a token when the writer took a chunk
 	evidence chan []byte       // from the indexer
@@ -100,7 +130,7 @@ func (s *sequencer) startCheckpoint(g *group) {
 	st := s.state
 	full := s.base == (extent{}) || s.deltas >= deltasMax
 	job := &checkpointJob{id: s.nextID, seq: st.seq, header: st.appendHeader(nil), to: st.extent(), tables: st.tables,
-		topUps: st.topUpLog, voids: st.voidLog, chunks: make(chan []byte, chunksQueued),
+		logs: st.logs(), rows: st.rowTables(), chunks: make(chan []byte, chunksQueued),
 		room: make(chan struct{}, 1), evidence: make(chan []byte, 1), head: make(chan journal.Head, 1)}
 	if full {
 		s.deltas = 0
@@ -109,12 +139,9 @@ func (s *sequencer) startCheckpoint(g *group) {
 		s.deltas++
 	}
 	job.deltas = s.deltas
-	job.to.rows = st.ledger.Rows.Begin(job.from.rows)
-	job.to.usage = st.usage.rows.Begin(job.from.usage)
-	job.to.counters = st.counters.rows.Begin(job.from.counters)
-	job.to.amends = st.amends.rows.Begin(job.from.amends)
-	job.to.unpriced = st.unpriced.rows.Begin(job.from.unpriced)
-	job.to.groups = st.unpriced.groups.Begin(job.from.groups)
+	for i := range job.rows {
+		job.to.rows[i] = job.rows[i].begin(job.from.rows[i])
+	}
 	s.base, s.lastSeq, s.grown, s.wantCheckpoint = job.to, st.seq, 0, false
 	s.nextID++
 	s.job, g.checkpoint = job, job
@@ -139,41 +166,15 @@ func (s *sequencer) room() <-chan struct{} {
 
 // stepCheckpoint copies a bounded number of rows, one table after the other.
 func (s *sequencer) stepCheckpoint() {
-	job, st := s.job, s.state
-	if job == nil || !job.takesStep() {
-		return
-	}
-	var done bool
-	switch job.copied {
-	case 0:
-		done = copyRows(job, &st.ledger.Rows, chunkRows, (*ledger.Row).Append)
-	case 1:
-		done = copyRows(job, &st.usage.rows, chunkUsage, (*usageRow).append)
-	case 2:
-		done = copyRows(job, &st.counters.rows, chunkCounters, (*counterRow).append)
-	case 3:
-		done = copyRows(job, &st.amends.rows, chunkAmends, (*amendRow).append)
-	case 4:
-		done = copyRows(job, &st.unpriced.groups, chunkGroups, (*unpricedGroup).append)
-	case 5:
-		done = copyRows(job, &st.unpriced.rows, chunkUnpriced, (*unpricedRow).append)
-	}
-	if !done {
+	job := s.job
+	if job == nil || !job.takesStep() || !job.rows[job.copied].step(job) {
 		return
 	}
 	job.flush()
-	if job.copied++; job.copied == 6 {
+	if job.copied++; job.copied == numRowTables {
 		close(job.chunks)
 		s.job = nil
 	}
-}
-
-// copyRows copies the next rows of a table, each preceded by its number.
-func copyRows[R any](job *checkpointJob, t *cow.Table[R], kind byte, encode func(*R, []byte) []byte) (done bool) {
-	return t.Step(snapshotStep, func(i uint32, row *R) {
-		job.start(kind)
-		job.buf = encode(row, binary.AppendUvarint(job.buf, uint64(i)))
-	})
 }
 
 // takesStep reports whether the queue has room for the chunks of one step: 1,024 rows of
@@ -294,17 +295,41 @@ func (j *checkpointJob) appendTables(add func([]byte)) {
 		return appendBytes(dst, v.Version.Canonical)
 	})
 	write(chunkTopUps, j.from.topUps, j.to.topUps, func(dst []byte, i int) []byte {
-		u := j.topUps[i]
+		u := j.logs.topUps[i]
 		dst = u.posted.AppendBinary(u.append(dst))
 		dst = binary.AppendUvarint(dst, u.seq)
 		return binary.AppendUvarint(dst, uint64(u.time))
 	})
 	write(chunkWindows, j.from.windows, j.to.windows, func(dst []byte, i int) []byte { return t.windows[i].append(dst) })
 	write(chunkVoids, j.from.voids, j.to.voids, func(dst []byte, i int) []byte {
-		v := j.voids[i]
+		v := j.logs.voids[i]
 		dst = appendBytes(appendBytes(dst, v.id), v.reason)
 		return binary.AppendUvarint(binary.AppendUvarint(dst, v.origin), v.seq)
 	})
+	j.appendCredit(write)
+}
+
+// appendCredit writes the lists of prepaid credit.
+func (j *checkpointJob) appendCredit(write func(kind byte, from, to int, entry func(dst []byte, i int) []byte)) {
+	t, from, to := &j.tables, &j.from, &j.to
+	write(chunkGrantInfo, from.grants, to.grants, func(dst []byte, i int) []byte { return t.grants[i].append(dst) })
+	write(chunkScopes, from.scopes, to.scopes, func(dst []byte, i int) []byte { return t.scopes[i].append(dst) })
+	write(chunkLimitInfo, from.limits, to.limits, func(dst []byte, i int) []byte { return t.limits[i].append(dst) })
+	write(chunkPlanInfo, from.plans, to.plans, func(dst []byte, i int) []byte { return t.plans[i].append(dst) })
+	write(chunkNotices, from.notices, to.notices, func(dst []byte, i int) []byte {
+		return binary.AppendUvarint(binary.AppendUvarint(dst, t.notices[i].first), t.notices[i].seq)
+	})
+	write(chunkBooked, from.booked, to.booked, func(dst []byte, i int) []byte {
+		b := j.logs.booked[i]
+		dst = appendBytes(appendBytes(dst, b.key), b.payload)
+		return binary.AppendUvarint(binary.AppendUvarint(dst, b.seq), uint64(b.time))
+	})
+	text := func(list []string) func([]byte, int) []byte {
+		return func(dst []byte, i int) []byte { return appendBytes(dst, list[i]) }
+	}
+	write(chunkAsks, from.asks, to.asks, text(j.logs.asks))
+	write(chunkLimitDocs, from.limitDocs, to.limitDocs, text(j.logs.limitDocs))
+	write(chunkSettings, from.settings, to.settings, text(j.logs.settings))
 }
 
 // checkpointMarker is what makes a checkpoint valid.
@@ -372,13 +397,30 @@ func dropCheckpoints(store *journal.Store, full uint64) error {
 	return nil
 }
 
-// appendHeader writes what is neither a table nor a row.
-func (s *state) appendHeader(dst []byte) []byte {
-	dst = s.genesis.append(dst)
-	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream,
-		uint64(s.usage.rows.Len()), uint64(s.counters.rows.Len()), uint64(s.amends.rows.Len()), uint64(s.unpriced.rows.Len()), uint64(s.unpriced.groups.Len())} {
+// appendPosition writes where the state stands in its history.
+func (s *state) appendPosition(dst []byte) []byte {
+	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream, s.nextNotice} {
 		dst = binary.AppendUvarint(dst, n)
 	}
+	return dst
+}
+
+// appendHeader writes what is neither a table nor a row.
+func (s *state) appendHeader(dst []byte) []byte {
+	dst = s.appendPosition(s.genesis.append(dst))
+	for _, t := range s.rowTables() {
+		dst = binary.AppendUvarint(dst, uint64(t.len()))
+	}
+	return s.appendRest(dst)
+}
+
+// appendTotals is what of the header does not depend on how often rows were used again.
+func (s *state) appendTotals(dst []byte) []byte {
+	return s.appendRest(s.appendPosition(s.genesis.append(dst)))
+}
+
+// appendRest writes the books of each currency and the rerates.
+func (s *state) appendRest(dst []byte) []byte {
 	used := s.ledger.Currencies()
 	dst = binary.AppendUvarint(dst, uint64(len(used)))
 	for _, i := range used {

@@ -12,6 +12,7 @@ import (
 // many goroutines at once. What they return shows only what is durable.
 type Engine interface {
 	Credit
+	Holds
 
 	// Acquire takes the budget for a body of so many bytes before it is read. nil: no
 	// room now.

@@ -431,7 +431,7 @@ func (d *decoder) endOperation(index int) {
 	if o.id != nil {
 		op.ID = h.Intern(o.id)
 	}
-	h.Ops = append(h.Ops, op)
+	h.Add(op, d.batch)
 }
 
 // endReported gives the operation's event to the batch and returns its position there, or

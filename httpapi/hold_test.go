@@ -386,17 +386,6 @@ func TestHoldView(t *testing.T) {
 	r.get("/v1/holds/h").want(t, 404, "not_found")
 }
 
-// TestEngineWithoutHolds: what wraps an engine may not have its holds.
-func TestEngineWithoutHolds(t *testing.T) {
-	s := New(struct{ Engine }{newFake()}, Options{})
-	for target, body := range map[string]string{"/v1/holds": holdOf(`"1"`), "/v1/holds/h1/void": ""} {
-		call := newHoldCall(target, []byte(body))
-		if call.run(s); call.ctx.Response.StatusCode() != 503 {
-			t.Errorf("%s: %s", target, call.ctx.Response.Body())
-		}
-	}
-}
-
 func TestHoldMetrics(t *testing.T) {
 	r := newRig(t, Options{})
 	hold := holdOf(`"0.5"`)

@@ -10,7 +10,7 @@ func (s *Server) getHold(c *call) (answer, *refusal.Refusal) {
 	if no != nil {
 		return answer{}, no
 	}
-	v, no := s.holds.Hold(id)
+	v, no := s.engine.Hold(id)
 	if no != nil {
 		return answer{}, no
 	}

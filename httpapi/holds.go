@@ -14,25 +14,6 @@ type Holds interface {
 	Hold(id string) (engine.HoldView, *refusal.Refusal)
 }
 
-// holdsOf returns the holds of an engine; one without them is not ready for any.
-func holdsOf(e Engine) Holds {
-	if h, ok := e.(Holds); ok {
-		return h
-	}
-	return noHolds{}
-}
-
-type noHolds struct{}
-
-func (noHolds) BookHolds(*engine.Request) ([]engine.HoldResult, uint64, *refusal.Refusal) {
-	return nil, 0, refusal.New(refusal.NotReady, "holds", "this service has no holds yet")
-}
-
-func (n noHolds) Hold(string) (v engine.HoldView, no *refusal.Refusal) {
-	_, _, no = n.BookHolds(nil)
-	return v, no
-}
-
 // holdRoutes lists the routes of holds.
 func holdRoutes() []route {
 	many := func(pattern string, op engine.HoldOpKind) route {
@@ -106,7 +87,7 @@ func (s *Server) postOperations(c *call) (answer, *refusal.Refusal) {
 	o := operated{kind: c.route.op, holds: r.Holds(), rejects: r.Batch().Rejects, one: isOne(f, body)}
 	if len(o.holds.Ops) > 0 || len(o.rejects) != 1 {
 		inEngine = true
-		o.results, o.sequence, no = s.holds.BookHolds(r)
+		o.results, o.sequence, no = s.engine.BookHolds(r)
 		inEngine = false
 		if no != nil {
 			return answer{}, no

@@ -20,7 +20,6 @@ import (
 // after, fasthttp's own state excepted.
 type Server struct {
 	engine  Engine
-	holds   Holds // the engine, if it has them
 	options Options
 	routes  []route
 	metrics *metrics
@@ -39,7 +38,6 @@ type Server struct {
 func New(e Engine, o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{engine: e, options: o, routes: routeTable(), log: o.Logger}
-	s.holds = holdsOf(e)
 	s.metrics = newMetrics(s.routes, o.Collectors)
 	s.renders = newGate(rendersMax, renderWait)
 	s.unread = &unreadAnswers{max: unreadMaxAnswerBytes}

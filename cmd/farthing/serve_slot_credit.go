@@ -111,3 +111,17 @@ func write[S, T any](s *engineSlot, ask func(*engine.Engine, S) (T, bool, *refus
 func pageOf[T any](s *engineSlot, ask func(e *engine.Engine, account, cursor string, limit int) (engine.Page[T], *refusal.Refusal), account, cursor string, limit int) (engine.Page[T], *refusal.Refusal) {
 	return call(s, func(e *engine.Engine) (engine.Page[T], *refusal.Refusal) { return ask(e, account, cursor, limit) })
 }
+
+// BookHolds implements httpapi.Engine. Who has a request has an engine.
+func (s *engineSlot) BookHolds(r *engine.Request) ([]engine.HoldResult, uint64, *refusal.Refusal) {
+	return s.engine.Load().BookHolds(r)
+}
+
+// Hold implements httpapi.Engine.
+func (s *engineSlot) Hold(id string) (engine.HoldView, *refusal.Refusal) {
+	e, no := s.get()
+	if no != nil {
+		return engine.HoldView{}, no
+	}
+	return e.Hold(id)
+}
