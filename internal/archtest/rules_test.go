@@ -16,7 +16,7 @@ var imports = map[string][]string{
 	"cmd/farthing":      {"apikey", "bench", "engine", "httpapi", "journal", "meter", "prices", "prices/catalogue", "publish", "refusal", "webhook"},
 	"httpapi":           {"engine", "meter", "money", "refusal", "usage", "webhook"},
 	"usage":             {"money", "refusal"},
-	"engine":            {"batch", "cow", "journal", "ledger", "meter", "money", "refusal", "usage"},
+	"engine":            {"batch", "cow", "journal", "ledger", "limit", "meter", "money", "period", "refusal", "usage"},
 	"publish":           {},
 	"webhook":           {"refusal"},
 	"batch":             {"internal/sha256x2", "money"},
