@@ -11,23 +11,23 @@ import (
 
 // creditHold is a hold.
 type creditHold struct {
-	id      string
-	age     int
-	account *creditAccount
-	usage   *creditUsage // of the estimate; nil: by amount
-	amount  decimal.Decimal
-	parts   []creditPart // reserved on grants
-	pool    decimal.Decimal
-	ttl     time.Duration
-	due     int64
-	counted int64 // when it last reserved: the periods that it counts in
-	state   HoldState
-	ext     int
-	report  *call // the last usage reported
-	would   []string
-	short   *creditShort
-	by      string // how it was captured
-	event   string // that captured it
+	id       string
+	age      int
+	account  *creditAccount
+	usage    *creditUsage // of the estimate; nil: by amount
+	amount   decimal.Decimal
+	parts    []creditPart // reserved on grants
+	pool     decimal.Decimal
+	due      int64
+	counted  int64 // when it last reserved: the periods that it counts in
+	reserved int   // the same as an age
+	state    HoldState
+	ext      int
+	report   *call // the last usage reported
+	would    []string
+	short    *creditShort
+	by       string // how it was captured
+	event    string // that captured it
 
 	charged, released, lost decimal.Decimal
 	unpriced                bool
@@ -46,6 +46,19 @@ type creditOp struct {
 
 func (op *creditOp) text() string { return creditText(*op) }
 
+// knows reports whether an operation's identity was booked, so that it does not touch the hold.
+func (m *creditTwin) knows(op *creditOp) bool {
+	if op.kind == ExtendHold {
+		return m.known["extend "+op.id] != ""
+	}
+	return op.event != nil && m.events[identityOf(op.event)] != nil
+}
+
+// captures reports whether a hold that runs out is to be captured as reported.
+func (m *creditTwin) captures(h *creditHold) bool {
+	return h.report != nil && h.account.root.settings.abandoned == "capture"
+}
+
 // openHolds are the holds at a node or below it, oldest first; of nil all.
 func (m *creditTwin) openHolds(node *creditAccount) (out []*creditHold) {
 	for _, id := range m.holdIDs {
@@ -63,8 +76,19 @@ func (m *creditTwin) held(node *creditAccount) (sum decimal.Decimal) {
 	return sum
 }
 
-// operate carries an operation out.
+// creditSwept is when a hold that is due at a time is expired if nobody touches it: at most a
+// second later. The engine looks at the holds of 2^28 ns at once, when these are over.
+func creditSwept(due int64) int64 { return (due>>28 + 1) << 28 }
+
+// operate carries an operation out. A hold that is due and was not swept yet expires when it
+// is touched.
 func (m *creditTwin) operate(op *creditOp) (a creditAnswer) {
+	if h := m.holds[op.hold]; h != nil && op.kind != PlaceHold && h.state == Held && m.now >= h.due && !m.knows(op) {
+		if m.captures(h) {
+			return creditNo(refusal.HoldConflict, "hold_expired") // what was reported is captured in its turn
+		}
+		m.expire(h)
+	}
 	switch op.kind {
 	case PlaceHold:
 		a = m.place(op)
@@ -101,11 +125,9 @@ func (m *creditTwin) placeable(op *creditOp) (a *creditAccount, amount decimal.D
 		c.amount(amount)
 	}
 	c.that(op.ttl == 0 || (op.ttl >= time.Second && op.ttl <= 168*time.Hour), refusal.Invalid, "invalid_ttl")
+	c.that(op.currency == "" || op.currency == a.code(), refusal.Invalid, "currency_mismatch")
 	if c.failed() {
 		return nil, amount, c.answer()
-	}
-	if op.currency != "" && op.currency != a.code() {
-		return nil, amount, creditNo(refusal.Invalid, "")
 	}
 	if op.event != nil {
 		price, rated := m.rate(op.event, a.code(), m.now)
@@ -138,14 +160,13 @@ func (m *creditTwin) place(op *creditOp) creditAnswer {
 	}
 	m.use("hold", op.hold, *op)
 	m.age++
-	h := &creditHold{id: op.hold, age: m.age, account: a, amount: amount, ttl: 60 * time.Second, counted: m.now, state: HoldDenied}
+	h := &creditHold{id: op.hold, age: m.age, account: a, amount: amount, due: m.now + int64(60*time.Second), counted: m.now, reserved: m.age, state: HoldDenied}
 	if op.event != nil {
 		h.usage = usageOfCall(op.event)
 	}
 	if op.ttl != 0 {
-		h.ttl = op.ttl
+		h.due = m.now + int64(op.ttl)
 	}
-	h.due = m.now + int64(h.ttl)
 	m.holds[h.id] = h
 	m.holdIDs = append(m.holdIDs, h.id)
 	look := m.look(a, nil, h.usage, amount)
@@ -154,6 +175,9 @@ func (m *creditTwin) place(op *creditOp) creditAnswer {
 	}
 	if look.short != nil {
 		h.short = look.short
+		if look.hard != nil {
+			m.reached(*look.hard, nil, h.id)
+		}
 		return creditMissing(h.short.account, h.short.limit, h.short.asked, h.short.left)
 	}
 	h.state = Held
@@ -168,7 +192,7 @@ func (m *creditTwin) reserve(h *creditHold, amount decimal.Decimal) *creditShort
 	root := h.account.root
 	parts, rest := m.reservable(root, h.usage, amount)
 	if free := m.poolFree(root); free != nil && rest.IsPositive() && rest.GreaterThan(*free) {
-		return &creditShort{root.spec.ID, "credit", amount, amount.Sub(rest).Add(decimal.Max(*free, decimal.Zero))}
+		return &creditShort{root.spec.ID, "credit", amount, amount.Sub(rest).Add(*free)}
 	}
 	for _, p := range parts {
 		i := slices.IndexFunc(h.parts, func(q creditPart) bool { return q.grant == p.grant })
@@ -188,8 +212,8 @@ func (h *creditHold) notOpen() creditAnswer {
 		HoldExpired: "hold_expired", HoldDenied: "hold_refused"}[h.state])
 }
 
-// extend adds amount, begins the ttl anew, and notes usage so far. Any extension begins the
-// ttl anew, the hold's own if it brings none. Its id is unique over all holds.
+// extend adds amount, begins the ttl anew if it brings one, and notes usage so far. Its id is
+// unique over all holds.
 func (m *creditTwin) extend(op *creditOp) creditAnswer {
 	var c creditCheck
 	h := m.holds[op.hold]
@@ -221,14 +245,15 @@ func (m *creditTwin) extend(op *creditOp) creditAnswer {
 		if s := look.short; s != nil {
 			return creditMissing(s.account, s.limit, s.asked, s.left)
 		}
-		h.amount, h.counted = h.amount.Add(more), m.now
+		m.age++
+		h.amount, h.counted, h.reserved = h.amount.Add(more), m.now, m.age
 		m.settleLook(&look, h)
 	}
 	m.use("extend", op.id, *op)
 	if op.ttl != 0 {
-		h.ttl = op.ttl
+		h.due = m.now + int64(op.ttl)
 	}
-	h.due, h.ext = m.now+int64(h.ttl), h.ext+1
+	h.ext++
 	if op.event != nil {
 		h.report = op.event
 	}
@@ -263,7 +288,11 @@ func (m *creditTwin) release(h *creditHold, state HoldState) {
 func (m *creditTwin) capture(op *creditOp) creditAnswer {
 	h := m.holds[op.hold]
 	if h == nil {
-		return creditNo(refusal.NotFound, "unknown_hold")
+		no := creditNo(refusal.NotFound, "unknown_hold")
+		if op.event != nil && m.events[identityOf(op.event)] != nil {
+			no.faults = append(no.faults, creditFault{refusal.IDConflict, "event_already_booked"})
+		}
+		return no
 	}
 	content := creditCaptureText(op)
 	switch {
@@ -280,6 +309,7 @@ func (m *creditTwin) capture(op *creditOp) creditAnswer {
 		return no
 	}
 	var c creditCheck
+	c.that(m.now < h.due, refusal.HoldConflict, "hold_expired")
 	if op.event == nil {
 		c.amount(number(op.amount))
 	} else {
@@ -314,6 +344,8 @@ func (m *creditTwin) captureEvent(h *creditHold, x *call) {
 	h.event = x.id
 	if e.price == nil {
 		h.unpriced = true
+		h.state = HoldCaptured
+		m.call(h.account, h.counted)
 		m.release(h, HoldCaptured)
 		return
 	}
@@ -321,9 +353,9 @@ func (m *creditTwin) captureEvent(h *creditHold, x *call) {
 }
 
 // settleHold charges an amount to a hold and ends it; without an event it is the operator's
-// revenue, and no scope takes it.
+// revenue, for what the hold was estimated for.
 func (m *creditTwin) settleHold(h *creditHold, e *creditEvent, amount decimal.Decimal) {
-	var u *creditUsage
+	u := h.usage
 	root := h.account.root
 	if e != nil {
 		u = usageOfCall(&e.call)
@@ -331,7 +363,7 @@ func (m *creditTwin) settleHold(h *creditHold, e *creditEvent, amount decimal.De
 	bound := m.leftForCapture(h, u)
 	parts, pool, left := m.takeReserved(h, u, amount)
 	used := amount.Sub(left)
-	h.state, h.released = HoldCaptured, h.amount.Sub(used)
+	h.state = HoldCaptured
 	free := left
 	if bound != nil {
 		free = decimal.Max(decimal.Zero, decimal.Min(left, bound.Sub(used)))
@@ -356,6 +388,7 @@ func (m *creditTwin) settleHold(h *creditHold, e *creditEvent, amount decimal.De
 	root.take(pool)
 	m.class(root.code(), "operator_loss", h.lost.Neg())
 	h.charged = amount.Sub(h.lost)
+	h.released = decimal.Max(decimal.Zero, h.amount.Sub(h.charged))
 	if e == nil {
 		m.class(root.code(), "revenue", amount)
 	} else {
@@ -363,7 +396,7 @@ func (m *creditTwin) settleHold(h *creditHold, e *creditEvent, amount decimal.De
 		m.earn(e, e.rated, e.fee)
 	}
 	m.loseExpired()
-	m.spend(h.account, u, h.charged, h.counted)
+	m.spend(h.account, u, h.charged, h.counted, h.id)
 	m.after(root)
 }
 
@@ -387,7 +420,7 @@ func (m *creditTwin) takeReserved(h *creditHold, u *creditUsage, amount decimal.
 // expire ends a hold that is due: where the account says so, the usage that was reported last
 // is captured, if it can be.
 func (m *creditTwin) expire(h *creditHold) {
-	if x := h.report; x != nil && h.account.root.settings.abandoned == "capture" {
+	if x := h.report; m.captures(h) {
 		var c creditCheck
 		m.checkCall(&c, x)
 		c.that(m.events[identityOf(x)] == nil, refusal.IDConflict, "")

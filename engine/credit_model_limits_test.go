@@ -20,6 +20,7 @@ type creditLimit struct {
 	told   bool   // limit.reached went out in this period
 	would  uint64
 	recent []string
+	born   int // what was reserved before does not count
 }
 
 // creditPeriod is the begin of the period of a kind that a time lies in; 0 where there is
@@ -40,6 +41,15 @@ func creditPeriod(per string, at int64) int64 {
 	return 0
 }
 
+// creditOldHoldsCount says whether a limit counts what was reserved before it was put. The
+// rules can be read either way: "what open holds reserved in this period", or "begins anew".
+const creditOldHoldsCount = false
+
+// sees reports whether a limit, rolled to now, counts what a hold reserves.
+func (l *creditLimit) sees(h *creditHold) bool {
+	return l.spec.Per != "call" && creditPeriod(l.spec.Per, h.counted) == l.period && (creditOldHoldsCount || h.reserved > l.born)
+}
+
 // roll begins a new period if the old one is over.
 func (m *creditTwin) roll(l *creditLimit) {
 	if p := creditPeriod(l.spec.Per, m.now); p != l.period {
@@ -57,7 +67,7 @@ func (m *creditTwin) spent(l *creditLimit) decimal.Decimal {
 func (m *creditTwin) counted(node *creditAccount, l *creditLimit, but *creditHold) (out []*creditHold) {
 	m.roll(l)
 	for _, h := range m.openHolds(node) {
-		if h != but && l.spec.Per != "call" && creditMatches(&l.spec.Scope, h.usage) && creditPeriod(l.spec.Per, h.counted) == l.period {
+		if h != but && creditMatches(&l.spec.Scope, h.usage) && l.sees(h) {
 			out = append(out, h)
 		}
 	}
@@ -80,6 +90,7 @@ func (m *creditTwin) callsOf(node *creditAccount, l *creditLimit) uint64 {
 // creditLook is what the limits of a chain say to a reservation.
 type creditLook struct {
 	short *creditShort
+	hard  *creditAt  // that it did not fit
 	would []creditAt // shadow limits
 	soft  []creditAt
 }
@@ -104,7 +115,7 @@ func (m *creditTwin) look(node *creditAccount, h *creditHold, u *creditUsage, mo
 			switch {
 			case short == nil:
 			case l.spec.Mode == "hard":
-				return creditLook{short: short}
+				return creditLook{short: short, hard: &creditAt{n, l}}
 			case l.spec.Mode == "soft":
 				out.soft = append(out.soft, creditAt{n, l})
 			default:
@@ -121,7 +132,7 @@ func (m *creditTwin) misfit(node *creditAccount, l *creditLimit, h *creditHold, 
 	ask, isCounted := more, false
 	if h != nil {
 		m.roll(l)
-		isCounted = l.spec.Per != "call" && creditPeriod(l.spec.Per, h.counted) == l.period
+		isCounted = l.sees(h)
 		if !isCounted {
 			ask = ask.Add(h.amount)
 		}
@@ -135,8 +146,12 @@ func (m *creditTwin) misfit(node *creditAccount, l *creditLimit, h *creditHold, 
 			return &creditShort{node.spec.ID, l.spec.Name, ask, left}
 		}
 	}
-	if l.spec.Count != nil && l.spec.Per != "call" && !isCounted {
-		if calls := m.callsOf(node, l); calls+1 > *l.spec.Count {
+	if l.spec.Count != nil && l.spec.Per != "call" && (!isCounted || l.spec.Mode != "hard") {
+		calls := m.callsOf(node, l)
+		if isCounted {
+			calls-- // it is asked for anew, but a hard limit does not refuse what it has let in
+		}
+		if calls+1 > *l.spec.Count {
 			left := decimal.NewFromInt(int64(*l.spec.Count) - int64(calls))
 			return &creditShort{node.spec.ID, l.spec.Name, decimal.NewFromInt(1), left}
 		}
@@ -144,15 +159,15 @@ func (m *creditTwin) misfit(node *creditAccount, l *creditLimit, h *creditHold, 
 	return nil
 }
 
-// passed reports whether more was spent than a limit allows.
+// passed reports whether more is spent and held than a limit allows.
 func (m *creditTwin) passed(node *creditAccount, l *creditLimit) bool {
-	spent := m.spent(l)
-	return l.spec.Per != "call" && ((l.spec.Amount != nil && spent.GreaterThan(l.spec.Amount.Decimal())) ||
-		(l.spec.Count != nil && l.calls > *l.spec.Count))
+	used := m.spent(l).Add(m.heldUnder(node, l, nil))
+	return l.spec.Per != "call" && ((l.spec.Amount != nil && used.GreaterThan(l.spec.Amount.Decimal())) ||
+		(l.spec.Count != nil && m.callsOf(node, l) > *l.spec.Count))
 }
 
-// settleLook is what follows once a hold that was looked at is there: shadow limits count,
-// soft ones tell.
+// settleLook is what comes with a hold that was looked at: shadow limits count, soft ones tell,
+// how it stood without the hold.
 func (m *creditTwin) settleLook(k *creditLook, h *creditHold) {
 	for _, at := range k.would {
 		at.limit.would++
@@ -163,12 +178,13 @@ func (m *creditTwin) settleLook(k *creditLook, h *creditHold) {
 		h.would = append(h.would, at.name())
 	}
 	for _, at := range k.soft {
-		m.reached(at, h.id)
+		m.reached(at, h, h.id)
 	}
 }
 
-// reached tells that a limit was reached, once in its period; each call is one of its own.
-func (m *creditTwin) reached(at creditAt, hold string) {
+// reached tells that a limit was reached, once in its period; each call is one of its own. One
+// hold may be left out of what is held.
+func (m *creditTwin) reached(at creditAt, but *creditHold, hold string) {
 	l := at.limit
 	m.roll(l)
 	if l.told && l.spec.Per != "call" {
@@ -176,7 +192,8 @@ func (m *creditTwin) reached(at creditAt, hold string) {
 	}
 	l.told = true
 	data := creditData{"limit": l.spec.Name, "per": l.spec.Per, "mode": l.spec.Mode, "spent": l.paid.String(),
-		"held": m.heldUnder(at.node, l, nil).String(), "calls": strconv.FormatUint(m.callsOf(at.node, l), 10)}
+		"held":  m.heldUnder(at.node, l, but).String(),
+		"calls": strconv.FormatUint(l.calls+uint64(len(m.counted(at.node, l, but))), 10)}
 	if l.spec.Amount != nil {
 		data["amount"] = l.spec.Amount.String()
 	}
@@ -189,22 +206,32 @@ func (m *creditTwin) reached(at creditAt, hold string) {
 	m.note("limit.reached", at.node.spec.ID, data)
 }
 
-// spend counts what usage was charged, in the period of a time, and tells what was passed.
-func (m *creditTwin) spend(node *creditAccount, u *creditUsage, amount decimal.Decimal, at int64) {
+// spend counts what usage was charged, in the period of a time, and tells what is passed. One
+// call that was charged more than a limit of one call allows passed it.
+func (m *creditTwin) spend(node *creditAccount, u *creditUsage, amount decimal.Decimal, at int64, hold string) {
 	for _, n := range node.chain() {
 		for _, l := range n.limits {
 			m.roll(l)
-			if l.spec.Per == "call" || !creditMatches(&l.spec.Scope, u) || creditPeriod(l.spec.Per, at) != l.period {
+			if !creditMatches(&l.spec.Scope, u) {
 				continue
 			}
-			l.paid = l.paid.Add(amount)
-			l.calls++
-			if l.spec.Mode != "shadow" && m.passed(n, l) {
-				m.reached(creditAt{n, l}, "")
+			passed := l.spec.Per == "call" && amount.GreaterThan(l.spec.Amount.Decimal())
+			if l.spec.Per != "call" {
+				if creditPeriod(l.spec.Per, at) == l.period {
+					l.paid = l.paid.Add(amount)
+					l.calls++
+				}
+				passed = m.passed(n, l)
+			}
+			if l.spec.Mode != "shadow" && passed {
+				m.reached(creditAt{n, l}, nil, hold)
 			}
 		}
 	}
 }
+
+// call counts usage that has no price: it is a call, but of no scope.
+func (m *creditTwin) call(node *creditAccount, at int64) { m.spend(node, nil, decimal.Zero, at, "") }
 
 // unspend counts what was given back.
 func (m *creditTwin) unspend(node *creditAccount, u *creditUsage, amount decimal.Decimal) {
@@ -269,7 +296,7 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 	checkLimitList(&c, spec.Limits)
 	same := m.sameLimits(a, &spec)
 	if c.failed() || (same && spec.ID == "") {
-		return creditAnswer{faults: c.faults, duplicate: !c.failed()}
+		return creditAnswer{faults: c.faults, duplicate: !c.failed(), loose: !a.limited || spec.SetOverdraft || a.withOverdraft}
 	}
 	next := m.nextLimits(a, spec.Limits)
 	for _, l := range next {
@@ -286,7 +313,7 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 	if spec.ID != "" {
 		m.use("limits", spec.ID, spec)
 	}
-	a.limits = next
+	a.limits, a.limited, a.withOverdraft = next, true, spec.SetOverdraft
 	if spec.SetOverdraft {
 		a.overdraft = nil
 		if spec.Overdraft != nil {
@@ -295,7 +322,7 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 		}
 		m.after(a)
 	}
-	return creditAnswer{loose: same}
+	return creditAnswer{loose: same || spec.SetOverdraft}
 }
 
 // sameLimits reports whether a request asks for what is there.
@@ -345,6 +372,8 @@ func (m *creditTwin) nextLimits(a *creditAccount, list []LimitSpec) (out []*cred
 		fresh := l.spec.Name == ""
 		l.spec = list[i]
 		if fresh {
+			m.age++
+			l.born = m.age
 			m.history(a, l)
 		}
 		out = append(out, l)

@@ -249,10 +249,10 @@ func (m *creditTwin) loseExpired() {
 	}
 }
 
-// stateOf is open, used or expired. A grant that was empty when its time came stays used.
-func (g *creditGrant) state() string {
+// stateOf is open, used or expired. A grant expires even if nothing is left of it.
+func (m *creditTwin) stateOf(g *creditGrant) string {
 	switch {
-	case g.expired:
+	case m.over(g):
 		return "expired"
 	case g.remaining.IsZero():
 		return "used"

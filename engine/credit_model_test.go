@@ -57,9 +57,14 @@ type creditAccount struct {
 	transit   decimal.Decimal // collected from it by batches
 	limits    []*creditLimit
 	settings  creditSettings
-	low       bool // credit.low went out and was not armed again
-	declines  int  // in a row
-	backOff   int64
+	limited   bool // a list was put, even if it is empty
+	set       bool // settings were put
+	// withOverdraft says that the last list came with an overdraft limit: the list alone may
+	// count as another.
+	withOverdraft bool
+	low           bool // credit.low went out and was not armed again
+	declines      int  // in a row
+	backOff       int64
 }
 
 // creditSettings are a root's; what was never set is the default.
@@ -114,6 +119,7 @@ type creditFault struct {
 type creditAnswer struct {
 	duplicate bool
 	loose     bool // may be called a duplicate: a new id asks for what is there already
+	one       bool // of a request with one operation: only then it says what is available
 	// faults are all that is wrong. Where the order of checks is fixed there is one; else the
 	// engine may name any of them.
 	faults []creditFault
@@ -253,6 +259,7 @@ func (m *creditTwin) createAccount(spec AccountSpec) creditAnswer {
 			c.that(false, refusal.NotFound, "unknown_account")
 		case parent.spec.Kind != "customer":
 			c.that(false, refusal.Invalid, "not_a_customer")
+			c.that(billing != "", refusal.Invalid, "invalid_billing") // it has none to take over
 		default:
 			m.checkParent(&c, parent, &spec)
 			if billing == "" {
@@ -374,9 +381,9 @@ func (m *creditTwin) putSettings(spec SettingsSpec) creditAnswer {
 	}
 	same := a.settings.same(&next)
 	if spec.ID == "" && same {
-		return creditAnswer{duplicate: true}
+		return creditAnswer{duplicate: true, loose: !a.set}
 	}
-	a.settings = next
+	a.settings, a.set = next, true
 	m.after(a)
 	return creditAnswer{loose: same}
 }

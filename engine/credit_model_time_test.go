@@ -140,6 +140,7 @@ func (m *creditTwin) reply(spec TopUpReplySpec, place int) creditAnswer {
 	c.that(r.account.state != "closed", refusal.AccountConflict, "account_closed")
 	amount := r.amount
 	if spec.Amount != nil {
+		c.that(spec.Paid, refusal.Invalid, "") // what is declined has no amount
 		amount = spec.Amount.Decimal()
 		c.amount(amount)
 	}
@@ -178,32 +179,34 @@ func creditAmount(d decimal.Decimal) money.Amount {
 // creditDue is something that is to be done by itself.
 type creditDue struct {
 	at   int64
-	rank int // order of what is due
+	rank int   // order of what is due
+	due  int64 // of a hold
 	age  int
 	do   func()
 }
 
-// dues are all things that wait for their time. What is due is done in this order: expiries of
-// grants, of holds, periods of subscriptions, warnings, top-ups that had to wait; in each by
-// time, then age. After each the list is made anew.
+// dues are all things that wait for their time. What is due is done in this order: all but
+// holds by time, of one moment warnings, periods of subscriptions, expiries of grants, top-ups
+// that had to wait, and of one kind the older first; then the holds by time, then age. After
+// each the list is made anew.
 func (m *creditTwin) dues() (out []creditDue) {
 	for _, g := range m.grants {
 		if g.expires == 0 || g.expired || !g.remaining.IsPositive() {
 			continue
 		}
-		out = append(out, creditDue{g.expires, 0, g.age, func() { m.expireGrant(g) }})
+		out = append(out, creditDue{g.expires, 2, 0, g.age, func() { m.expireGrant(g) }})
 		if warning := g.account.settings.warning; warning > 0 && !g.warned {
-			out = append(out, creditDue{g.expires - int64(warning), 3, g.age, func() { m.warn(g) }})
+			out = append(out, creditDue{g.expires - int64(warning), 0, 0, g.age, func() { m.warn(g) }})
 		}
 	}
 	for _, id := range m.holdIDs {
 		if h := m.holds[id]; h.state == Held {
-			out = append(out, creditDue{h.due, 1, h.age, func() { m.expire(h) }})
+			out = append(out, creditDue{creditSwept(h.due), creditHolds, h.due, h.age, func() { m.expire(h) }})
 		}
 	}
 	for i, s := range m.subs {
 		if s.state != "ended" {
-			out = append(out, creditDue{s.due(), 2, i, func() { m.boundary(s) }})
+			out = append(out, creditDue{s.due(), 1, 0, i, func() { m.boundary(s) }})
 		}
 	}
 	for i, id := range m.names {
@@ -215,10 +218,13 @@ func (m *creditTwin) dues() (out []creditDue) {
 		if m.dayFull(a) {
 			at = max(at, creditPeriod("day", m.now)+int64(24*time.Hour))
 		}
-		out = append(out, creditDue{at, 4, i, func() { m.after(a) }})
+		out = append(out, creditDue{at, 3, 0, i, func() { m.after(a) }})
 	}
 	return out
 }
+
+// creditHolds is the rank of holds.
+const creditHolds = 4
 
 func (m *creditTwin) expireGrant(g *creditGrant) {
 	g.expired = true
@@ -239,10 +245,11 @@ func (m *creditTwin) warn(g *creditGrant) {
 		"expires_at": time.Unix(0, g.expires).UTC().Format(time.RFC3339Nano)})
 }
 
-// skipWarnings gives up the warnings of grants that were empty when their time came.
+// skipWarnings gives up the warnings of grants that were empty when their time came, or whose
+// expiry has come as well.
 func (m *creditTwin) skipWarnings() {
 	for _, g := range m.grants {
-		if warning := g.account.settings.warning; g.expires != 0 && warning > 0 && m.now >= g.expires-int64(warning) && !g.remaining.IsPositive() {
+		if warning := g.account.settings.warning; g.expires != 0 && warning > 0 && m.now >= g.expires-int64(warning) && (m.over(g) || !g.remaining.IsPositive()) {
 			g.warned = true
 		}
 	}
@@ -257,7 +264,7 @@ func (m *creditTwin) settle() {
 			return
 		}
 		slices.MinFunc(list, func(a, b creditDue) int {
-			return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.at, b.at), cmp.Compare(a.age, b.age))
+			return cmp.Or(cmp.Compare(a.rank/creditHolds, b.rank/creditHolds), cmp.Compare(a.at, b.at), cmp.Compare(a.rank, b.rank), cmp.Compare(a.due, b.due), cmp.Compare(a.age, b.age))
 		}).do()
 	}
 }

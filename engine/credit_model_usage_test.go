@@ -91,12 +91,13 @@ func (m *creditTwin) event(x *call) creditAnswer {
 	}
 	e := m.newEvent(x)
 	if e.price == nil {
+		m.call(e.subject, m.now)
 		return creditAnswer{unpriced: true}
 	}
 	e.parts, e.pool = m.burn(e.payer, usageOfCall(x), e.rated)
 	e.payer.take(e.pool)
 	m.earn(e, e.rated, e.fee)
-	m.spend(e.subject, usageOfCall(x), e.rated, m.now)
+	m.spend(e.subject, usageOfCall(x), e.rated, m.now, "")
 	m.after(e.payer)
 	return creditAnswer{}
 }

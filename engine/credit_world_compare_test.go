@@ -120,7 +120,7 @@ func (m *creditTwin) text(holds []string) string {
 		line("root %s overdraft %s settings %s", id, creditOptional(a.overdraft), a.settings.text())
 		for i, g := range m.grantsOf(a) {
 			line("grant %s %d %s priority %d expires %s of %s: %s used %s remain %s held %s lost %s %s", id, i, g.kind, g.priority, creditExpiry(g.expires), g.subID(),
-				g.amount, g.amount.Sub(g.remaining).Sub(g.lost), g.remaining, m.heldOn(g), g.lost, g.state())
+				g.amount, g.amount.Sub(g.remaining).Sub(g.lost), g.remaining, m.heldOn(g), g.lost, m.stateOf(g))
 		}
 		for _, q := range m.requests {
 			if q.account == a {
@@ -156,8 +156,10 @@ func (g *creditGrant) subID() string {
 
 func (m *creditTwin) limitText(a *creditAccount, l *creditLimit) string {
 	m.roll(l)
+	recent := slices.Clone(l.recent)
+	slices.Reverse(recent) // the last one first
 	return fmt.Sprintf("%s period %s spent %s held %s calls %d passed %v would %d %s", creditText(l.spec), creditExpiry(l.period),
-		l.paid, m.heldUnder(a, l, nil), m.callsOf(a, l), m.passed(a, l), l.would, l.recent)
+		l.paid, m.heldUnder(a, l, nil), m.callsOf(a, l), m.passed(a, l), l.would, recent)
 }
 
 func (s *creditSub) text() string {
@@ -172,10 +174,15 @@ func (s *creditSub) text() string {
 }
 
 // holdText shows a hold; its reservation while it is open.
+// One that is due is expired, even if nobody has done so yet.
 func (m *creditTwin) holdText(h *creditHold) string {
-	out := fmt.Sprintf("%s of %s %s amount %s charged %s released %s lost %s ttl %v expires %s extended %d event %s would %s", h.id, h.account.spec.ID, h.state,
-		h.amount, h.charged, h.released, h.lost, h.ttl, creditTime(h.due), h.ext, h.event, h.would)
-	if h.state == Held {
+	state := h.state
+	if state == Held && m.now >= h.due {
+		state = HoldExpired
+	}
+	out := fmt.Sprintf("%s of %s %s amount %s charged %s released %s lost %s expires %s extended %d event %s", h.id, h.account.spec.ID, state,
+		h.amount, h.charged, h.released, h.lost, creditTime(h.due), h.ext, h.event)
+	if state == Held {
 		var parts []string
 		for _, p := range h.parts {
 			id := p.grant.id
@@ -187,14 +194,14 @@ func (m *creditTwin) holdText(h *creditHold) string {
 		slices.Sort(parts)
 		out += fmt.Sprint(" ", parts)
 	}
+	if h.state != HoldDenied {
+		out += fmt.Sprintf(" would %s", h.would)
+	}
 	if h.short != nil {
 		out += fmt.Sprintf(" %s %s %s %s", h.short.account, h.short.limit, h.short.asked, decimal.Max(decimal.Zero, h.short.left))
 	}
 	return out
 }
-
-// creditClassGrants is what the ledger calls the class of grants.
-const creditClassGrants = "grants"
 
 func (m *creditTwin) classText(line func(string, ...any)) {
 	sums := map[string]decimal.Decimal{}
@@ -210,7 +217,7 @@ func (m *creditTwin) classText(line func(string, ...any)) {
 		add(a.code(), "paid", a.paid)
 		add(a.code(), "receivable", a.due.Neg())
 		for _, g := range m.grantsOf(a) {
-			add(a.code(), creditClassGrants, g.remaining)
+			add(a.code(), g.kind+"_grants", g.remaining)
 		}
 	}
 	for code, classes := range m.classes {
@@ -344,8 +351,8 @@ func (r *creditRig) rootText(a *Account, line func(string, ...any)) {
 }
 
 func (r *creditRig) holdText(h HoldView) string {
-	out := fmt.Sprintf("%s of %s %s amount %s charged %s released %s lost %s ttl %v expires %s extended %d event %s would %s", h.ID, h.Account, h.State, h.Amount,
-		h.Charged, h.Released, h.Lost, h.TTL, creditTimeOf(h.Expires), len(h.Extensions), h.Event, h.WouldRefuse)
+	out := fmt.Sprintf("%s of %s %s amount %s charged %s released %s lost %s expires %s extended %d event %s", h.ID, h.Account, h.State, h.Amount,
+		h.Charged, h.Released, h.Lost, creditTimeOf(h.Expires), len(h.Extensions), h.Event)
 	if h.State == Held {
 		var parts []string
 		for _, p := range h.Grants {
@@ -353,6 +360,9 @@ func (r *creditRig) holdText(h HoldView) string {
 		}
 		slices.Sort(parts)
 		out += fmt.Sprint(" ", parts)
+	}
+	if h.State != HoldDenied {
+		out += fmt.Sprintf(" would %s", h.WouldRefuse)
 	}
 	if s := h.Refused; s != nil {
 		out += fmt.Sprintf(" %s %s %s %s", s.Account, s.Limit, s.Asked, decimal.Max(decimal.Zero, decimal.RequireFromString(s.Left)))

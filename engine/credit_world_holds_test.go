@@ -13,7 +13,8 @@ import (
 	"farthing/refusal"
 )
 
-// creditWorldBook prices three meters in two currencies, with amounts of up to 18 places.
+// creditWorldBook prices three meters in two currencies, with amounts of up to 18 places. The
+// prices name all that scopes name: what neither names when an event comes is not told apart.
 func creditWorldBook(id string, from time.Time, factor int64) *modelVersion {
 	v := &modelVersion{id: id, from: from.UnixNano()}
 	for _, code := range []string{"USD", "EUR"} {
@@ -26,7 +27,10 @@ func creditWorldBook(id string, from time.Time, factor int64) *modelVersion {
 		}
 		add("llm", map[string]string{}, "prov-"+code, "0.1", "input", "0.0000025", "output", "0.000010000000000007")
 		add("llm", map[string]string{"model": "m1"}, "prov-"+code, "0.333333333333333333", "input", "0.00025", "output", "0.001")
+		add("llm", map[string]string{"model": "m2"}, "prov-"+code, "0", "input", "0.0003", "output", "0.0007")
 		add("api.calls", map[string]string{}, "", "", "call", "1.5")
+		add("api.calls", map[string]string{"model": "m2"}, "", "", "call", "1.25")
+		add("api.calls", map[string]string{"model": "m1"}, "", "", "call", "0")
 		add("free", map[string]string{}, "prov-"+code, "0.5", "call", "0")
 	}
 	return v
@@ -228,7 +232,9 @@ func (w *creditWorld) holdsStep() *creditStep {
 	return &creditStep{text: "holds\n  " + strings.Join(texts, "\n  "), again: true,
 		twin: func(m *creditTwin) (out []creditAnswer) {
 			for _, op := range list {
-				out = append(out, m.operate(op))
+				a := m.operate(op)
+				a.one = len(list) == 1 && (op.kind == PlaceHold || op.kind == ExtendHold)
+				out = append(out, a)
 				m.settle()
 			}
 			return out

@@ -283,7 +283,7 @@ func (w *creditWorld) limitsStep() *creditStep {
 	}
 	if w.oneIn(6) {
 		s.SetOverdraft = true
-		if !w.oneIn(4) {
+		if !w.oneIn(4) || a == nil || a.root.billing == "prepaid" { // which has an overdraft limit always
 			s.Overdraft = creditPointer(creditAmount(decimal.NewFromInt(w.rng.Int64N(30))))
 		}
 	}

@@ -52,6 +52,7 @@ type creditRig struct {
 
 	last             string // how everything stood after the last step
 	notesSeen        int
+	wereOpen         map[string]bool   // holds, as the twin had it at the last look
 	names            map[string]string // ids that the engine made up → as the twin calls them
 	restarts, cuts   int
 	done, no, dup    int
@@ -61,7 +62,7 @@ type creditRig struct {
 }
 
 func newCreditRig(t *testing.T, rng *rand.Rand, base time.Time, versions ...*modelVersion) *creditRig {
-	r := &creditRig{t: t, rng: rng, m: newCreditTwin(base.UnixNano(), versions...), names: map[string]string{}, reasons: map[string]int{}}
+	r := &creditRig{t: t, rng: rng, m: newCreditTwin(base.UnixNano(), versions...), names: map[string]string{}, wereOpen: map[string]bool{}, reasons: map[string]int{}}
 	r.now.Store(base.UnixNano())
 	t.Cleanup(func() {
 		if !r.tidy && r.e != nil {
@@ -117,8 +118,29 @@ func (r *creditRig) lose() {
 }
 
 // quiet returns once the engine has done by itself all that is due: until two looks, each a
-// command's turn on the sequencer, find the same.
+// command's turn on the sequencer, find the same, and the holds that the twin has ended since
+// the last look have ended. Those that are captured as reported take a turn elsewhere.
 func (r *creditRig) quiet() {
+	r.t.Helper()
+	r.still()
+	for id := range r.wereOpen {
+		if r.m.holds[id].state == Held {
+			continue
+		}
+		for range 100_000 {
+			if h, no := r.e.Hold(id); no != nil || h.State == r.m.holds[id].state {
+				break
+			}
+		}
+	}
+	clear(r.wereOpen)
+	for _, h := range r.m.openHolds(nil) {
+		r.wereOpen[h.id] = true
+	}
+	r.still()
+}
+
+func (r *creditRig) still() {
 	r.t.Helper()
 	for last := uint64(0); ; {
 		seq := uint64(0)
@@ -228,14 +250,14 @@ func (r *creditRig) run(s *creditStep, crash bool) {
 	changed := false
 	for i := range got {
 		if why := want[i].differs(&got[i], crash); why != "" {
-			r.t.Fatalf("%s, answer %d: %s\nanswered %s\nthe twin says %+v", s.text, i, why, got[i].text(), want[i])
+			r.t.Fatalf("%s, answer %d: %s\nanswered %s\nthe twin says %s", s.text, i, why, got[i].text(), want[i].text())
 		}
 		r.count(&want[i])
 		changed = changed || !(want[i].refused() || want[i].duplicate) || (want[i].short != nil && got[i].hold != nil)
 	}
 	before := r.last
 	r.compare(s.text)
-	if !changed && !crash && before != "" && before != r.last {
+	if !changed && !crash && before != "" && r.last != "" && before != r.last {
 		r.t.Fatalf("%s was refused, and changed\n%s", s.text, creditDiff(before, r.last))
 	}
 }
@@ -269,6 +291,17 @@ func (g *creditReply) text() string {
 		out += " " + creditText(*g.hold)
 	}
 	return out
+}
+
+func (a *creditAnswer) text() string {
+	if s := a.short; s != nil {
+		return fmt.Sprintf("%s of %s leaves %s, asked %s", s.limit, s.account, s.left, s.asked)
+	}
+	if a.refused() {
+		return fmt.Sprint(a.faults)
+	}
+	return fmt.Sprintf("duplicate %v, unpriced %v, %s amount %s charged %s released %s lost %s expires %s available %s", a.duplicate, a.unpriced, a.state, a.amount, a.charged,
+		a.released, a.net, creditTime(a.expires), creditOptional(a.available))
 }
 
 // differs says how an answer differs from what it has to be.
@@ -320,7 +353,7 @@ func (a *creditAnswer) holdDiffers(h *HoldResult) string {
 		return "charged, released or lost"
 	case a.state == Held && h.Expires.UnixNano() != a.expires:
 		return "another expiry"
-	case creditOf(h.Available) != creditOptional(a.available):
+	case a.one && creditOf(h.Available) != creditOptional(a.available):
 		return "another available amount"
 	}
 	return ""
