@@ -41,6 +41,7 @@ type HoldOp struct {
 
 	// Set by HoldBatch.Add: hashes under the ledger's seed.
 	identity, content uint64
+	account, end      uint64    // of the account's id; of the key under which the hold's end is found
 	wide              [2]uint64 // 128 bits of the hold's id
 	key               meter.Span
 }
@@ -360,6 +361,7 @@ type Notification struct {
 type HoldBatch struct {
 	Ops   []HoldOp
 	arena []byte
+	end   []byte // scratch
 	seed  uint64
 }
 

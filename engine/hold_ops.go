@@ -29,6 +29,7 @@ func endKey(dst []byte, hold [2]uint64) []byte {
 func (b *HoldBatch) Add(op HoldOp, batch *meter.Batch) {
 	id := b.Bytes(op.Hold)
 	op.wide = holdID(id, b.seed)
+	op.account = xxh3.HashSeed(b.Bytes(op.Account), b.seed)
 	start := len(b.arena)
 	switch op.Kind {
 	case PlaceHold:
@@ -36,6 +37,8 @@ func (b *HoldBatch) Add(op HoldOp, batch *meter.Batch) {
 	case ExtendHold:
 		b.arena = append(append(b.arena, sourceExtend+"\x00"...), b.Bytes(op.ID)...)
 	case CaptureHold, VoidHold:
+		b.end = endKey(b.end[:0], op.wide)
+		op.end = xxh3.HashSeed(b.end, b.seed)
 	}
 	op.key = meter.Span{Off: uint32(start), Len: uint32(len(b.arena) - start)}
 	if op.key.Len > 0 {
@@ -101,6 +104,7 @@ func (r *Request) probes() int {
 // holdOps executes a request's operations on holds, each for itself.
 func (s *sequencer) holdOps(r *Request) {
 	known := r.known
+	s.prepareHolds(r)
 	r.results = r.results[:0]
 	for i := range r.holds.Ops {
 		op := &r.holds.Ops[i]
@@ -168,7 +172,7 @@ func holdConflict(reason string, id []byte, what string) *refusal.Refusal {
 func (s *sequencer) place(r *Request, op *HoldOp, res *HoldResult) *refusal.Refusal {
 	st, p := s.state, &s.planned
 	id := r.holds.Bytes(op.Account)
-	ref, ok := st.findAccount(id)
+	ref, ok := st.accounts.find(op.account, id, st.people)
 	if !ok {
 		return unknownAccount(string(id))
 	}
@@ -181,7 +185,7 @@ func (s *sequencer) place(r *Request, op *HoldOp, res *HoldResult) *refusal.Refu
 		return refused
 	}
 	if p.byShape {
-		if refused := s.estimate(r, &r.batch.Events[op.Event], p); refused != nil {
+		if refused := s.estimate(r, op.Event, p); refused != nil {
 			return refused
 		}
 	} else if p.amount.Sign() <= 0 {
@@ -239,17 +243,15 @@ func (s *sequencer) mayHold(ref ledger.Ref, currency money.Currency) *refusal.Re
 }
 
 // estimate rates a hold's estimate into the plan.
-func (s *sequencer) estimate(r *Request, e *meter.Event, p *holdPlan) *refusal.Refusal {
-	rec := &s.rec
+func (s *sequencer) estimate(r *Request, event int32, p *holdPlan) *refusal.Refusal {
+	rec, e := &s.rec, &r.batch.Events[event]
 	rec.account, rec.time, rec.hadTime = p.account, s.g.time, false
-	slot, refused := s.price(r, e, unknownShape)
-	if refused != nil {
+	if _, refused := s.price(r, e, s.ahead.shapes[event]); refused != nil {
 		return refused
 	}
 	if rec.reason != priced {
 		return refusal.New(refusal.Invalid, "unpriced_estimate", "the book does not price the estimate: %s", rec.reason)
 	}
-	_ = slot
 	p.amount = notBelowZero(rec.amount)
 	p.scopes = s.state.scopesOf(rec.shape)
 	return nil
@@ -324,7 +326,7 @@ func (s *sequencer) captureByEvent(r *Request, op *HoldOp, n uint32, res *HoldRe
 		return wrongAccount(id, st.people[row.account].ID)
 	}
 	rec := &s.rec
-	slot, refused := s.examine(r, e, row.account, unknownShape)
+	slot, refused := s.examine(r, e, row.account, s.ahead.shapes[op.Event])
 	if refused != nil {
 		return refused
 	}

@@ -44,6 +44,70 @@ func (s *sequencer) prepare(r *Request) {
 	s.warmRows()
 }
 
+// prepareHolds looks ahead over operations on holds: where their identities, accounts, open holds
+// and usage rows are. Nothing is decided by it but which number a shape has.
+func (s *sequencer) prepareHolds(r *Request) {
+	a, st, open := &s.ahead, s.state, s.ids.open()
+	a.payers, a.shapes = a.payers[:0], a.shapes[:0]
+	mask, names, holds := uint64(len(open.slots)-1), uint64(len(st.accounts.slots)-1), uint64(len(st.holds.index)-1)
+	for i := range r.holds.Ops {
+		op := &r.holds.Ops[i]
+		a.sink += uint64(open.slots[op.identity&mask].ref) + uint64(open.slots[op.end&mask].ref)
+		switch {
+		case op.Kind == PlaceHold && st.accounts.count > 0:
+			a.sink += st.accounts.slots[op.account&names].hash
+		case op.Kind != PlaceHold && st.holds.open > 0:
+			a.sink += uint64(st.holds.index[op.wide[0]&holds])
+		}
+	}
+	for i := len(s.ids.generations) - 2; i >= 0 && s.ids.generations[i].number >= r.runs; i-- {
+		slots := s.ids.generations[i].slots
+		mask := uint64(len(slots) - 1)
+		for k := range r.holds.Ops {
+			a.sink += uint64(slots[r.holds.Ops[k].identity&mask].ref)
+		}
+	}
+	for i := range r.batch.Events {
+		shape, ok := st.rates.lookup(r.batch.Events[i].ShapeHash, r.batch.Bytes(r.batch.Events[i].Shape))
+		if !ok {
+			shape = unknownShape
+		}
+		a.shapes = append(a.shapes, shape)
+	}
+	s.warmHolds(r)
+}
+
+// warmHolds touches the rows of the accounts and of the open holds of operations.
+func (s *sequencer) warmHolds(r *Request) {
+	a, st, day := &s.ahead, s.state, dayOf(s.g.time)
+	u := &st.usage
+	mask := uint64(len(u.index) - 1)
+	for i := range r.holds.Ops {
+		op := &r.holds.Ops[i]
+		var ref ledger.Ref
+		if op.Kind == PlaceHold {
+			var ok bool
+			if ref, ok = st.accounts.find(op.account, r.holds.Bytes(op.Account), st.people); !ok {
+				continue
+			}
+		} else {
+			n, ok := st.holds.find(op.wide)
+			if !ok {
+				continue
+			}
+			ref = st.holds.rows.At(n).account
+		}
+		a.sink += st.ledger.Rows.At(uint32(ref)).Window + uint64(st.nodeAt(ref))
+		if op.Kind == CaptureHold && op.Event >= 0 && u.count > 0 {
+			if n := a.shapes[op.Event]; n != unknownShape {
+				if slot := u.index[usageHash(ref, n, day)&mask]; slot.row != 0 {
+					a.sink += u.rows.At(slot.row - 1).events
+				}
+			}
+		}
+	}
+}
+
 // warm touches the slots of the subjects of events.
 func (x *nameIndex) warm(events []meter.Event) (sink uint64) {
 	if x.count == 0 {
