@@ -290,6 +290,9 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 		c.that(false, refusal.NotFound, "unknown_account")
 		return c.answer()
 	}
+	if spec.ID == "" && m.sameLimits(a, &spec) && a.state == "closed" {
+		return creditAnswer{duplicate: true} // it says what is there
+	}
 	c.that(a.spec.Kind == "customer", refusal.Invalid, "not_a_customer")
 	c.that(a.state != "closed", refusal.AccountConflict, "account_closed")
 	c.that(!spec.SetOverdraft || a.parent == nil, refusal.Invalid, "")
@@ -305,7 +308,11 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 		c.that(!low && !few, refusal.Invalid, "limit_below_spent")
 	}
 	used := decimal.Max(decimal.Zero, a.due.Add(a.transit).Add(m.poolHeld(a)).Sub(a.paid))
-	c.that(!spec.SetOverdraft || spec.Overdraft == nil || spec.Overdraft.Decimal().GreaterThanOrEqual(used), refusal.Invalid, "limit_below_spent")
+	if spec.SetOverdraft && spec.Overdraft != nil { // to raise it is always right
+		next := spec.Overdraft.Decimal()
+		raised := a.overdraft != nil && next.GreaterThanOrEqual(*a.overdraft)
+		c.that(raised || next.GreaterThanOrEqual(used), refusal.Invalid, "limit_below_spent")
+	}
 	m.checkPools(&c, a, next)
 	if c.failed() {
 		return c.answer()

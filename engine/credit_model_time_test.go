@@ -47,14 +47,16 @@ func creditOptional(d *decimal.Decimal) string {
 }
 
 // after looks at a root after a command that touched it: is its credit low, does it want a
-// top-up?
+// top-up? While nothing says what is low, or all is unlimited, nothing is armed again.
 func (m *creditTwin) after(a *creditAccount) {
 	available := m.available(a)
-	low := a.settings.low != nil && available != nil && available.LessThan(*a.settings.low)
-	if low && !a.low {
-		m.note("credit.low", a.spec.ID, creditData{"available": available.String(), "threshold": a.settings.low.String()})
+	if a.settings.low != nil && available != nil {
+		low := available.LessThan(*a.settings.low)
+		if low && !a.low {
+			m.note("credit.low", a.spec.ID, creditData{"available": available.String(), "threshold": a.settings.low.String()})
+		}
+		a.low = low
 	}
-	a.low = low
 	if m.wantsTopUp(a) && m.now >= a.backOff && !m.dayFull(a) {
 		m.autoTopUp(a)
 	}

@@ -110,6 +110,12 @@ func creditOne(text string, twin func(*creditTwin) creditAnswer, engine func(*En
 		}}
 }
 
+// onlyOnce is for a step that later may be asked of an account that it does not suit.
+func (s *creditStep) onlyOnce() *creditStep {
+	s.again = false
+	return s
+}
+
 func (w *creditWorld) createStep(spec AccountSpec) *creditStep {
 	return creditOne("create "+creditText(spec), func(m *creditTwin) creditAnswer { return m.createAccount(spec) },
 		func(e *Engine) (bool, *refusal.Refusal) {
@@ -184,11 +190,16 @@ func (w *creditWorld) refundStep() *creditStep {
 
 func (w *creditWorld) moveStep() *creditStep {
 	s := MoveSpec{ID: w.id("mv"), From: w.account(true), To: w.account(true)}
+	for _, id := range []string{s.From, s.To} {
+		if a := w.m.accounts[id]; a != nil && a.state == "frozen" {
+			return nil // "open roots" may or may not be frozen
+		}
+	}
 	s.Amount = w.sum(s.From, 20)
 	return creditOne("move "+creditText(s), func(m *creditTwin) creditAnswer { return m.move(s) }, func(e *Engine) (bool, *refusal.Refusal) {
 		_, created, no := e.Move(s)
 		return created, no
-	})
+	}).onlyOnce()
 }
 
 // statusStep freezes what is open, resumes what is frozen, closes what nothing goes on in.
@@ -210,12 +221,10 @@ func (w *creditWorld) statusStep() *creditStep {
 	if (s.Action == "close" && busy) || (s.Action == "resume" && a.state == "open") {
 		return nil
 	}
-	step := creditOne("status "+creditText(s), func(m *creditTwin) creditAnswer { return m.setStatus(s) }, func(e *Engine) (bool, *refusal.Refusal) {
+	return creditOne("status "+creditText(s), func(m *creditTwin) creditAnswer { return m.setStatus(s) }, func(e *Engine) (bool, *refusal.Refusal) {
 		_, created, no := e.SetStatus(s)
 		return created, no
-	})
-	step.again = false // later it may be asked of an account that it does not suit
-	return step
+	}).onlyOnce()
 }
 
 func (w *creditWorld) settingsStep() *creditStep {

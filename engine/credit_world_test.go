@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,13 +28,9 @@ func creditReady(t *testing.T) {
 }
 
 // creditClock makes an engine ask for its time.
-func creditClock(t *testing.T, o *Options, now func() int64) {
+func creditClock(o *Options, now func() int64) {
 	o.Clock = func() time.Time { return time.Unix(0, now()) }
-	field := reflect.ValueOf(o).Elem().FieldByName("Now")
-	if !field.IsValid() {
-		t.Fatal("Options.Now is missing: time cannot be moved")
-	}
-	field.Set(reflect.ValueOf(now))
+	o.Now = now
 }
 
 // creditRig is one engine whose time the test moves and whose disk can lose power, beside its
@@ -90,7 +85,7 @@ func (r *creditRig) options(fs vfs.FS) Options {
 	o := Options{Journal: journal.Options{Dir: "d", FS: fs, MemTableBytes: 64 << 10, HeadSync: time.Hour, Logger: quiet(),
 		Fatal: func(err error) { panic(fmt.Sprintf("fatal: %v", err)) }},
 		LedgerID: "credit", Logger: quiet(), DedupWindow: 20 * 365 * day, RunIdentities: 40, CheckpointBytes: 6000}
-	creditClock(r.t, &o, r.now.Load)
+	creditClock(&o, r.now.Load)
 	return o
 }
 
