@@ -374,9 +374,11 @@ func TestCreditTwinMoney(t *testing.T) {
 	d.classIs("in_transit", "2.4") // 3 collected, 5.4 paid to prov
 	d.no(d.putLimits(LimitsSpec{Account: "org", SetOverdraft: true, Limits: []LimitSpec{{}}}), "invalid ")
 	two := amount(t, "2")
-	d.no(d.putLimits(LimitsSpec{Account: "org2", SetOverdraft: true, Overdraft: &two}), "invalid limit_below_spent")
+	d.done(d.putLimits(LimitsSpec{Account: "org2", SetOverdraft: true, Overdraft: &two})) // 3 are used, but it is raised
+	d.is("org2", "0 0 -1")
 	d.done(d.putLimits(LimitsSpec{Account: "org2", SetOverdraft: true}))
 	d.is("org2", "0 0 none")
+	d.no(d.putLimits(LimitsSpec{Account: "org2", SetOverdraft: true, Overdraft: &two}), "invalid limit_below_spent")
 }
 
 // TestCreditTwinTree: who may be whose child, allotments, statuses.
