@@ -2,10 +2,12 @@ package engine
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
 
 	"farthing/ledger"
 	"farthing/refusal"
@@ -68,17 +70,54 @@ func (s *state) noticed(n int) {
 
 // notify makes a notification follow from the current command.
 func (s *state) notify(what noticeType, account ledger.Ref, data map[string]any) {
-	text, err := json.Marshal(data) // sorts the keys
-	if err != nil {
-		panic("BUG: a notification does not encode: " + err.Error())
-	}
 	number := s.nextNotice
 	for _, b := range s.following {
 		if _, ok := b.(*notice); ok {
 			number++
 		}
 	}
-	s.following = append(s.following, &notice{number, what, account, string(text)})
+	s.following = append(s.following, &notice{number, what, account, canonicalObject(data)})
+}
+
+// appendText writes a JSON string as RFC 8785 says: only what has to be is escaped.
+func appendText(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	for i := range len(s) {
+		c := s[i]
+		short := strings.IndexByte("\b\t\n\f\r\"\\", c)
+		switch {
+		case short >= 0:
+			dst = append(dst, '\\', `btnfr"\`[short])
+		case c < 0x20:
+			dst = append(dst, `\u00`...)
+			dst = append(dst, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
+
+// canonicalObject writes an object of texts, whole numbers and nulls as RFC 8785 says.
+func canonicalObject(data map[string]any) string {
+	out := []byte{'{'}
+	for i, key := range slices.Sorted(maps.Keys(data)) {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(appendText(out, key), ':')
+		switch v := data[key].(type) {
+		case nil:
+			out = append(out, "null"...)
+		case string:
+			out = appendText(out, v)
+		case uint64:
+			out = strconv.AppendUint(out, v, 10)
+		default:
+			panic("BUG: a notification has a value of another type")
+		}
+	}
+	return string(append(out, '}'))
 }
 
 // Notifications returns up to limit notifications after a number, in order.
@@ -131,7 +170,7 @@ func appendNotices(out []Notification, c *cursor, first, after uint64, limit int
 				if err != nil {
 					return nil, err
 				}
-				data := fmt.Sprintf(`{"amount":%q,"hold":%q}`, h.amount, id)
+				data := canonicalObject(map[string]any{"amount": h.amount.String(), "hold": id})
 				out = append(out, notification(number, noticeHold, c, h.account, data))
 			}
 		}
