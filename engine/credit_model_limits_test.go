@@ -245,17 +245,15 @@ func (m *creditTwin) unspend(node *creditAccount, u *creditUsage, amount decimal
 }
 
 // leftForCapture is the least that is left under hard amount limits for what a capture takes
-// beyond its reservation; nil: no such limit counts it. Those of one call do not: nothing is
-// left of them.
+// beyond its reservation; nil: no such limit counts it. Of a limit of one call all is left.
 func (m *creditTwin) leftForCapture(h *creditHold, u *creditUsage) (least *decimal.Decimal) {
 	for _, n := range h.account.chain() {
 		for _, l := range n.limits {
 			m.roll(l)
-			if l.spec.Mode != "hard" || l.spec.Amount == nil || l.spec.Per == "call" || !creditMatches(&l.spec.Scope, u) ||
-				creditPeriod(l.spec.Per, h.counted) != l.period {
+			if l.spec.Mode != "hard" || l.spec.Amount == nil || !creditMatches(&l.spec.Scope, u) || creditPeriod(l.spec.Per, h.counted) != l.period {
 				continue
 			}
-			left := l.spec.Amount.Decimal().Sub(l.paid).Sub(m.heldUnder(n, l, h))
+			left := l.spec.Amount.Decimal().Sub(l.paid).Sub(m.heldUnder(n, l, h)) // of one call nothing is counted
 			if least == nil || left.LessThan(*least) {
 				least = &left
 			}
@@ -290,7 +288,7 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 		c.that(false, refusal.NotFound, "unknown_account")
 		return c.answer()
 	}
-	if spec.ID == "" && m.sameLimits(a, &spec) && a.state == "closed" {
+	if spec.ID == "" && a.limited && m.sameLimits(a, &spec) && a.state == "closed" {
 		return creditAnswer{duplicate: true} // it says what is there
 	}
 	c.that(a.spec.Kind == "customer", refusal.Invalid, "not_a_customer")
