@@ -67,8 +67,12 @@ func (s *sequencer) expireHolds(now int64) {
 			break
 		}
 		row := t.rows.At(h.row)
-		if row.seq != h.seq || row.due != h.due || row.due > now {
+		switch {
+		case row.seq != h.seq || row.due != h.due:
 			continue // it ended, or goes on
+		case row.due > now: // the wheel had fallen behind by more than a turn when it was put there
+			t.wheel.add(h.row, row.due)
+			continue
 		}
 		if s.state.toCapture(h.row) {
 			s.abandoned = append(s.abandoned, h)
