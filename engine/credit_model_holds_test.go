@@ -218,7 +218,9 @@ func (m *creditTwin) extend(op *creditOp) creditAnswer {
 	var c creditCheck
 	h := m.holds[op.hold]
 	if h == nil {
-		return creditNo(refusal.NotFound, "unknown_hold")
+		c.that(false, refusal.NotFound, "unknown_hold")
+		m.once(&c, "extend", op.id, *op)
+		return c.answer()
 	}
 	if m.once(&c, "extend", op.id, *op) {
 		return creditAnswer{duplicate: true}

@@ -146,10 +146,10 @@ func (m *creditTwin) misfit(node *creditAccount, l *creditLimit, h *creditHold, 
 			return &creditShort{node.spec.ID, l.spec.Name, ask, left}
 		}
 	}
-	if l.spec.Count != nil && l.spec.Per != "call" && (!isCounted || l.spec.Mode != "hard") {
+	if l.spec.Count != nil && l.spec.Per != "call" {
 		calls := m.callsOf(node, l)
 		if isCounted {
-			calls-- // it is asked for anew, but a hard limit does not refuse what it has let in
+			calls-- // it is asked for anew: a limit that was passed meanwhile has no room for it
 		}
 		if calls+1 > *l.spec.Count {
 			left := decimal.NewFromInt(int64(*l.spec.Count) - int64(calls))
@@ -288,8 +288,8 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 		c.that(false, refusal.NotFound, "unknown_account")
 		return c.answer()
 	}
-	if spec.ID == "" && a.limited && m.sameLimits(a, &spec) && a.state == "closed" {
-		return creditAnswer{duplicate: true} // it says what is there
+	if spec.ID == "" && m.sameLimits(a, &spec) && (a.state == "closed" || !a.limited || a.withOverdraft || spec.SetOverdraft) {
+		return creditAnswer{duplicate: true, any: true} // it may say what is there, put it anew or find that it may not
 	}
 	c.that(a.spec.Kind == "customer", refusal.Invalid, "not_a_customer")
 	c.that(a.state != "closed", refusal.AccountConflict, "account_closed")
@@ -297,7 +297,7 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 	checkLimitList(&c, spec.Limits)
 	same := m.sameLimits(a, &spec)
 	if c.failed() || (same && spec.ID == "") {
-		return creditAnswer{faults: c.faults, duplicate: !c.failed(), loose: !a.limited || spec.SetOverdraft || a.withOverdraft}
+		return creditAnswer{faults: c.faults, duplicate: !c.failed()}
 	}
 	next := m.nextLimits(a, spec.Limits)
 	for _, l := range next {

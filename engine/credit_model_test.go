@@ -119,6 +119,7 @@ type creditFault struct {
 type creditAnswer struct {
 	duplicate bool
 	loose     bool // may be called a duplicate: a new id asks for what is there already
+	any       bool // may be refused as well: nothing changes either way
 	one       bool // of a request with one operation: only then it says what is available
 	// faults are all that is wrong. Where the order of checks is fixed there is one; else the
 	// engine may name any of them.
