@@ -271,3 +271,50 @@ func FuzzSubscriptionCodec(f *testing.F) {
 		}
 	})
 }
+
+// TestSubscriptionCatchUp: a period that becomes due between the look at the agenda and a change
+// begins before the change.
+func TestSubscriptionCatchUp(t *testing.T) {
+	r := newPlanRig(t, "2027-01-01")
+	r.subscribe(SubscriptionSpec{ID: "s", Period: "month", Plan: planOf(t, "allowance 10")})
+	r.e.internal(func(s *sequencer) {
+		s.g.time = planTime(t, "2027-03-05").UnixNano()
+		s.state.now = s.g.time
+		c := &planChange{name: "c", what: changeCancel | changeNow}
+		if no := c.check(s.state); no == nil || no.Reason != "period_due" {
+			t.Errorf("%v, want period_due", no)
+		}
+		s.catchUp(0)
+		if _, created, no := s.accept(c); no != nil || !created {
+			t.Errorf("%v, created %v", no, created)
+		}
+	})
+	r.at("2027-03-05")
+	r.is("s", "ended 3 2027-03-01 2027-04-01")
+	r.grants("10 0 expired 2027-02-01", "10 0 expired 2027-03-01", "10 0 used 2027-04-01")
+}
+
+// TestSubscriptionTwiceOnTheAgenda: what is there twice, as after a restart, is done once and at
+// its place.
+func TestSubscriptionTwiceOnTheAgenda(t *testing.T) {
+	r := newPlanRig(t, "2027-01-01")
+	r.subscribe(SubscriptionSpec{ID: "a", Period: "month", Plan: planOf(t, "allowance 1")})
+	r.subscribe(SubscriptionSpec{ID: "b", Period: "month", Anchor: 15, Starts: planTime(t, "2027-01-15"), Plan: planOf(t, "allowance 2")})
+	r.e.internal(func(s *sequencer) {
+		s.state.schedulePlan(0)
+		s.state.schedulePlan(1)
+	})
+	r.at("2027-03-10")
+	since := 0
+	r.moved(&since, "grant 1", "grant 2", "grant 1", "expiry -1", "grant 2", "expiry -2", "grant 1", "expiry -1")
+}
+
+// TestSubscriptionDigits: a whole period is charged and given to the last digit, a part of one
+// in minor units.
+func TestSubscriptionDigits(t *testing.T) {
+	r := newPlanRig(t, "2027-01-01")
+	r.subscribe(SubscriptionSpec{ID: "whole", Period: "month", Plan: planOf(t, "allowance 1.0005 price 0.009")})
+	r.subscribe(SubscriptionSpec{ID: "part", Period: "month", Anchor: 31, Plan: planOf(t, "allowance 3.1005 price 0.009")})
+	since := 0
+	r.moved(&since, "subscription -0.009", "grant 1.0005", "grant 3") // 30 of 31 days
+}
