@@ -34,8 +34,12 @@ twenty customers over HTTP, duplicates and bad events among it. The models cost
 what the shipped catalogue lists, some usage is sent as the provider reports it,
 and calls in yen have a price that falls with the month's number of calls. In the
 middle the server is killed and started again while the senders keep retrying.
-Windows are closed on the way. Then a model that came without a price gets one,
-and two events are taken back. At the end every balance, batch line and usage row
+Windows are closed on the way. Meanwhile agents of a prepaid organisation hold
+credit for their calls and are charged what they use: a promo grant is used up,
+the credit runs out and is topped up when that is requested, a team reaches its
+budget, and holds that were open when the server was killed are captured after
+it. Then a model that came without a price gets one, and two events are taken
+back. At the end every balance, batch line and usage row
 is compared with what was sent, one event is explained, and the journal is
 verified. Exit 0 only if all of it agrees.`
 }
@@ -81,6 +85,7 @@ type demo struct {
 	senders []*demoSender
 	closed  int
 	outage  time.Duration
+	credit  *demoCredit
 	want    *demoExpected // from the end of the traffic on
 	checks  []demoCheck
 }
@@ -92,12 +97,20 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.world.create(ctx, d.client); err != nil {
 		return err
 	}
+	d.credit = newDemoCredit(d.world, d.client)
+	if err := d.credit.work(ctx, d.world.plan.first); err != nil {
+		return err
+	}
 	began := time.Now()
 	if err := d.traffic(ctx); err != nil {
 		return err
 	}
 	took := time.Since(began)
-	d.want = expectedOf(d.senders)
+	d.want = expectedOf(d.world, d.senders)
+	if err := d.credit.finish(ctx); err != nil {
+		return err
+	}
+	d.want.captured(d.world, d.credit.events, d.credit.purse.given)
 	if err := d.correct(ctx); err != nil {
 		return err
 	}
@@ -119,12 +132,14 @@ func (d *demo) report(ctx context.Context, took time.Duration) error {
 	}
 	d.client.Close() // so that no connection waits for what will not come
 	verify, verifyErr := d.target.Finish(ctx)
+	d.out.credit(d.credit)
 	d.out.traffic(d.want, took, d.outage)
 	d.out.tiers(d.world, d.want)
 	d.out.batches(settled.batches)
 	d.out.trial(settled.trial)
 	d.out.explained(explained)
 	settled.check(d)
+	d.credit.check(d)
 	d.check("the explained event is what was sent, at the listed prices", explained.check(d.world))
 	d.check("farthing verify: "+verify, verifyErr)
 	d.out.checks(d.checks)
@@ -179,7 +194,10 @@ func (d *demo) conduct(ctx context.Context, ended chan error) error {
 			ended <- err
 			return nil
 		case <-end.C:
-			return nil
+			if d.outage > 0 {
+				return nil
+			}
+			return d.crash(ctx) // so short a demo that the other timer was not seen
 		case <-crash.C:
 			if err := d.crash(ctx); err != nil {
 				return err
@@ -194,15 +212,20 @@ func (d *demo) conduct(ctx context.Context, ended chan error) error {
 	}
 }
 
+// crash kills the server while holds are open.
 func (d *demo) crash(ctx context.Context) error {
+	held, err := d.credit.open(ctx)
+	if err != nil {
+		return err
+	}
+	d.out.note(fmt.Sprintf("kill -9 in the middle of the traffic, while calls of %s hold %s USD; the senders keep retrying", demoBot, held))
 	began := time.Now()
-	d.out.note("kill -9 in the middle of the traffic; the senders keep retrying")
 	if err := d.target.Restart(ctx); err != nil {
 		return err
 	}
 	d.outage += time.Since(began)
-	d.out.note(fmt.Sprintf("back after %v, nothing lost so far as anyone was told", d.outage.Round(time.Millisecond)))
-	return nil
+	d.out.note(fmt.Sprintf("back after %v, nothing lost so far as anyone was told; the holds are captured now", d.outage.Round(time.Millisecond)))
+	return d.credit.survived(ctx)
 }
 
 func (d *demo) closeWindow(ctx context.Context) error {

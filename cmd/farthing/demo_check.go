@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"farthing/bench/audit"
 	"farthing/bench/client"
@@ -20,11 +21,12 @@ type demoSettled struct {
 	batches []audit.Batch
 	trial   []client.Trial
 	posted  map[string]decimal.Decimal
+	held    map[string]decimal.Decimal
 	usage   map[demoRow]demoUsed // of all customers and days
 }
 
 func readSettled(ctx context.Context, c *client.Client, w *demoWorld) (demoSettled, error) {
-	s := demoSettled{posted: map[string]decimal.Decimal{}, usage: map[demoRow]demoUsed{}}
+	s := demoSettled{posted: map[string]decimal.Decimal{}, held: map[string]decimal.Decimal{}, usage: map[demoRow]demoUsed{}}
 	manifests, err := c.Settlements(ctx)
 	if err != nil {
 		return s, err
@@ -41,9 +43,9 @@ func readSettled(ctx context.Context, c *client.Client, w *demoWorld) (demoSettl
 		if err != nil {
 			return s, err
 		}
-		s.posted[account] = b.Posted.Decimal
+		s.posted[account], s.held[account] = b.Posted.Decimal, b.Held.Decimal
 	}
-	for _, customer := range w.customers {
+	for _, customer := range slices.Concat(w.customers, w.plan.accounts()) {
 		if err := s.readUsage(ctx, c, customer.ID); err != nil {
 			return s, err
 		}
@@ -75,7 +77,8 @@ func (s demoSettled) check(d *demo) {
 	d.check("every batch line satisfies the equation, chains to the one before and is cut right", errors.Join(faults...))
 	gross, net := d.want.gross.owed(d.world), d.want.net.owed(d.world)
 	d.check("gross amounts and events of all windows equal what was sent and taken back", s.checkGross(d, gross, net, totals))
-	d.check("every balance equals top-ups, usage and settlements", s.checkPosted(d.world, net, totals))
+	d.check("every balance equals top-ups, grants, usage and settlements", s.checkPosted(d, net, totals))
+	d.check("nothing is held any more, anywhere", s.checkHeld())
 	d.check("every customer's usage equals what was sent, model by model and component by component", s.checkUsage(d.want.net.usage(d.world)))
 	d.check("debits equal credits in every currency", s.checkTrial())
 }
@@ -86,7 +89,7 @@ func (s demoSettled) checkGross(d *demo, gross, net map[string]decimal.Decimal, 
 	for account, kind := range d.world.kinds() {
 		got := totals[audit.Key{Account: account, Currency: d.world.currency(account)}]
 		back := gross[account].Sub(net[account])
-		debits, credits := gross[account], d.world.topups[account].Add(back)
+		debits, credits := gross[account], d.want.given[account].Add(back)
 		if kind == "provider" {
 			debits, credits = back, gross[account]
 		}
@@ -98,16 +101,26 @@ func (s demoSettled) checkGross(d *demo, gross, net map[string]decimal.Decimal, 
 	return errors.Join(faults...)
 }
 
-func (s demoSettled) checkPosted(w *demoWorld, net map[string]decimal.Decimal, totals map[audit.Key]audit.Totals) error {
+func (s demoSettled) checkPosted(d *demo, net map[string]decimal.Decimal, totals map[audit.Key]audit.Totals) error {
 	var faults []error
-	for account, kind := range w.kinds() {
-		settled := totals[audit.Key{Account: account, Currency: w.currency(account)}].Settled
-		balance := w.topups[account].Sub(net[account])
+	for account, kind := range d.world.kinds() {
+		settled := totals[audit.Key{Account: account, Currency: d.world.currency(account)}].Settled
+		balance := d.want.given[account].Sub(net[account])
 		if kind == "provider" {
 			balance = net[account]
 		}
 		if balance = balance.Sub(settled); !s.posted[account].Equal(balance) {
 			faults = append(faults, fmt.Errorf("%w: %s has %s, want %s", errDemo, account, s.posted[account], balance))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (s demoSettled) checkHeld() error {
+	var faults []error
+	for account, held := range s.held {
+		if !held.IsZero() {
+			faults = append(faults, fmt.Errorf("%w: %s has %s held", errDemo, account, held))
 		}
 	}
 	return errors.Join(faults...)

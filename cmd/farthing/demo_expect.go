@@ -109,7 +109,7 @@ func (c demoCounts) owed(w *demoWorld) map[string]decimal.Decimal {
 		if row.model == "" {
 			payee = w.calls[w.currency(row.account)].payee
 		}
-		owed[row.account] = owed[row.account].Add(used.amount)
+		owed[w.payer(row.account)] = owed[w.payer(row.account)].Add(used.amount)
 		owed[payee] = owed[payee].Add(used.amount)
 	}
 	return owed
@@ -119,13 +119,17 @@ func (c demoCounts) owed(w *demoWorld) map[string]decimal.Decimal {
 type demoExpected struct {
 	tally   demoTally
 	retries int
-	events  map[string]uint64 // account → events it pays for
+	events  map[string]uint64          // account → events it pays for
+	given   map[string]decimal.Decimal // account → top-ups and grants
 	// gross are all events, net those that were not taken back.
 	gross, net demoCounts
 }
 
-func expectedOf(senders []*demoSender) *demoExpected {
-	e := &demoExpected{events: map[string]uint64{}, gross: newDemoCounts(), net: newDemoCounts()}
+func expectedOf(w *demoWorld, senders []*demoSender) *demoExpected {
+	e := &demoExpected{events: map[string]uint64{}, given: map[string]decimal.Decimal{}, gross: newDemoCounts(), net: newDemoCounts()}
+	for account, amount := range w.topups {
+		e.given[account] = amount.Decimal
+	}
 	for _, s := range senders {
 		e.tally.add(s.tally)
 		e.retries += s.retries
@@ -138,12 +142,23 @@ func expectedOf(senders []*demoSender) *demoExpected {
 	return e
 }
 
+// captured adds what the organisation's agents used and what it was given.
+func (e *demoExpected) captured(w *demoWorld, events []*demoEvent, given decimal.Decimal) {
+	for _, event := range events {
+		e.gross.add(w, event)
+		e.net.add(w, event)
+		e.events[w.payer(event.Subject)]++
+	}
+	e.given[demoOrg] = given
+}
+
 // void takes an event back and returns what its payer gets back: of a counted
 // price, what the month's last call costs.
 func (e *demoExpected) void(w *demoWorld, event *demoEvent) decimal.Decimal {
-	before := e.net.owed(w)[event.Subject]
+	payer := w.payer(event.Subject)
+	before := e.net.owed(w)[payer]
 	e.net.remove(w, event)
-	return before.Sub(e.net.owed(w)[event.Subject])
+	return before.Sub(e.net.owed(w)[payer])
 }
 
 // rate is what an event costs by itself, at prices that count nothing.
@@ -153,5 +168,5 @@ func (w *demoWorld) rate(e *demoEvent) decimal.Decimal {
 	}
 	alone := newDemoCounts()
 	alone.add(w, e)
-	return alone.owed(w)[e.Subject]
+	return alone.owed(w)[w.payer(e.Subject)]
 }

@@ -79,24 +79,21 @@ func (x demoExplained) check(w *demoWorld) error {
 // explained prints the block.
 func (p *demoPrinter) explained(x demoExplained) {
 	b := x.booked
-	say := func(what, format string, args ...any) {
-		fmt.Fprintf(p.w, "  %-9s %s\n", what, fmt.Sprintf(format, args...))
-	}
 	fmt.Fprintf(p.w, "\nOne event explained: GET /v1/events/%s/%s\n\n", x.event.Source, x.event.ID)
-	say("usage", "%s called %s; %s reported", b.Subject, b.Dimensions["model"], b.UsageFormat)
+	p.say("usage", "%s called %s; %s reported", b.Subject, b.Dimensions["model"], b.UsageFormat)
 	for _, line := range wrapReported(b.Reported) {
-		say("", "  %s", line)
+		p.say("", "  %s", line)
 	}
-	say("price", "of version %s, for %s:", b.Price.Version, matchText(b.Price.Match))
-	say("", "%s", b.Price.Why)
-	say("amount", "each token in one component, each component at its price:")
+	p.say("price", "of version %s, for %s:", b.Price.Version, matchText(b.Price.Match))
+	p.say("", "%s", b.Price.Why)
+	p.say("amount", "each token in one component, each component at its price:")
 	for _, line := range arithmetic(b) {
-		say("", "  %s", line)
+		p.say("", "  %s", line)
 	}
 	for _, t := range b.Transfers {
-		say("moved", "%s %s from %s (%s) to %s (%s)", t.Amount, b.Currency, t.Debit, t.DebitClass, t.Credit, t.CreditClass)
+		p.say("moved", "%s %s from %s (%s) to %s (%s)", t.Amount, b.Currency, t.Debit, t.DebitClass, t.Credit, t.CreditClass)
 	}
-	say("settled", "window %d, batch %s, line %d: %s %s %s for the %s events of %s",
+	p.say("settled", "window %d, batch %s, line %d: %s %s %s for the %s events of %s",
 		b.Window, b.BatchID[:min(12, len(b.BatchID))], b.Line, x.line.Direction, x.line.Amount, b.Currency,
 		bench.Thousands(int64(x.line.Events)), x.line.Account)
 }

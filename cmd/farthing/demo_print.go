@@ -34,6 +34,7 @@ func (p *demoPrinter) title(url string, w *demoWorld) {
 	p.note(fmt.Sprintf("farthing demo: server at %s on a fresh directory", url))
 	p.note(fmt.Sprintf("%d customers (%d prepaid), %d providers, %d models and api.calls in USD and JPY",
 		len(w.customers), len(w.topups), len(w.providers), len(w.models)))
+	p.note(fmt.Sprintf("a prepaid organisation, %s, with a team and an agent's key below it", demoOrg))
 	p.listed(w)
 }
 

@@ -128,6 +128,8 @@ func TestDemo(t *testing.T) {
 		for _, want := range []string{
 			"List prices", "Settlement batches", "Trial balance", "kill -9", "farthing verify: all agrees", "wait for a price", "demo-2 has one",
 			"void of d", "graduated by the month", "One event explained", `{"prompt_tokens": `, "of version demo-1", "cached_input", "to atlas-models (payable)", "collect",
+			"call-9: credit of lumen, asked 0.6, left 0.28", "call-12: budget of lumen-search, asked 0.6, left 0.18", "used 1, remaining 0", "answered: paid 2",
+			"would have refused 6 of 9 holds", "3 topup.requested lumen: 2, as 0.23 is available", "while calls of lumen-search-bot hold 0.9 USD",
 		} {
 			if !strings.Contains(out, want) {
 				t.Errorf("%q is missing in\n%s", want, out)

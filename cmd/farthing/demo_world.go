@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"farthing/bench/audit"
@@ -19,6 +20,7 @@ type demoWorld struct {
 	providers []client.Account
 	// topups by prepaid customer. Some last and some do not.
 	topups map[string]client.Money
+	plan   *demoPlan // of the organisation, which is none of the customers
 	// models have prices from the start, newcomer gets one after the traffic;
 	// byName has all of them.
 	models   []*demoModel
@@ -28,6 +30,7 @@ type demoWorld struct {
 	// since is when the first prices come into force: long before the oldest event.
 	since      time.Time
 	currencies map[string]string // by account
+	payers     map[string]string // by account below an organisation
 }
 
 // Participants of the demo: models earn for atlas, dollar calls for geo, yen
@@ -44,7 +47,8 @@ func newDemoWorld(now time.Time) *demoWorld {
 			{ID: demoAtlas, Currency: "USD", Kind: "provider"},
 			{ID: demoGeo, Currency: "USD", Kind: "provider"},
 		},
-		topups: map[string]client.Money{}, byName: map[string]*demoModel{}, currencies: map[string]string{},
+		topups: map[string]client.Money{}, byName: map[string]*demoModel{}, currencies: map[string]string{}, payers: map[string]string{},
+		plan: newDemoPlan(now),
 		calls: map[string]demoCalls{
 			"USD": {demoGeo, []demoTier{{0, unit("0.0004")}}},
 			"JPY": {audit.Operator, []demoTier{{100, unit("0")}, {10_000, unit("0.053")}, {0, unit("0.041")}}},
@@ -75,12 +79,24 @@ func (w *demoWorld) populate() {
 	}
 	for _, a := range w.accounts() {
 		w.currencies[a.ID] = a.Currency
+		if a.Parent != "" {
+			w.payers[a.ID] = w.payer(a.Parent)
+		}
 	}
 }
 
-// accounts are all participants, providers first: prices name them.
+// accounts are all participants, providers first: prices name them. Parents come
+// before what is below them.
 func (w *demoWorld) accounts() []client.Account {
-	return append(append([]client.Account(nil), w.providers...), w.customers...)
+	return slices.Concat(w.providers, w.customers, w.plan.accounts())
+}
+
+// payer is who pays for an account.
+func (w *demoWorld) payer(account string) string {
+	if root, below := w.payers[account]; below {
+		return root
+	}
+	return account
 }
 
 // kinds is the kind of every participant.
@@ -129,7 +145,7 @@ func (w *demoWorld) laterBook() client.Book {
 	return book
 }
 
-// create opens the accounts, puts the prices and tops up.
+// create opens the accounts, puts the prices, tops up, and sets the organisation up.
 func (w *demoWorld) create(ctx context.Context, c *client.Client) error {
 	for _, a := range w.accounts() {
 		if err := c.Open(ctx, a); err != nil {
@@ -148,5 +164,5 @@ func (w *demoWorld) create(ctx context.Context, c *client.Client) error {
 			return err
 		}
 	}
-	return nil
+	return w.plan.create(ctx, c)
 }
