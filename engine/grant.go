@@ -178,18 +178,21 @@ func (g *grantEnd) transfers(*tables) []transfer {
 		reason: "expiry", id: g.name, grant: g.name}}
 }
 
-// lapse makes the end of those grants follow that have expired and were given something back.
+// lapse makes the end of those grants follow that have expired and were given something back. A
+// grant that several holds of one command gave something back ends once, with all of it.
 func (s *state) lapse(parts []ledger.Part) {
 	for _, p := range parts {
-		if g := s.expiryOf(p.Grant, s.time); g != nil && !s.ending(p.Grant) {
+		if g := s.expiryOf(p.Grant, s.time); g != nil && !s.ending(g) {
 			s.following = append(s.following, g)
 		}
 	}
 }
 
-func (s *state) ending(grant uint32) bool {
+// ending reports whether the end of a grant follows already, which then takes what is free now.
+func (s *state) ending(end *grantEnd) bool {
 	for _, b := range s.following {
-		if g, ok := b.(*grantEnd); ok && g.grant == grant {
+		if g, ok := b.(*grantEnd); ok && g.grant == end.grant {
+			g.amount = end.amount
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"farthing/ledger"
 	"farthing/limit"
@@ -205,6 +206,7 @@ func (s *state) keepParts(row *holdRow, more []ledger.Part) {
 			have[at].Amount = have[at].Amount.MustAdd(p.Amount)
 		}
 	}
+	slices.SortFunc(have, func(a, b ledger.Part) int { return s.ledger.Compare(a.Grant, b.Grant) })
 	s.holds.unlink(row.parts)
 	row.parts = s.holds.link(have)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,6 +115,10 @@ func BenchmarkOpenHolds(b *testing.B) {
 		b.Fatal(open, refused)
 	}
 	b.ReportMetric(float64(residentBytes(b))/(1<<20), "MiB-resident")
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "MiB-heap")
 	b.ReportMetric(n/b.Elapsed().Seconds(), "holds/s")
 }
 

@@ -19,7 +19,7 @@ type holdWheel struct {
 
 type holdLink struct {
 	prev, next uint32 // rows + 1
-	bucket     int64  // 0: not linked
+	head       uint32 // of its bucket, + 1; 0: not linked
 }
 
 type dueHold struct {
@@ -47,12 +47,12 @@ func (w *holdWheel) add(row uint32, due int64) {
 	if w.heads == nil {
 		w.heads = make([]uint32, wheelRing) // 16 MiB of zeros, of which only what is used takes memory
 	}
-	for int(row) >= len(w.links) {
-		w.links = append(w.links, holdLink{})
+	if int(row) >= len(w.links) {
+		w.links = append(w.links, make([]holdLink, int(row)+1-len(w.links)+len(w.links)/8)...)
 	}
-	bucket := max(due>>wheelShift, w.done+1)
-	head := &w.heads[bucket%wheelRing]
-	w.links[row] = holdLink{next: *head, bucket: bucket}
+	at := uint32(max(due>>wheelShift, w.done+1) % wheelRing)
+	head := &w.heads[at]
+	w.links[row] = holdLink{next: *head, head: at + 1}
 	if *head != 0 {
 		w.links[*head-1].prev = row + 1
 	}
@@ -61,14 +61,14 @@ func (w *holdWheel) add(row uint32, due int64) {
 }
 
 func (w *holdWheel) remove(row uint32) {
-	if !w.live || w.links[row].bucket == 0 {
+	if !w.live || w.links[row].head == 0 {
 		return // it is in the queue, which looks again
 	}
 	l := w.links[row]
 	if l.prev != 0 {
 		w.links[l.prev-1].next = l.next
 	} else {
-		w.heads[l.bucket%wheelRing] = l.next
+		w.heads[l.head-1] = l.next
 	}
 	if l.next != 0 {
 		w.links[l.next-1].prev = l.prev

@@ -372,6 +372,7 @@ func (s *state) charge(ref ledger.Ref, scopes ledger.Scopes, at int64, amount mo
 // tell makes limit.reached follow, once a period; a limit per call tells every time.
 func (s *state) tell(node ledger.Ref, n uint32, hold string) {
 	row, info := s.limitRows.Mut(n), s.limits[n]
+	row.Roll(s.time)
 	if row.Told && row.Per != period.Call {
 		return
 	}

@@ -234,7 +234,7 @@ func (s *state) lastLimit(ref ledger.Ref, l *setLimit, scope uint32) (uint32, bo
 // startAgenda puts on the agenda what was not put there by the commands since the checkpoint.
 func (s *state) startAgenda() {
 	for n := range s.ledger.Grants.Len() {
-		if s.ledger.Grants.At(n).Left().Sign() > 0 {
+		if g := s.ledger.Grants.At(n); g.Left().Sign() > 0 || !g.Over(s.time) { // a used one may be given something back
 			s.scheduleGrant(n)
 		}
 	}

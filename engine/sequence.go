@@ -51,6 +51,7 @@ func (s *sequencer) run() {
 	for {
 		if !s.due() { // what is due comes before what arrives now
 			s.drain()
+			s.expireHolds(s.nowOf())
 		}
 		s.background()
 		s.stopSeen = s.e.stopping()
@@ -414,7 +415,6 @@ func (s *sequencer) source(name []byte) uint32 {
 // timer, window closes that can go on.
 func (s *sequencer) background() {
 	s.state.collect(snapshotStep)
-	s.expireHolds(s.nowOf())
 	s.stepCheckpoint()
 	s.timer()
 	s.closeNext()

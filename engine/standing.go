@@ -267,7 +267,8 @@ func (s *sequencer) void(v *VoidSpec, st *standing) (at uint64, created bool, re
 	if refused := s.amend(a); refused != nil {
 		return 0, false, refused
 	}
-	return s.state.seq, true, nil
+	at, _ = s.state.amends.last(st.origin) // the last command may be what followed from it
+	return at, true, nil
 }
 
 // voidAnswer renders a void.

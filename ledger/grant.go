@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 
@@ -244,15 +245,12 @@ func (l *Ledger) relink(row *Row, prev, to uint32) {
 }
 
 // before reports whether grant a burns before grant b.
-func (l *Ledger) before(a, b uint32) bool {
+func (l *Ledger) before(a, b uint32) bool { return l.Compare(a, b) < 0 }
+
+// Compare orders two grants as they burn.
+func (l *Ledger) Compare(a, b uint32) int {
 	x, y := l.Grants.At(a), l.Grants.At(b)
-	if x.Priority != y.Priority {
-		return x.Priority < y.Priority
-	}
-	if x.Expires != y.Expires {
-		return x.Expires < y.Expires
-	}
-	return a < b
+	return cmp.Or(cmp.Compare(x.Priority, y.Priority), cmp.Compare(x.Expires, y.Expires), cmp.Compare(a, b))
 }
 
 // Append appends the binary form of g.
