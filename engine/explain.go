@@ -227,7 +227,7 @@ func (x *explainer) rating(c *cursor, ev *eventRecord, ratedAt uint64, back bool
 	}
 	out.why(version, &shape, person.Currency)
 	var err error
-	out.Settlement, err = x.e.settled(c.seq, person.ID, person.Currency)
+	out.Settlement, err = x.e.settled(c.seq, c.t.people[person.Root].ID, person.Currency)
 	return out, err
 }
 

@@ -78,13 +78,14 @@ func (s *state) plan(p *holdPlan) {
 		return p.denied == nil
 	})
 	if p.denied != nil {
+		p.shadowed = p.shadowed[:0] // it is refused anyway
 		return
 	}
 	root := s.people[p.account].Root
 	res, left, ok := s.ledger.Reserve(root, p.amount, p.scopes, now, s.overdraft(root), p.res.Parts[:0])
 	p.res = res
 	if !ok {
-		p.denied = &denial{node: root, asked: p.amount, left: left}
+		p.denied, p.shadowed = &denial{node: root, asked: p.amount, left: left}, p.shadowed[:0]
 	}
 }
 
@@ -168,7 +169,6 @@ func (s *state) reserve(n uint32, p *holdPlan) {
 	if len(p.res.Parts) > 0 {
 		s.keepParts(row, p.res.Parts)
 	}
-	row.pool = row.pool.MustAdd(p.res.Pool)
 	row.amount, row.last, row.counted, row.since = whole, s.seq, s.seq, s.time
 	s.watch(root)
 }

@@ -18,8 +18,7 @@ type holdRow struct {
 	counted uint64       // of the command under which limits count it
 	since   int64        // the time of that
 	due     int64        // when it expires
-	pool    money.Amount // reserved on its root's pool
-	amount  money.Amount // reserved in all
+	amount  money.Amount // reserved in all: on grants as its parts say, the rest on its root's pool
 	account ledger.Ref
 	parts   uint32 // the first of its parts of grants, + 1
 	shape   uint32 // of the usage it was estimated from, + 1; 0: it is by amount
@@ -96,12 +95,14 @@ func (t *holdTable) link(parts []ledger.Part) (first uint32) {
 
 // reserved returns what a hold reserves; parts is memory for its parts.
 func (t *holdTable) reserved(row *holdRow, parts []ledger.Part) ledger.Reserved {
+	pool := row.amount
 	for n := row.parts; n != 0; {
 		p := t.parts.At(n - 1)
 		parts = append(parts, p.Part)
+		pool = pool.MustSub(p.Amount)
 		n = p.next
 	}
-	return ledger.Reserved{Parts: parts, Pool: row.pool}
+	return ledger.Reserved{Parts: parts, Pool: pool}
 }
 
 // unlink gives the parts of a hold up.

@@ -50,22 +50,8 @@ func TestHoldTableAgainstMap(t *testing.T) {
 		default:
 			now += rng.Int64N(50e6)
 			table.wheel.advance(now, func(n uint32) dueHold { return dueHold{n, table.rows.At(n).due, table.rows.At(n).seq} })
-			var last dueHold
-			for {
-				h, ok := table.wheel.pop()
-				if !ok {
-					break
-				}
-				row := table.rows.At(h.row)
-				if row.seq != h.seq || row.due != h.due {
-					continue
-				}
-				if row.due > now || row.due < last.due || (row.due == last.due && row.seq < last.seq) {
-					t.Fatalf("seed %d, step %d: %+v comes after %+v at %d", seed, step, h, last, now)
-				}
-				last = h
-				delete(want, row.id)
-				table.remove(h.row)
+			for _, id := range popDue(t, table, now) {
+				delete(want, id)
 			}
 			for id, o := range want {
 				if o.row.due < now-2<<wheelShift {
@@ -85,6 +71,28 @@ func TestHoldTableAgainstMap(t *testing.T) {
 		if !ok || !slices.Equal(table.reserved(table.rows.At(n), nil).Parts, o.parts) {
 			t.Fatalf("seed %d: hold %v is not as it was", seed, id)
 		}
+	}
+}
+
+// popDue ends the holds that the wheel gives, which have to be due and in order.
+func popDue(t *testing.T, table *holdTable, now int64) (ended [][2]uint64) {
+	t.Helper()
+	var last dueHold
+	for {
+		h, ok := table.wheel.pop()
+		if !ok {
+			return ended
+		}
+		row := table.rows.At(h.row)
+		if row.seq != h.seq || row.due != h.due {
+			continue
+		}
+		if row.due > now || row.due < last.due || (row.due == last.due && row.seq < last.seq) {
+			t.Fatalf("%+v comes after %+v at %d", h, last, now)
+		}
+		last = h
+		ended = append(ended, row.id)
+		table.remove(h.row)
 	}
 }
 

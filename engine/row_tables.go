@@ -138,7 +138,7 @@ func (h *holdRow) append(dst []byte) []byte {
 	for _, v := range [...]uint64{h.last, h.counted, uint64(h.since), uint64(h.due), uint64(h.parts), uint64(h.shape), h.report} {
 		dst = binary.AppendUvarint(dst, v)
 	}
-	return appendRef(h.amount.AppendBinary(h.pool.AppendBinary(dst)), h.account)
+	return appendRef(h.amount.AppendBinary(dst), h.account)
 }
 
 func (r *reader) holdRow() (h holdRow) {
@@ -148,7 +148,7 @@ func (r *reader) holdRow() (h holdRow) {
 	h.id = r.holdID()
 	h.last, h.counted, h.since, h.due = r.uvarint(), r.uvarint(), int64(r.uvarint()), int64(r.uvarint())
 	h.parts, h.shape, h.report = uint32(r.uvarint()), uint32(r.uvarint()), r.uvarint()
-	h.pool, h.amount, h.account = r.amount(), r.amount(), r.ref()
+	h.amount, h.account = r.amount(), r.ref()
 	return h
 }
 
