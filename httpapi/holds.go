@@ -106,7 +106,7 @@ func isOne(f format, body []byte) bool {
 func readOperations(at *route, path string, f format, body []byte, r *engine.Request) *refusal.Refusal {
 	holds := r.Holds()
 	if at.op == engine.VoidHold && skipSpace(body, 0) == len(body) {
-		holds.Ops = append(holds.Ops, engine.HoldOp{Kind: at.op, Hold: holds.Intern([]byte(path)), Event: -1})
+		holds.Add(engine.HoldOp{Kind: at.op, Hold: holds.Intern([]byte(path)), Event: -1}, r.Batch())
 		return nil
 	}
 	most := operationsIn(at.op, len(body))
