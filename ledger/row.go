@@ -205,7 +205,7 @@ func DecodeTotals(src []byte) (t Totals, rest []byte, err error) {
 	for _, a := range [...]*money.Amount{&t.GrossDebits, &t.GrossCredits, &t.CarriedIn, &t.Moved} {
 		*a, src = words(src, &ok)
 	}
-	if !ok {
+	if !ok || src[12] > 1 {
 		return t, src, ErrRow
 	}
 	t.Events = binary.LittleEndian.Uint64(src)
