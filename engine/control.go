@@ -173,7 +173,8 @@ func (s *state) checkParent(p *ledger.Participant) *refusal.Refusal {
 func (s *sequencer) account(ref ledger.Ref) Account {
 	st, p := s.state, s.state.people[ref]
 	row, node := st.ledger.Rows.At(uint32(ref)), st.node(ref)
-	out := Account{Spec: specOf(p), Posted: row.Posted(p.Kind), Held: node.held, State: node.status.String(), Created: timeOf(p.Time), Sequence: st.seq}
+	held, _ := st.held(ref)
+	out := Account{Spec: specOf(p), Posted: row.Posted(p.Kind), Held: held, State: node.status.String(), Created: timeOf(p.Time), Sequence: st.seq}
 	if p.Kind == ledger.Provider {
 		out.Available = &out.Posted
 		return out

@@ -354,7 +354,7 @@ func (s *state) checkHeld(p *holdPlan) *refusal.Refusal {
 	if p.amount.Cmp(amountMax) > 0 || !s.ledger.Fits(s.people[root].Currency, p.amount) {
 		return refusal.New(refusal.Invalid, "invalid_amount", "a hold is of at most %s", amountMax)
 	}
-	if s.node(root).held.MustAdd(p.amount).Cmp(heldMax) > 0 {
+	if s.ledger.Rows.At(uint32(root)).Held.MustAdd(p.amount).Cmp(heldMax) > 0 {
 		return overflow()
 	}
 	return nil

@@ -122,7 +122,7 @@ func (s *sequencer) holdOps(r *Request) {
 			res.Outcome, res.Sequence, res.known = HoldDuplicate, old.seq, old
 			continue
 		}
-		if refused := s.holdOp(r, op, res); refused != nil {
+		if refused := s.holdOp(r, op, i, res); refused != nil {
 			res.Outcome, res.Refusal = HoldRefused, refused
 		}
 		s.follow()
@@ -130,9 +130,9 @@ func (s *sequencer) holdOps(r *Request) {
 	r.result.Sequence = max(r.result.Sequence, s.state.seq)
 }
 
-func (s *sequencer) holdOp(r *Request, op *HoldOp, res *HoldResult) *refusal.Refusal {
+func (s *sequencer) holdOp(r *Request, op *HoldOp, i int, res *HoldResult) *refusal.Refusal {
 	if op.Kind == PlaceHold {
-		return s.place(r, op, res)
+		return s.place(r, op, s.ahead.payers[i], res)
 	}
 	n, ok := s.state.holds.find(op.wide)
 	if !ok {
@@ -168,13 +168,11 @@ func holdConflict(reason string, id []byte, what string) *refusal.Refusal {
 	return refusal.New(refusal.HoldConflict, reason, "hold %s is %s", id, what)
 }
 
-// place places a hold or refuses it for good.
-func (s *sequencer) place(r *Request, op *HoldOp, res *HoldResult) *refusal.Refusal {
+// place places a hold of the account that was found, or refuses it for good.
+func (s *sequencer) place(r *Request, op *HoldOp, ref ledger.Ref, res *HoldResult) *refusal.Refusal {
 	st, p := s.state, &s.planned
-	id := r.holds.Bytes(op.Account)
-	ref, ok := st.accounts.find(op.account, id, st.people)
-	if !ok {
-		return unknownAccount(string(id))
+	if ref == nobodyRef {
+		return unknownAccount(string(r.holds.Bytes(op.Account)))
 	}
 	if refused := s.mayHold(ref, op.Currency); refused != nil {
 		return refused

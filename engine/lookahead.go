@@ -77,32 +77,35 @@ func (s *sequencer) prepareHolds(r *Request) {
 	s.warmHolds(r)
 }
 
-// warmHolds touches the rows of the accounts and of the open holds of operations.
+// warmHolds finds the accounts of operations and touches their rows and those of open holds, each
+// step a loop over all of them.
 func (s *sequencer) warmHolds(r *Request) {
 	a, st, day := &s.ahead, s.state, dayOf(s.g.time)
-	u := &st.usage
-	mask := uint64(len(u.index) - 1)
 	for i := range r.holds.Ops {
-		op := &r.holds.Ops[i]
-		var ref ledger.Ref
+		op, ref := &r.holds.Ops[i], nobodyRef
 		if op.Kind == PlaceHold {
-			var ok bool
-			if ref, ok = st.accounts.find(op.account, r.holds.Bytes(op.Account), st.people); !ok {
-				continue
+			if at, ok := st.accounts.find(op.account, r.holds.Bytes(op.Account), st.people); ok {
+				ref = at
 			}
-		} else {
-			n, ok := st.holds.find(op.wide)
-			if !ok {
-				continue
-			}
+		} else if n, ok := st.holds.find(op.wide); ok {
 			ref = st.holds.rows.At(n).account
 		}
-		a.sink += st.ledger.Rows.At(uint32(ref)).Window + uint64(st.nodeAt(ref))
-		if op.Kind == CaptureHold && op.Event >= 0 && u.count > 0 {
-			if n := a.shapes[op.Event]; n != unknownShape {
-				if slot := u.index[usageHash(ref, n, day)&mask]; slot.row != 0 {
-					a.sink += u.rows.At(slot.row - 1).events
-				}
+		a.payers = append(a.payers, ref)
+	}
+	for _, ref := range a.payers {
+		if ref != nobodyRef {
+			a.sink += st.ledger.Rows.At(uint32(ref)).Window + uint64(st.people[ref].Root)
+		}
+	}
+	u := &st.usage
+	if mask := uint64(len(u.index) - 1); u.count > 0 {
+		for i := range r.holds.Ops {
+			op, ref := &r.holds.Ops[i], a.payers[i]
+			if op.Kind != CaptureHold || op.Event < 0 || ref == nobodyRef || a.shapes[op.Event] == unknownShape {
+				continue
+			}
+			if slot := u.index[usageHash(ref, a.shapes[op.Event], day)&mask]; slot.row != 0 {
+				a.sink += u.rows.At(slot.row - 1).events
 			}
 		}
 	}

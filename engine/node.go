@@ -17,10 +17,10 @@ type nodeRow struct {
 	ownOverdraft, unlimited bool
 	low                     bool // credit.low was told and credit has not been back since
 	overdraft               money.Amount
-	held                    money.Amount
-	holds                   uint64 // open holds at it or below
-	request                 uint32 // the open top-up request, + 1
-	raised                  uint32 // requests raised by itself on day
+	held                    money.Amount // of one that is no root
+	holds                   uint64       // open holds at it or below, of one that is no root
+	request                 uint32       // the open top-up request, + 1
+	raised                  uint32       // requests raised by itself on day
 	day                     int32
 	declines                uint32 // in a row
 	until                   int64  // no request raises itself before
@@ -179,13 +179,24 @@ func (s *state) checkThawed(ref ledger.Ref) (refused *refusal.Refusal) {
 // hold counts an open hold at an account and all above it, or what it holds more (n 0), or that
 // it ended (n −1).
 func (s *state) countHold(ref ledger.Ref, amount money.Amount, n int64) {
-	s.chain(ref, func(at ledger.Ref) bool {
-		row := s.mutNode(at)
+	for ; s.people[ref].Parent != ledger.NoRef; ref = s.people[ref].Parent {
+		row := s.mutNode(ref)
 		row.held = row.held.MustAdd(amount)
 		row.holds += uint64(n)
 		if row.held.Sign() < 0 {
 			panic("BUG: an account holds less than nothing")
 		}
-		return true
-	})
+	}
+	if n != 0 { // what a root holds is in its books
+		s.ledger.CountHolds(ref, n)
+	}
+}
+
+// held is what open holds reserve at an account or below it, and how many there are.
+func (s *state) held(ref ledger.Ref) (money.Amount, uint64) {
+	if s.people[ref].Parent == ledger.NoRef {
+		return s.ledger.Held(ref), s.ledger.Rows.At(uint32(ref)).Holds
+	}
+	n := s.node(ref)
+	return n.held, n.holds
 }

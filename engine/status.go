@@ -50,8 +50,8 @@ func (s *state) checkClosable(ref ledger.Ref) *refusal.Refusal {
 	conflict := func(reason, format string, args ...any) *refusal.Refusal {
 		return refusal.New(refusal.AccountConflict, reason, format, args...)
 	}
-	if n := s.node(ref); n.holds > 0 {
-		return conflict("open_holds", "account %s has %d open holds at it or below it", id, n.holds)
+	if _, holds := s.held(ref); holds > 0 {
+		return conflict("open_holds", "account %s has %d open holds at it or below it", id, holds)
 	}
 	for _, child := range s.children[ref] {
 		if s.node(child).status != accountClosed {

@@ -36,6 +36,27 @@ func (l *Ledger) Reserve(r Ref, amount money.Amount, scopes Scopes, now int64, o
 	return h, left, false
 }
 
+// Held is what open holds reserve of a root's pool and grants.
+func (l *Ledger) Held(r Ref) money.Amount {
+	row := l.Rows.At(uint32(r))
+	held := row.Held
+	for n := row.Grants; n != 0; { // a grant of which something is held has it left, so it is linked
+		g := l.Grants.At(n - 1)
+		held = held.MustAdd(g.Held)
+		n = g.Next
+	}
+	return held
+}
+
+// CountHolds counts open holds of a root's tree; n below zero: they ended.
+func (l *Ledger) CountHolds(r Ref, n int64) {
+	row := l.Rows.Mut(uint32(r))
+	row.Holds += uint64(n)
+	if int64(row.Holds) < 0 {
+		panic("BUG: an account has less than no holds")
+	}
+}
+
 // Hold reserves what Reserve planned.
 func (l *Ledger) Hold(r Ref, h Reserved) {
 	for _, p := range h.Parts {

@@ -35,6 +35,7 @@ type Row struct {
 	Window                    uint64
 	Grants                    uint32 // the first open grant in burn order, + 1; 0: none
 	Marks                     uint32 // the caller's: what else has to be looked at when the account moves
+	Holds                     uint64 // open holds of the tree whose root this is
 }
 
 // amounts are the row's amounts in stored order.
@@ -43,8 +44,8 @@ func (r *Row) amounts() [10]*money.Amount {
 		&r.GrossDebits, &r.GrossCredits, &r.CarriedIn}
 }
 
-// rowBytes is the size of an encoded Row: 10 amounts, 2 counters, a link and marks.
-const rowBytes = 10*16 + 2*8 + 2*4
+// rowBytes is the size of an encoded Row: 10 amounts, 3 counters, a link and marks.
+const rowBytes = 10*16 + 3*8 + 2*4
 
 // ErrRow says that bytes are not an encoded row.
 var ErrRow = errors.New("not an encoded ledger row")
@@ -57,7 +58,8 @@ func (r *Row) Append(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, r.Events)
 	dst = binary.LittleEndian.AppendUint64(dst, r.Window)
 	dst = binary.LittleEndian.AppendUint32(dst, r.Grants)
-	return binary.LittleEndian.AppendUint32(dst, r.Marks)
+	dst = binary.LittleEndian.AppendUint32(dst, r.Marks)
+	return binary.LittleEndian.AppendUint64(dst, r.Holds)
 }
 
 // DecodeRow reads what Append wrote and returns the bytes after it.
@@ -75,7 +77,8 @@ func DecodeRow(src []byte) (r Row, rest []byte, err error) {
 	r.Events = binary.LittleEndian.Uint64(src)
 	r.Window = binary.LittleEndian.Uint64(src[8:])
 	r.Grants, r.Marks = binary.LittleEndian.Uint32(src[16:]), binary.LittleEndian.Uint32(src[20:])
-	return r, src[24:], nil
+	r.Holds = binary.LittleEndian.Uint64(src[24:])
+	return r, src[32:], nil
 }
 
 func appendWords(dst []byte, a money.Amount) []byte {
