@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -36,8 +35,8 @@ type books struct {
 func newBooks(t testing.TB) *books {
 	b := &books{t: t, l: New(1)}
 	usd := currency(t, "USD")
-	b.acme = b.l.Create(&Participant{ID: "acme", Currency: usd, Kind: Customer, Billing: Postpaid})
-	b.prov = b.l.Create(&Participant{ID: "prov", Currency: usd, Kind: Provider})
+	b.acme = b.l.Create(&Participant{ID: "acme", Currency: usd, Kind: Customer, Parent: NoRef, Billing: Postpaid})
+	b.prov = b.l.Create(&Participant{ID: "prov", Currency: usd, Kind: Provider, Parent: NoRef})
 	b.op = b.l.Totals(usd).Operator
 	return b
 }
@@ -54,9 +53,9 @@ func TestCreateMakesOneOperatorPerCurrency(t *testing.T) {
 	l := New(7)
 	usd, jpy := currency(t, "USD"), currency(t, "JPY")
 	refs := []Ref{
-		l.Create(&Participant{ID: "a", Currency: usd, Kind: Customer, Sequence: 4, Time: 9}),
-		l.Create(&Participant{ID: "b", Currency: usd, Kind: Provider}),
-		l.Create(&Participant{ID: "c", Currency: jpy, Kind: Customer}),
+		l.Create(&Participant{ID: "a", Currency: usd, Kind: Customer, Parent: NoRef, Sequence: 4, Time: 9}),
+		l.Create(&Participant{ID: "b", Currency: usd, Kind: Provider, Parent: NoRef}),
+		l.Create(&Participant{ID: "c", Currency: jpy, Kind: Customer, Parent: NoRef}),
 	}
 	if refs[0] != 1 || refs[1] != 2 || refs[2] != 4 {
 		t.Fatalf("refs %v", refs)
@@ -79,6 +78,24 @@ func TestCreateMakesOneOperatorPerCurrency(t *testing.T) {
 	}
 	if l.Rows.At(1).Window != 7 || l.Window() != 7 {
 		t.Fatal("a new row belongs to the open window")
+	}
+}
+
+// TestCreateKnowsTheTree shows root and depth of accounts with parents.
+func TestCreateKnowsTheTree(t *testing.T) {
+	l := New(1)
+	usd := currency(t, "USD")
+	parents := []Ref{NoRef, 1, 2, NoRef, 2, 4}
+	wantRoot := []Ref{1, 1, 1, 4, 1, 4}
+	wantDepth := []uint8{1, 2, 3, 1, 3, 2}
+	for i, parent := range parents {
+		r := l.Create(&Participant{ID: "p", Currency: usd, Kind: Customer, Parent: parent})
+		if p := l.Participant(r); int(r) != i+1 || p.Root != wantRoot[i] || p.Depth != wantDepth[i] {
+			t.Errorf("account %d under %d: root %d, depth %d", r, parent, p.Root, p.Depth)
+		}
+	}
+	if p := l.Participant(0); p.Root != 0 || p.Depth != 1 {
+		t.Errorf("the operator: %+v", p)
 	}
 }
 
@@ -115,9 +132,10 @@ func TestBurnOrder(t *testing.T) {
 		t.Helper()
 		b := newBooks(t)
 		b.l.PostUsage(Usage{Payer: b.acme, Payee: b.op, Amount: amt(t, owed)})
-		split := b.l.TopUp(b.acme, amt(t, amount))
-		if split.Paid != amt(t, wantPaid) || split.Receivable != amt(t, wantReceivable) {
-			t.Errorf("top-up of %s on %s owed: %s to paid, %s repaid", amount, owed, split.Paid, split.Receivable)
+		b.l.TopUp(b.acme, amt(t, amount))
+		row := b.l.Rows.At(uint32(b.acme))
+		if row.Paid.Credits != amt(t, wantPaid) || !row.Paid.Debits.IsZero() || row.Due.Credits != amt(t, wantReceivable) || row.Due.Debits != amt(t, owed) {
+			t.Errorf("top-up of %s on %s owed: %s to paid, %s repaid", amount, owed, row.Paid.Credits, row.Due.Credits)
 		}
 		if got := b.l.Rows.At(uint32(b.acme)).Posted(Customer); got != amt(t, wantPosted) {
 			t.Errorf("top-up of %s on %s owed: posted %s, want %s", amount, owed, got, wantPosted)
@@ -175,18 +193,22 @@ func TestCloseOfLines(t *testing.T) {
 		t.Fatalf("the open window's figures: %+v", totals)
 	}
 	b.l.TopUp(b.acme, amt(t, "3")) // repays 3 of what the line will collect
-	split := b.l.Close(b.acme, amt(t, "-5"), amt(t, "-0.009"))
-	if split.Receivable != amt(t, "2.009") || split.Paid != amt(t, "2.991") {
-		t.Errorf("collection: %+v", split)
+	before := *b.l.Rows.At(uint32(b.acme))
+	b.l.Close(b.acme, amt(t, "-5"), amt(t, "-0.009"))
+	acme := b.l.Rows.At(uint32(b.acme))
+	repaid, paid := acme.Due.Credits.MustSub(before.Due.Credits), acme.Paid.Credits.MustSub(before.Paid.Credits)
+	if repaid != amt(t, "2.009") || paid != amt(t, "2.991") || acme.Transit != amt(t, "5") {
+		t.Errorf("collection: %s repaid, %s to paid, %s in transit", repaid, paid, acme.Transit)
 	}
-	if split := b.l.Close(b.prov, amt(t, "4.5"), amt(t, "0.009")); split.Receivable != amt(t, "4.5") {
-		t.Errorf("payout: %+v", split)
+	prov := b.l.Rows.At(uint32(b.prov))
+	if b.l.Close(b.prov, amt(t, "4.5"), amt(t, "0.009")); prov.Due.Debits != amt(t, "4.5") || !prov.Transit.IsZero() {
+		t.Errorf("payout: %+v", prov)
 	}
-	if split := b.l.Close(b.op, money.Amount{}, amt(t, "0.5")); split != (Split{}) {
-		t.Errorf("operator: %+v", split)
+	operator := *b.l.Rows.At(uint32(b.op))
+	if b.l.Close(b.op, money.Amount{}, amt(t, "0.5")); *b.l.Rows.At(uint32(b.op)) != operator {
+		t.Error("an operator's figures are in no row")
 	}
 	b.balanced()
-	acme, prov := b.l.Rows.At(uint32(b.acme)), b.l.Rows.At(uint32(b.prov))
 	if acme.Posted(Customer) != amt(t, "2.991") || prov.Posted(Provider) != amt(t, "0.009") ||
 		acme.CarriedIn != amt(t, "-0.009") || prov.CarriedIn != amt(t, "0.009") || totals.CarriedIn != amt(t, "0.5") {
 		t.Errorf("acme %+v, prov %+v, operator %+v", acme, prov, totals)
@@ -250,29 +272,11 @@ func TestBalancedNamesTheCurrency(t *testing.T) {
 	})
 }
 
-// TestDecodersRefuseShortInput cuts encoded rows and totals at every length.
-func TestDecodersRefuseShortInput(t *testing.T) {
-	row, totals := (&Row{Events: 3}).Append(nil), (&Totals{Used: true}).Append(nil)
-	if len(row) != rowBytes || len(totals) != totalsBytes {
-		t.Fatalf("%d and %d bytes", len(row), len(totals))
-	}
-	for n := range rowBytes {
-		if _, rest, err := DecodeRow(row[:n]); !errors.Is(err, ErrRow) || len(rest) != n {
-			t.Fatalf("row of %d bytes: %v", n, err)
-		}
-	}
-	for n := range totalsBytes {
-		if _, rest, err := DecodeTotals(totals[:n]); !errors.Is(err, ErrRow) || len(rest) != n {
-			t.Fatalf("totals of %d bytes: %v", n, err)
-		}
-	}
-}
-
 // TestNames shows the contract's words.
 func TestNames(t *testing.T) {
 	got := []string{Customer.String(), Provider.String(), Operator.String(), Kind(0).String(),
-		Prepaid.String(), Postpaid.String(), NoBilling.String()}
-	want := "customer provider operator unknown prepaid postpaid "
+		Prepaid.String(), Postpaid.String(), PaidKind.String(), PromoKind.String(), SubscriptionKind.String(), GrantKind(0).String(), NoBilling.String()}
+	want := "customer provider operator unknown prepaid postpaid paid promo subscription unknown "
 	if strings.Join(got, " ") != want {
 		t.Errorf("got %q", got)
 	}
@@ -280,7 +284,8 @@ func TestNames(t *testing.T) {
 	for c := range NumClasses {
 		classes = append(classes, c.String())
 	}
-	if strings.Join(classes, " ") != "paid receivable payable revenue fees cash in_transit" {
+	if strings.Join(classes, " ") != "paid receivable paid_grants promo_grants subscription_grants payable revenue fees cash in_transit "+
+		"promo_expense subscription_income operator_loss" {
 		t.Errorf("got %q", classes)
 	}
 }
