@@ -161,6 +161,51 @@ func TestRefusedHold(t *testing.T) {
 	f("4", "-9", "10", true, "0")
 }
 
+// TestCountHolds counts open holds up and down.
+func TestCountHolds(t *testing.T) {
+	b := newBooks(t)
+	row := b.l.Rows.At(uint32(b.acme))
+	for _, step := range []struct {
+		by   int64
+		want uint64
+	}{{1, 1}, {2, 3}, {-1, 2}, {0, 2}, {-2, 0}} {
+		if b.l.CountHolds(b.acme, step.by); row.Holds != step.want {
+			t.Fatalf("%d after %d", row.Holds, step.by)
+		}
+	}
+	if b.l.Rows.At(uint32(b.prov)).Holds != 0 {
+		t.Error("another account has them")
+	}
+}
+
+// TestBugsPanic shows what the ledger does not do, whoever asks for it.
+func TestBugsPanic(t *testing.T) {
+	f := func(what string, bug func()) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Errorf("%s: no panic", what)
+			}
+		}()
+		bug()
+	}
+	b := newBooks(t)
+	f("fewer than no holds", func() { b.l.CountHolds(b.acme, -1) })
+	b.l.Give(Grant{Account: b.acme, Kind: PromoKind, Expires: Never}, amt(t, "3"))
+	three, one := Reserved{Parts: []Part{{0, amt(t, "3")}}}, Reserved{Parts: []Part{{0, amt(t, "1")}}}
+	f("a release from a grant that reserves nothing", func() { b.l.Release(b.acme, one) })
+	b = newBooks(t)
+	b.l.Give(Grant{Account: b.acme, Kind: PaidKind, Expires: Never}, amt(t, "3"))
+	b.l.Hold(b.acme, three)
+	f("a refund of what is reserved", func() { b.l.RefundGrant(0, amt(t, "1")) })
+	b.l.Release(b.acme, three)
+	f("a release of what the pool does not reserve", func() { b.l.Release(b.acme, Reserved{Pool: amt(t, "1")}) })
+	b = newBooks(t)
+	b.l.Give(Grant{Account: b.acme, Kind: PromoKind, Expires: Never}, amt(t, "3"))
+	b.l.Hold(b.acme, one)
+	f("a hold of what is reserved", func() { b.l.Hold(b.acme, three) })
+}
+
 // hold reserves an amount for usage that matches the given scopes.
 func (p *purse) hold(amount string, scopes ...uint32) Reserved {
 	p.t.Helper()

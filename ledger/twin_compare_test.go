@@ -108,11 +108,17 @@ func (w *twin) compareGrants(t *testing.T, l *Ledger) {
 			t.Fatalf("grant %d with %s left: %+v", i, g.Left(), g)
 		}
 	}
-	for r := range w.accounts {
+	for r, a := range w.accounts {
 		var chain, want []uint32
+		all := a.held
 		var left, held decimal.Decimal
 		for n := l.Rows.At(uint32(r)).Grants; n != 0 && len(chain) <= len(w.grants); n = l.Grants.At(n - 1).Next {
 			chain = append(chain, n-1)
+		}
+		for _, g := range w.grants {
+			if g.account == Ref(r) {
+				all = all.Add(g.held)
+			}
 		}
 		for _, g := range w.open(Ref(r)) {
 			want = append(want, g.number)
@@ -123,6 +129,7 @@ func (w *twin) compareGrants(t *testing.T, l *Ledger) {
 		if !slices.Equal(chain, want) {
 			t.Fatalf("account %d: chain %v, the twin has %v", r, chain, want)
 		}
+		w.same(t, r, "held on all", l.Held(Ref(r)), all)
 		gotLeft, gotHeld := l.Unscoped(Ref(r))
 		w.same(t, r, "unscoped grants", gotLeft, left)
 		w.same(t, r, "held on unscoped grants", gotHeld, held)
