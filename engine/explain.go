@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 
+	"farthing/ledger"
 	"farthing/meter"
 	"farthing/money"
 	"farthing/refusal"
@@ -74,16 +75,31 @@ func (x *explainer) event(origin, last uint64) (out Event, err error) {
 		}
 	}
 	if out.Rating != nil {
-		out.Net = out.Rating.Amount
+		out.Net = out.Rating.payers()
 	}
 	for i := range out.Corrections {
 		for _, r := range [...]*Rating{out.Corrections[i].Back, out.Corrections[i].New} {
 			if r != nil {
-				out.Net = out.Net.MustAdd(r.Amount)
+				out.Net = out.Net.MustAdd(r.payers())
 			}
 		}
 	}
 	return out, nil
+}
+
+// payers is what of a rating its payer was charged, or was given back: not what the operator
+// lost.
+func (r *Rating) payers() money.Amount {
+	out := r.Amount
+	for i := range r.Transfers {
+		switch x, lost := &r.Transfers[i], ledger.OperatorLoss.String(); lost {
+		case x.DebitClass:
+			out = out.MustSub(x.Amount)
+		case x.CreditClass:
+			out = out.MustAdd(x.Amount)
+		}
+	}
+	return out
 }
 
 // chain collects the event's amendments, newest first, and asks in which windows they posted.

@@ -78,6 +78,7 @@ func (p *replayer) applyHold(plan *holdPlan, payload []byte) error {
 // estimate rates the estimate of a hold anew.
 func (p *replayer) estimate(plan *holdPlan) error {
 	s, est := p.state, plan.est
+	est.time = s.time // periods are counted by it
 	v := s.rates.book.InForce(s.time)
 	if v == nil || v.Index != est.version {
 		return fmt.Errorf("it was rated with another price version than the book says")
