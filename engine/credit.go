@@ -14,6 +14,7 @@ type credit struct {
 	children    map[ledger.Ref][]ledger.Ref
 	limitRows   cow.Table[limit.Row] // limitInfo of the same number is in tables
 	nodeLimits  [][]uint32           // by node: the limits in force; derived of limitLog
+	over        chainLimits          // of the account of the operation under way
 	limitDocs   map[ledger.Ref]string
 	limitsNamed map[limitKey][]uint32 // rows, the newest last; derived
 	limitLog    []string              // what limits were put, in order

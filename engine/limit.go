@@ -312,7 +312,7 @@ func (s *state) enterLimits(c *setLimits, list []uint32) {
 	for len(s.nodeLimits) < int(n) {
 		s.nodeLimits = append(s.nodeLimits, nil)
 	}
-	s.nodeLimits[n-1] = list
+	s.nodeLimits[n-1], s.over.valid = list, false
 	doc := *c
 	doc.name = ""
 	s.limitDocs[c.account] = string(doc.append(nil))
@@ -335,17 +335,46 @@ func (c *setLimits) unchanged(s *state) bool {
 
 func (c *setLimits) transfers(*tables) []transfer { return nil }
 
-// eachLimit calls fn with the limits over an account that see usage of some scopes, from the
-// account up to its root and in the order in which they were put, until it returns false.
+// limitRef is a limit over an account: whose it is, and what of its info is asked for most.
+type limitRef struct {
+	node       ledger.Ref
+	row, scope uint32
+}
+
+// chainLimits is the limits over an account, from it up to its root and in the order in which
+// they were put. An operation looks through them several times, so the last list is kept until
+// limits change.
+type chainLimits struct {
+	ref   ledger.Ref
+	valid bool
+	list  []limitRef
+}
+
+func (s *state) limitsOver(ref ledger.Ref) []limitRef {
+	c := &s.over
+	if c.valid && c.ref == ref {
+		return c.list
+	}
+	c.list = c.list[:0]
+	s.chain(ref, func(at ledger.Ref) bool {
+		for _, n := range s.limitsAt(at) {
+			c.list = append(c.list, limitRef{at, n, s.limits[n].scope})
+		}
+		return true
+	})
+	c.ref, c.valid = ref, true
+	return c.list
+}
+
+// eachLimit calls fn with the limits over an account that see usage of some scopes, until it
+// returns false.
 func (s *state) eachLimit(ref ledger.Ref, scopes ledger.Scopes, fn func(at ledger.Ref, row uint32) bool) {
 	if s.marks(ref)&markLimits == 0 {
 		return
 	}
-	for ; ref != ledger.NoRef; ref = s.people[ref].Parent {
-		for _, n := range s.limitsAt(ref) {
-			if scopes.Has(s.limits[n].scope) && !fn(ref, n) {
-				return
-			}
+	for _, l := range s.limitsOver(ref) {
+		if scopes.Has(l.scope) && !fn(l.node, l.row) {
+			return
 		}
 	}
 }

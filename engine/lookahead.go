@@ -97,6 +97,17 @@ func (s *sequencer) warmHolds(r *Request) {
 			a.sink += st.ledger.Rows.At(uint32(ref)).Window + uint64(st.people[ref].Root)
 		}
 	}
+	for _, ref := range a.payers { // a limit's row is two to three cache lines, and a chain has many
+		if ref == nobodyRef || st.marks(ref)&markLimits == 0 {
+			continue
+		}
+		for ; ref != ledger.NoRef; ref = st.people[ref].Parent {
+			for _, n := range st.limitsAt(ref) {
+				row := st.limitRows.At(n)
+				a.sink += uint64(row.Start) + row.Reserved
+			}
+		}
+	}
 	u := &st.usage
 	if mask := uint64(len(u.index) - 1); u.count > 0 {
 		for i := range r.holds.Ops {

@@ -41,6 +41,7 @@ const (
 	markLimits = 1 << iota // it or an account above it has limits
 	markWatch              // its credit is watched (a root's)
 	markClosed             // it or an account above it is closed
+	markFrozen             // it or an account above it is frozen
 )
 
 // nodeAt is the node of an account, + 1; 0: it has none.
@@ -98,6 +99,17 @@ func (s *state) chain(ref ledger.Ref, fn func(ledger.Ref) bool) {
 }
 
 func (s *state) marks(ref ledger.Ref) uint32 { return s.ledger.Rows.At(uint32(ref)).Marks }
+
+// inherit sets the marks that an account has from those above it.
+func (s *state) inherit(ref ledger.Ref) {
+	frozen := false
+	s.chain(ref, func(at ledger.Ref) bool {
+		frozen = s.node(at).status == accountFrozen
+		return !frozen
+	})
+	s.setMark(ref, markFrozen, frozen)
+	s.setMark(ref, markLimits, s.hasLimits(ref))
+}
 
 func (s *state) setMark(ref ledger.Ref, mark uint32, on bool) {
 	if row := s.ledger.Rows.At(uint32(ref)); (row.Marks&mark != 0) == on {
@@ -167,6 +179,9 @@ func (s *state) checkOpen(ref ledger.Ref) *refusal.Refusal {
 
 // checkThawed refuses what an account may not while it or one above it is frozen.
 func (s *state) checkThawed(ref ledger.Ref) (refused *refusal.Refusal) {
+	if s.marks(ref)&markFrozen == 0 {
+		return nil
+	}
 	s.chain(ref, func(at ledger.Ref) bool {
 		if s.node(at).status == accountFrozen {
 			refused = refusal.New(refusal.Forbidden, "account_frozen", "account %s is frozen: it takes no new holds", s.people[at].ID)

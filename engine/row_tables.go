@@ -216,7 +216,7 @@ func (s *state) bindLimits(c *setLimits, doc string) error {
 	for len(s.nodeLimits) < int(n) {
 		s.nodeLimits = append(s.nodeLimits, nil)
 	}
-	s.nodeLimits[n-1], s.limitDocs[c.account] = list, doc
+	s.nodeLimits[n-1], s.limitDocs[c.account], s.over.valid = list, doc, false
 	return nil
 }
 

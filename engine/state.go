@@ -113,7 +113,7 @@ func (s *state) applyAccount(p *ledger.Participant) ledger.Ref {
 	s.accounts.add(s.hashOf([]byte(p.ID)), ref)
 	s.enterChild(ref)
 	if p.Parent != ledger.NoRef {
-		s.setMark(ref, markLimits, s.hasLimits(ref))
+		s.inherit(ref)
 	}
 	return ref
 }

@@ -74,6 +74,7 @@ func (s *state) checkClosable(ref ledger.Ref) *refusal.Refusal {
 
 func (c *statusChange) apply(s *state) {
 	s.mutNode(c.account).status = c.to
+	s.below(c.account, s.inherit)
 	switch c.to {
 	case accountFrozen:
 		s.notify(noticeSuspended, c.account, map[string]any{"reason": c.reason})
