@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -62,6 +64,11 @@ func newProcess(c *serveCmd, keys httpapi.Keys, log *slog.Logger) *process {
 // and the ledger is closed. The listener comes first, so that probes see the
 // process alive, and not ready, during a long replay.
 func (p *process) run(ctx context.Context) error {
+	if os.Getenv("GOGC") == "" {
+		// Nearly all of a large ledger's memory is tables without pointers, which cost the collector
+		// nothing to look at: letting it come twice as often saves a quarter of the memory.
+		debug.SetGCPercent(50)
+	}
 	listener, err := httpapi.Listen(ctx, p.cmd.Listen, p.keys)
 	if errors.Is(err, httpapi.ErrNotLoopback) {
 		return usageError{fmt.Errorf("--listen: %w; to open it to others give --api-keys", err)}
