@@ -16,6 +16,7 @@ type credit struct {
 	nodeLimits  [][]uint32           // by node: the limits in force; derived of limitLog
 	over        chainLimits          // of the account of the operation under way
 	limitDocs   map[ledger.Ref]string
+	limitMeta   []limitMeta           // by row; derived
 	limitsNamed map[limitKey][]uint32 // rows, the newest last; derived
 	limitLog    []string              // what limits were put, in order
 	settings    map[ledger.Ref]*settings

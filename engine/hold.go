@@ -65,7 +65,7 @@ func (s *state) plan(p *holdPlan) {
 			rolled.Roll(now)
 			row = &rolled
 		}
-		amount, calls := p.asks(row, s.limits[n])
+		amount, calls := p.asks(row, s.limitMeta[n].since)
 		ok, byCount := row.Fits(amount, calls)
 		switch {
 		case ok:
@@ -91,19 +91,20 @@ func (s *state) plan(p *holdPlan) {
 
 // asks is what a plan needs of a limit: of one that has counted the hold already only what
 // is added. A limit per call looks at the whole.
-func (p *holdPlan) asks(row *limit.Row, info *limitInfo) (money.Amount, uint64) {
+func (p *holdPlan) asks(row *limit.Row, since uint64) (money.Amount, uint64) {
 	if p.old == nil {
 		return p.amount, 1
 	}
-	if row.Per != period.Call && p.old.countedBy(row, info) {
+	if row.Per != period.Call && p.old.countedBy(row, since) {
 		return p.amount, 0
 	}
 	return p.old.amount.MustAdd(p.amount), 1
 }
 
-// countedBy reports whether a limit, rolled to now, counts what a hold reserves.
-func (h *holdRow) countedBy(row *limit.Row, info *limitInfo) bool {
-	return info.since < h.counted && row.Per.Holds(row.Start, h.since)
+// countedBy reports whether a limit that is there since a command, rolled to now, counts what a
+// hold reserves.
+func (h *holdRow) countedBy(row *limit.Row, since uint64) bool {
+	return since < h.counted && row.Per.Holds(row.Start, h.since)
 }
 
 func notBelowZero(a money.Amount) money.Amount {
@@ -152,8 +153,8 @@ func (s *state) reserve(n uint32, p *holdPlan) {
 		l.Roll(s.time)
 		asked, calls := p.amount, uint64(1)
 		if p.old != nil {
-			asked, calls = p.asks(l, s.limits[k])
-			if row.countedBy(l, s.limits[k]) {
+			asked, calls = p.asks(l, s.limitMeta[k].since)
+			if row.countedBy(l, s.limitMeta[k].since) {
 				l.Unreserve(row.since, row.amount, 1)
 			}
 		}
@@ -376,7 +377,7 @@ func (s *state) ended(n uint32, parts []ledger.Part) (row holdRow, res ledger.Re
 	s.eachLimit(row.account, s.heldScopes(&row), func(_ ledger.Ref, k uint32) bool {
 		l := s.limitRows.Mut(k)
 		l.Roll(s.time)
-		if row.countedBy(l, s.limits[k]) {
+		if row.countedBy(l, s.limitMeta[k].since) {
 			l.Unreserve(row.since, row.amount, 1)
 		}
 		return true

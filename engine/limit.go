@@ -286,6 +286,13 @@ func (c *setLimits) apply(s *state) {
 	}
 }
 
+// limitMeta is what operations ask of a limit's info, side by side by row: following a pointer to
+// each of a chain's limits would wait for memory a dozen times.
+type limitMeta struct {
+	since uint64
+	scope uint32
+}
+
 type limitKey struct {
 	account ledger.Ref
 	name    string
@@ -295,6 +302,7 @@ func (s *state) enterLimit(info *limitInfo) {
 	key := limitKey{info.account, info.name}
 	s.limitsNamed[key] = append(s.limitsNamed[key], uint32(len(s.limits)))
 	s.limits = append(s.limits, info)
+	s.limitMeta = append(s.limitMeta, limitMeta{info.since, info.scope})
 }
 
 func (i *limitInfo) append(dst []byte) []byte {
@@ -358,7 +366,7 @@ func (s *state) limitsOver(ref ledger.Ref) []limitRef {
 	c.list = c.list[:0]
 	s.chain(ref, func(at ledger.Ref) bool {
 		for _, n := range s.limitsAt(at) {
-			c.list = append(c.list, limitRef{at, n, s.limits[n].scope})
+			c.list = append(c.list, limitRef{at, n, s.limitMeta[n].scope})
 		}
 		return true
 	})
