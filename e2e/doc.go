@@ -15,6 +15,12 @@
 // that is disputed, as files of what is sent and what is shown. Each step of arithmetic
 // that an answer shows is worked out anew.
 //
+// TestGateway plays an LLM gateway: the requests of the trace are streams of 100 users in ten
+// teams of two organisations, 200 at once, each with a hold that is extended, captured, voided
+// or abandoned, while a bank answers requests for money and the server is killed twice. A twin
+// in decimals replays what was acknowledged, one command after the other, and decides anew what
+// fits and who pays: each refusal, charge, balance, limit and grant must be its own.
+//
 // The package holds tests alone. The oracles (oracle_test.go, listed_oracle_test.go)
 // compute what must come out and share no code with the server; the flow
 // (flow_test.go) plays a scenario against a target; the checks compare. Oracles and
