@@ -117,6 +117,9 @@ func (s *state) windowOf(seq uint64) uint64 {
 // rateAmendment computes what an amendment moves: the old rating taken back, the new one as
 // it counts after that. Nothing is changed; the slots of w are set.
 func (s *state) rateAmendment(a *amendment, w *amendWork) (refused *refusal.Refusal) {
+	if refused = s.checkOpen(s.people[a.old.account].Root); refused != nil {
+		return refused
+	}
 	moved := money.Amount{}
 	if w.oldSlot != nil {
 		if refused = s.reverse(w.oldSlot, &a.old, &w.oldAmounts, w.ratedIn); refused != nil {
@@ -158,7 +161,9 @@ func (s *state) applyAmendment(a *amendment, w *amendWork) {
 	case amendRated:
 		a.new.split = s.ledger.PostUsage(s.movement(w.newSlot, &a.new))
 	case amendRerated:
-		a.new.split = s.ledger.Correct(s.movement(w.newSlot, &a.new))
+		u := s.movement(w.newSlot, &a.new)
+		u.Back, u.Lost = a.old.split.Parts, a.lost()
+		a.new.split = s.ledger.Correct(u)
 		s.rerates[a.job].add(s.people[a.old.account].Currency, a)
 	case amendVoid:
 		v := &voidEntry{id: a.id, reason: a.reason, origin: a.origin, seq: s.seq}
@@ -171,6 +176,19 @@ func (s *state) applyAmendment(a *amendment, w *amendWork) {
 	}
 	s.amends.set(a.origin, s.seq, a.op)
 	s.amended(a)
+}
+
+// lost is what the operator pays of a new rating: one that was captured at a loss costs its payer
+// no more than it did.
+func (a *amendment) lost() money.Amount {
+	if a.own.Lost.IsZero() {
+		return money.Amount{}
+	}
+	paid := a.own.Pool()
+	for _, p := range a.own.Parts {
+		paid = paid.MustAdd(p.Amount)
+	}
+	return notBelowZero(a.new.amount.MustSub(paid))
 }
 
 // amended counts what an amendment moved against the limits of the account, when it moves it, and

@@ -273,7 +273,7 @@ func (s *state) checkClosing(c money.Currency, l *closingLine) error {
 		return fmt.Errorf("there is no account %d", l.account)
 	}
 	p := s.people[l.account]
-	ok := p.Currency == c && s.ledger.Fits(c, l.signed.Abs())
+	ok := p.Currency == c && s.ledger.FitsClosing(c, l.signed)
 	switch p.Kind {
 	case ledger.Customer:
 		ok = ok && l.signed.Sign() <= 0

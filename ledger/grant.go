@@ -157,12 +157,16 @@ func (l *Ledger) Unscoped(r Ref) (left, held money.Amount) {
 }
 
 // freeParts appends what the free parts of matching grants give of an amount, in burn order,
-// and returns what they do not.
-func (l *Ledger) freeParts(row *Row, amount money.Amount, scopes Scopes, now int64, parts []Part) ([]Part, money.Amount) {
+// and returns what they do not. Of one that has expired it is what back gave to it.
+func (l *Ledger) freeParts(row *Row, amount money.Amount, scopes Scopes, now int64, back, parts []Part) ([]Part, money.Amount) {
 	for n := row.Grants; n != 0 && amount.Sign() > 0; {
 		g := l.Grants.At(n - 1)
-		if scopes.Has(g.Scope) && !g.Over(now) {
-			if free := least(g.Free(), amount); free.Sign() > 0 {
+		if scopes.Has(g.Scope) {
+			free := least(g.Free(), amount)
+			if g.Over(now) {
+				free = least(free, takenFrom(back, n-1).Neg())
+			}
+			if free.Sign() > 0 {
 				parts = addPart(parts, Part{n - 1, free})
 				amount = amount.MustSub(free)
 			}

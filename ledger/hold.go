@@ -20,7 +20,7 @@ func (l *Ledger) Reserve(r Ref, amount money.Amount, scopes Scopes, now int64, o
 	row := l.Rows.At(uint32(r))
 	rest := amount
 	if row.Grants != 0 {
-		parts, rest = l.freeParts(row, rest, scopes, now, parts)
+		parts, rest = l.freeParts(row, rest, scopes, now, nil, parts)
 	}
 	h = Reserved{parts, rest}
 	if o.Unlimited || rest.IsZero() {

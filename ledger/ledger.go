@@ -71,6 +71,16 @@ func (l *Ledger) Fits(c money.Currency, amount money.Amount) bool {
 	return ok && sum.Cmp(headroom) < 0
 }
 
+// FitsClosing reports whether a closing transfer can be posted. What it closes was moved before,
+// so it needs no room of its own: a window that could not be closed would stay open for ever.
+// Each amount is closed once on either side, which is far within this bound.
+func (l *Ledger) FitsClosing(c money.Currency, amount money.Amount) bool {
+	sum, ok := l.totals[c.Index()].Moved.Add(amount.Abs())
+	return ok && sum.Cmp(closingRoom) < 0
+}
+
+var closingRoom = money.FromWords(1<<60, 0)
+
 // headroom is 2^120 units of 10^-18: 1.3·10^18 currency units in total, with room for
 // the sums of a batch over all accounts.
 var headroom = money.FromWords(1<<56, 0)

@@ -45,9 +45,12 @@ type Usage struct {
 	Now          int64        // of the posting: a grant that has expired is not burned
 	Scopes       Scopes       // those that the usage matches
 	Parts        []Part       // memory for the split's parts; they are appended
-	// Own is what the rating was taken from that a negative amount takes back; nil: nothing in
-	// particular.
+	// Own is what the rating was taken from that is taken back; nil: nothing in particular.
 	Own *Split
+	// Back is what taking an event's rating back has given to its grants (below zero), when this
+	// is its new one: that may be burned again though the grant has expired.
+	Back []Part
+	Lost money.Amount // what the operator pays of a correction
 }
 
 // PostUsage posts an event's rating, whose amount must fit, and returns how it was taken.
@@ -65,19 +68,23 @@ func (l *Ledger) CountEvent(payer Ref) {
 	l.totals[l.people[payer].Currency.Index()].Events++
 }
 
-// Correct posts what a correction of booked usage moves, and is no event. A negative amount
-// goes back to the rating's own sources (giveBack).
+// Correct posts what a correction of booked usage moves, and is no event. What it takes back goes
+// to the rating's own sources (giveBack), and comes from the pool as far as that had been given to.
 func (l *Ledger) Correct(u Usage) Split {
 	row, t := l.mutable(u.Payer)
 	if u.Amount.Sign() < 0 {
 		return l.giveBack(&u, row, t)
 	}
-	split := Split{Parts: u.Parts[:0]}
-	rest := u.Amount
-	if row.Grants != 0 {
-		split.Parts, rest = l.freeParts(row, rest, u.Scopes, u.Now, split.Parts)
+	split := Split{Parts: u.Parts[:0], Lost: least(u.Lost, u.Amount)}
+	rest, pool := u.Amount.MustSub(split.Lost), money.Amount{}
+	if u.Own != nil {
+		pool = upTo(u.Own.Pool().Neg(), rest)
 	}
-	l.take(&u, row, t, &split, rest)
+	rest = rest.MustSub(pool)
+	if row.Grants != 0 {
+		split.Parts, rest = l.freeParts(row, rest, u.Scopes, u.Now, u.Back, split.Parts)
+	}
+	l.take(&u, row, t, &split, pool.MustAdd(rest))
 	return split
 }
 

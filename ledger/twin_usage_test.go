@@ -59,8 +59,12 @@ func (w *twin) usage(u *twinUsage) twinSplit {
 	if u.amount.IsNegative() {
 		return w.giveBack(u)
 	}
-	pool := w.reservable(u, u.amount, &s)
-	return w.take(u, s, pool)
+	given := decimal.Zero // to the pool, by the rating that is taken back
+	if u.own != nil {
+		given = decimal.Max(decimal.Zero, decimal.Min(u.own.pool().Neg(), u.amount))
+	}
+	pool := w.reservable(u, u.amount.Sub(given), &s)
+	return w.take(u, s, pool.Add(given))
 }
 
 // take charges a rating to the parts of a split, to the operator as far as that loses, and to
