@@ -9,8 +9,11 @@ import (
 )
 
 // agenda is what is due at a time: expiries of grants, their announcements, periods of
-// subscriptions, looks at accounts whose top-up had to wait. It is derived from the tables and holds no truth of its own: what
-// it names is looked at again when it is due. It belongs to the sequencer.
+// subscriptions, looks at accounts whose top-up had to wait. It is derived from the tables and
+// holds no truth of its own: what it names is looked at again when it is due, and an item is
+// passed over if it would be put elsewhere by then. So the order in which things are done after
+// a long wait is not another after a restart, which makes the agenda anew. It belongs to the
+// sequencer.
 type agenda struct{ items dueItems }
 
 type dueItem struct {
@@ -107,8 +110,18 @@ func (s *sequencer) doDue(item dueItem) {
 		if p := st.periodOf(item.ref, s.g.time); p != nil && p.start == item.at {
 			b = p
 		}
+	case dueWarning:
+		if st.warnAgain[item.ref] == item.at {
+			delete(st.warnAgain, item.ref)
+		}
+		if st.warningAt(item.ref) == item.at {
+			b = &look{item.do, item.ref}
+		}
 	default:
-		b = &look{item.do, item.ref}
+		if root := ledger.Ref(item.ref); st.lookAt[root] == item.at {
+			delete(st.lookAt, root)
+			b = &look{item.do, item.ref}
+		}
 	}
 	if b == nil || !st.isDue(b, s.g.time) {
 		return

@@ -201,6 +201,7 @@ func (s *state) amended(a *amendment) {
 	}{{&a.old, a.old.reason == priced}, {&a.new, a.op.rates()}} {
 		if half.done {
 			s.lapse(half.e.split.Parts)
+			s.rewarn(half.e.split.Parts)
 			s.charge(a.old.account, s.scopesOf(half.e.shape), s.time, half.e.amount.MustSub(half.e.split.Lost), 0, "")
 		}
 	}

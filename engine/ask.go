@@ -193,9 +193,10 @@ func (p *reply) transfers(*tables) []transfer {
 	return []transfer{{debit: ledger.NoRef, credit: p.account, debitClass: ledger.Cash, creditClass: ledger.Paid, amount: p.amount, reason: "topup", id: p.name}}
 }
 
-// watch looks at a root whose credit moved: is it low, does it want a top-up?
+// watch looks at a root whose credit moved: is it low, does it want a top-up? What an expired
+// grant was given back is no credit; its end follows, and looks then.
 func (s *state) watch(root ledger.Ref) {
-	if s.marks(root)&markWatch == 0 || s.marks(root)&markClosed != 0 {
+	if s.marks(root)&markWatch == 0 || s.marks(root)&markClosed != 0 || s.endsGrant(root) {
 		return
 	}
 	free, bounded := s.available(root)
@@ -209,6 +210,30 @@ func (s *state) watch(root ledger.Ref) {
 	if set.Auto != nil && free.Cmp(set.Auto.Threshold) < 0 {
 		s.wantTopUp(root, free, set.Auto)
 	}
+}
+
+func (s *state) endsGrant(root ledger.Ref) bool {
+	for _, b := range s.following {
+		if g, ok := b.(*grantEnd); ok && g.account == root {
+			return true
+		}
+	}
+	return false
+}
+
+// watchLast looks at a root as watch does, unless grants of it are over whose end is due: the
+// last of these looks. Else the grant of a period that is over would count beside the next one,
+// and grants that end together would be told of, and topped up for, one by one.
+func (s *state) watchLast(root ledger.Ref) {
+	if s.marks(root)&markWatch == 0 {
+		return
+	}
+	for n := s.ledger.Rows.At(uint32(root)).Grants; n != 0; n = s.ledger.Grants.At(n - 1).Next {
+		if g := s.ledger.Grants.At(n - 1); g.Over(s.time) && g.Free().Sign() > 0 {
+			return
+		}
+	}
+	s.watch(root)
 }
 
 func (s *state) watchLow(root ledger.Ref, free, threshold money.Amount) {
@@ -228,11 +253,8 @@ func (s *state) wantTopUp(root ledger.Ref, free money.Amount, auto *AutoTopUp) {
 	if node.request != 0 || s.asking(root) {
 		return
 	}
-	if at := s.waits(&node, auto); at > s.time {
-		if s.lookAt[root] != at {
-			s.lookAt[root] = at
-			s.agenda.add(at, dueWatch, uint32(root))
-		}
+	if at := waits(&node, auto); at > s.time {
+		s.lookLater(root, at)
 		return
 	}
 	gap := auto.Threshold.MustSub(free)
@@ -250,25 +272,34 @@ func (s *state) asking(root ledger.Ref) bool {
 	return false
 }
 
-// waits is until when an account's requests have to wait.
-func (s *state) waits(node *nodeRow, auto *AutoTopUp) int64 {
-	at := node.until
-	if day := dayOf(s.time); node.day == day && node.raised >= auto.MaxPerDay {
-		at = max(at, int64(day+1)*nanosPerDay)
+// lookLater puts an account that has to wait on the agenda. Only the last time it was put at counts.
+func (s *state) lookLater(root ledger.Ref, at int64) {
+	if s.lookAt[root] != at {
+		s.lookAt[root] = at
+		s.agenda.add(at, dueWatch, uint32(root))
 	}
-	return at
+}
+
+// waits is until when an account's requests have to wait.
+func waits(node *nodeRow, auto *AutoTopUp) int64 {
+	if node.raised < auto.MaxPerDay {
+		return node.until
+	}
+	return max(node.until, (int64(node.day)+1)*nanosPerDay)
 }
 
 // waited reports whether an account that had to wait wants a request now.
 func (s *state) waited(root ledger.Ref, now int64) bool {
+	node, set := s.node(root), s.settingsOf(root)
+	return s.wants(root) && waits(&node, set.Auto) <= now
+}
+
+// wants reports whether an account would have a request if it has not to wait.
+func (s *state) wants(root ledger.Ref) bool {
 	set := s.settingsOf(root)
-	if set.Auto == nil || s.marks(root)&markClosed != 0 {
+	if set.Auto == nil || s.marks(root)&markClosed != 0 || s.node(root).request != 0 {
 		return false
 	}
-	node := s.node(root)
 	free, bounded := s.available(root)
-	if !bounded || node.request != 0 || free.Cmp(set.Auto.Threshold) >= 0 || node.until > now {
-		return false
-	}
-	return node.day != dayOf(now) || node.raised < set.Auto.MaxPerDay
+	return bounded && free.Cmp(set.Auto.Threshold) < 0
 }

@@ -32,6 +32,7 @@ type credit struct {
 	asksOf      map[ledger.Ref][]*topUpAsk
 	askLog      []string             // requests as they became, in order
 	lookAt      map[ledger.Ref]int64 // when an account that waits is looked at; derived
+	warnAgain   map[uint32]int64     // what rewarn put on the agenda; derived
 	planID      map[string]uint32
 	plansOf     map[ledger.Ref][]uint32
 	planRows    cow.Table[planRow]
@@ -43,7 +44,7 @@ type credit struct {
 func newCredit() credit {
 	return credit{children: map[ledger.Ref][]ledger.Ref{}, limitDocs: map[ledger.Ref]string{}, limitsNamed: map[limitKey][]uint32{}, settings: map[ledger.Ref]*settings{}, setDocs: map[ledger.Ref]string{},
 		scopeID: map[string]uint32{}, grantID: map[string]uint32{}, booked: map[string]*bookedID{},
-		askID: map[string]*topUpAsk{}, asksOf: map[ledger.Ref][]*topUpAsk{}, lookAt: map[ledger.Ref]int64{}, planID: map[string]uint32{}, plansOf: map[ledger.Ref][]uint32{}, nextNotice: 1}
+		askID: map[string]*topUpAsk{}, asksOf: map[ledger.Ref][]*topUpAsk{}, lookAt: map[ledger.Ref]int64{}, warnAgain: map[uint32]int64{}, planID: map[string]uint32{}, plansOf: map[ledger.Ref][]uint32{}, nextNotice: 1}
 }
 
 // clock is the time of the next command, or of the current one.

@@ -95,7 +95,7 @@ func (m *creditTwin) available(a *creditAccount) *decimal.Decimal {
 	if least != nil {
 		for _, g := range m.grantsOf(a.root) {
 			if creditScopeEmpty(&g.scope) {
-				*least = least.Add(m.free(g))
+				*least = least.Add(g.remaining.Sub(m.heldOn(g))) // until its expiry is booked
 			}
 		}
 	}

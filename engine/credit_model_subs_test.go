@@ -105,7 +105,7 @@ func (m *creditTwin) boundary(s *creditSub) {
 	}
 	m.carry(s)
 	m.begin(s, from, creditBoundary(s.spec.Period, s.spec.Anchor, from, false))
-	m.after(s.account)
+	m.afterLast(s.account)
 }
 
 // whole is how long the full period is that a time lies in.

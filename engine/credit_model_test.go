@@ -65,6 +65,7 @@ type creditAccount struct {
 	low           bool // credit.low went out and was not armed again
 	declines      int  // in a row
 	backOff       int64
+	lookAt        int64 // when it is looked at because a request had to wait; 0: it is not
 }
 
 // creditSettings are a root's; what was never set is the default.

@@ -57,8 +57,29 @@ func (m *creditTwin) after(a *creditAccount) {
 		}
 		a.low = low
 	}
-	if m.wantsTopUp(a) && m.now >= a.backOff && !m.dayFull(a) {
-		m.autoTopUp(a)
+	if !m.wantsTopUp(a) {
+		return
+	}
+	if at := m.waits(a); at > m.now {
+		a.lookAt = at
+		return
+	}
+	m.autoTopUp(a)
+}
+
+// waits is until when a root's requests have to wait.
+func (m *creditTwin) waits(a *creditAccount) int64 {
+	if m.dayFull(a) {
+		return max(a.backOff, creditPeriod("day", m.now)+int64(24*time.Hour))
+	}
+	return a.backOff
+}
+
+// lookAgain looks at a root whose request had to wait.
+func (m *creditTwin) lookAgain(a *creditAccount) {
+	a.lookAt = 0
+	if m.wantsTopUp(a) && m.waits(a) <= m.now {
+		m.after(a)
 	}
 }
 
@@ -189,21 +210,25 @@ type creditDue struct {
 
 // dues are all things that wait for their time. What is due is done in this order: all but
 // holds by time, of one moment warnings, periods of subscriptions, expiries of grants, top-ups
-// that had to wait, and of one kind the older first; then the holds by time, then age. After
-// each the list is made anew.
+// that had to wait, and of one kind the older first; then the holds by time, then age, those that
+// are only released first. After each the list is made anew.
 func (m *creditTwin) dues() (out []creditDue) {
 	for _, g := range m.grants {
 		if g.expires == 0 || g.expired || !g.remaining.IsPositive() {
 			continue
 		}
 		out = append(out, creditDue{g.expires, 2, 0, g.age, func() { m.expireGrant(g) }})
-		if warning := g.account.settings.warning; warning > 0 && !g.warned {
+		if warning := g.account.settings.warning; warning > 0 && !g.warned && !m.over(g) {
 			out = append(out, creditDue{g.expires - int64(warning), 0, 0, g.age, func() { m.warn(g) }})
 		}
 	}
 	for _, id := range m.holdIDs {
 		if h := m.holds[id]; h.state == Held {
-			out = append(out, creditDue{creditSwept(h.due), creditHolds, h.due, h.age, func() { m.expire(h) }})
+			rank := creditHolds
+			if m.captures(h) {
+				rank = creditCaptures
+			}
+			out = append(out, creditDue{creditSwept(h.due), rank, h.due, h.age, func() { m.expire(h) }})
 		}
 	}
 	for i, s := range m.subs {
@@ -212,28 +237,36 @@ func (m *creditTwin) dues() (out []creditDue) {
 		}
 	}
 	for i, id := range m.names {
-		a := m.accounts[id]
-		if !m.wantsTopUp(a) {
-			continue
+		if a := m.accounts[id]; a.lookAt != 0 {
+			out = append(out, creditDue{a.lookAt, 3, 0, i, func() { m.lookAgain(a) }})
 		}
-		at := a.backOff
-		if m.dayFull(a) {
-			at = max(at, creditPeriod("day", m.now)+int64(24*time.Hour))
-		}
-		out = append(out, creditDue{at, 3, 0, i, func() { m.after(a) }})
 	}
 	return out
 }
 
-// creditHolds is the rank of holds.
-const creditHolds = 4
+// The ranks of holds: those that are captured as reported come last, since they wait until it is
+// known whether that was booked.
+const (
+	creditHolds    = 4
+	creditCaptures = 8
+)
 
 func (m *creditTwin) expireGrant(g *creditGrant) {
 	g.expired = true
 	if rest := g.remaining.Sub(m.heldOn(g)); rest.IsPositive() {
 		m.lose(g, rest)
 	}
-	m.after(g.account)
+	m.afterLast(g.account)
+}
+
+// afterLast is after, unless the expiry of a grant is due that comes next.
+func (m *creditTwin) afterLast(a *creditAccount) {
+	for _, g := range m.grantsOf(a) {
+		if m.over(g) && g.remaining.GreaterThan(m.heldOn(g)) {
+			return
+		}
+	}
+	m.after(a)
 }
 
 // warn announces that a grant expires.
@@ -247,20 +280,9 @@ func (m *creditTwin) warn(g *creditGrant) {
 		"expires_at": time.Unix(0, g.expires).UTC().Format(time.RFC3339Nano)})
 }
 
-// skipWarnings gives up the warnings of grants that were empty when their time came, or whose
-// expiry has come as well.
-func (m *creditTwin) skipWarnings() {
-	for _, g := range m.grants {
-		if warning := g.account.settings.warning; g.expires != 0 && warning > 0 && m.now >= g.expires-int64(warning) && (m.over(g) || !g.remaining.IsPositive()) {
-			g.warned = true
-		}
-	}
-}
-
 // settle does all that is due now.
 func (m *creditTwin) settle() {
 	for {
-		m.skipWarnings()
 		list := slices.DeleteFunc(m.dues(), func(d creditDue) bool { return d.at > m.now })
 		if len(list) == 0 {
 			return

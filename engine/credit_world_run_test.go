@@ -93,7 +93,6 @@ func (w *creditWorld) step() {
 // TestCreditAgainstTwin does the same random operations on the engine and its twin, with
 // restarts and power cuts, and compares all that can be seen after each.
 func TestCreditAgainstTwin(t *testing.T) {
-	creditReady(t)
 	worlds, steps, budget := 12, 500, 60*time.Second
 	if testing.Short() {
 		worlds, budget = 2, 10*time.Second
@@ -211,7 +210,6 @@ func (c *creditCrowd) run(e *Engine, n int) {
 // while the power fails. What was answered before that stays so; the accepted sum is never
 // above the cap, and at the end no refused hold would fit into what is left.
 func TestHoldsOnACap(t *testing.T) {
-	creditReady(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	const limit = 5000
@@ -305,7 +303,6 @@ func (r *creditRig) crowdFits(c *creditCrowd, sizes []decimal.Decimal, limit dec
 // Test100Crossings has 100 goroutines cross the threshold of the automatic top-up at once:
 // there is exactly one request, before and after a restart.
 func Test100Crossings(t *testing.T) {
-	creditReady(t)
 	r := newCreditRig(t, rand.New(rand.NewPCG(1, 1)), creditBase, creditWorldBook("v1", creditBase.AddDate(-1, 0, 0), 1))
 	r.found()
 	r.crowdAccounts("credit", creditAmount(decimal.NewFromInt(1000)))

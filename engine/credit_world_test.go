@@ -18,15 +18,6 @@ import (
 
 var creditSeed = flag.Uint64("credit-seed", 0, "run the simulation of prepaid credit with this seed alone, and log its steps")
 
-// creditReady skips a test while the engine says that there is no prepaid credit yet.
-func creditReady(t *testing.T) {
-	t.Helper()
-	r := newRig(t, nil)
-	if _, no := r.e.Subscription("nobody"); no != nil && no.Reason == "not_yet" {
-		t.Skip("the engine has no prepaid credit yet")
-	}
-}
-
 // creditClock makes an engine ask for its time.
 func creditClock(o *Options, now func() int64) {
 	o.Clock = func() time.Time { return time.Unix(0, now()) }
@@ -123,7 +114,8 @@ func (r *creditRig) quiet() {
 			continue
 		}
 		for range 100_000 {
-			if h, no := r.e.Hold(id); no != nil || h.State == r.m.holds[id].state {
+			// One that is due says expired before it is.
+			if h, no := r.e.Hold(id); no != nil || (h.State == r.m.holds[id].state && h.Released.String() == r.m.holds[id].released.String()) {
 				break
 			}
 		}

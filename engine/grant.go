@@ -118,9 +118,34 @@ func (s *state) scheduleGrant(n uint32) {
 		return
 	}
 	s.agenda.add(g.Expires, dueExpiry, n)
-	if before := s.settingsOf(g.Account).GrantWarning; before > 0 && !g.Warned {
-		s.agenda.add(max(0, g.Expires-int64(before)), dueWarning, n)
+	s.scheduleWarning(n)
+}
+
+func (s *state) scheduleWarning(n uint32) {
+	if at := s.warningAt(n); at > 0 {
+		s.agenda.add(at, dueWarning, n)
 	}
+}
+
+// rewarn puts the announcements of grants that were given something back on the agenda again: an
+// empty grant's time passes unannounced, and it is left alone when settings change.
+func (s *state) rewarn(parts []ledger.Part) {
+	for _, p := range parts {
+		if at := s.warningAt(p.Grant); at > 0 && s.warnAgain[p.Grant] != at {
+			s.warnAgain[p.Grant] = at
+			s.agenda.add(at, dueWarning, p.Grant)
+		}
+	}
+}
+
+// warningAt is when a grant's expiry is to be announced; 0: never, or it was.
+func (s *state) warningAt(n uint32) int64 {
+	g := s.ledger.Grants.At(n)
+	before := int64(s.settingsOf(g.Account).GrantWarning)
+	if before == 0 || g.Warned || g.Expires == ledger.Never {
+		return 0
+	}
+	return max(1, g.Expires-before)
 }
 
 func (s *state) openGrants(account ledger.Ref) (count int) {
@@ -170,7 +195,7 @@ func (g *grantEnd) check(s *state) *refusal.Refusal {
 
 func (g *grantEnd) apply(s *state) {
 	s.ledger.Expire(g.grant)
-	s.watch(g.account)
+	s.watchLast(g.account)
 }
 
 func (g *grantEnd) transfers(*tables) []transfer {
@@ -201,9 +226,8 @@ func (s *state) ending(end *grantEnd) bool {
 
 // warnable reports whether a grant's coming expiry is to be announced.
 func (s *state) warnable(n uint32, now int64) bool {
-	g := s.ledger.Grants.At(n)
-	before := int64(s.settingsOf(g.Account).GrantWarning)
-	return before > 0 && !g.Warned && g.Expires != ledger.Never && now >= g.Expires-before && now < g.Expires && g.Left().Sign() > 0
+	g, at := s.ledger.Grants.At(n), s.warningAt(n)
+	return at > 0 && now >= at && now < g.Expires && g.Left().Sign() > 0
 }
 
 func (s *state) warn(n uint32) {

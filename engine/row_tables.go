@@ -242,10 +242,9 @@ func (s *state) startAgenda() {
 		s.schedulePlan(n)
 	}
 	for root, set := range s.settings {
-		if set.Auto != nil {
-			at := max(s.time, s.node(root).until)
-			s.agenda.add(at, dueWatch, uint32(root))
-			s.agenda.add((int64(dayOf(at))+1)*nanosPerDay, dueWatch, uint32(root))
+		if s.wants(root) {
+			node := s.node(root)
+			s.lookLater(root, waits(&node, set.Auto))
 		}
 	}
 }

@@ -114,7 +114,7 @@ func (c *setSettings) check(s *state) *refusal.Refusal {
 func (c *setSettings) apply(s *state) {
 	s.enterSettings(c)
 	for n := s.ledger.Rows.At(uint32(c.account)).Grants; n != 0; n = s.ledger.Grants.At(n - 1).Next {
-		s.scheduleGrant(n - 1) // it may be announced at another time now
+		s.scheduleWarning(n - 1) // it may be announced at another time now
 	}
 	s.watch(c.account)
 }

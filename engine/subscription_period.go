@@ -209,7 +209,7 @@ func (b *planPeriod) apply(s *state) {
 	if b.what != periodEnds {
 		b.begin(s, row)
 	}
-	s.watch(b.account)
+	s.watchLast(b.account)
 }
 
 func (b *planPeriod) begin(s *state, row *planRow) {
