@@ -99,18 +99,15 @@ func (o *operated) appendHeld(b []byte, op *engine.HoldOp, r *engine.HoldResult)
 	b = append(b, `,"state":`...)
 	b = appendString(b, string(r.State))
 	b = appendAmount(b, `,"amount":`, r.Amount)
-	switch {
-	case r.Outcome == engine.HoldDuplicate: // what was available then is not kept
-	case r.Available == nil:
+	if r.Outcome == engine.HoldDuplicate { // what was available then is not kept, and an extension may have moved the end
+		return b
+	}
+	if r.Available == nil {
 		b = append(b, `,"available":null`...)
-	default:
+	} else {
 		b = appendAmount(b, `,"available":`, *r.Available)
 	}
-	b = append(b, `,"expires":`...)
-	if r.Expires.IsZero() {
-		return append(b, `null`...)
-	}
-	b = append(b, '"')
+	b = append(b, `,"expires":"`...)
 	b = r.Expires.UTC().AppendFormat(b, time.RFC3339Nano)
 	return append(b, '"')
 }

@@ -57,7 +57,7 @@ func TestHoldAnswers(t *testing.T) {
 		`{"id":"h1","account":"acme","state":"held","amount":"0.5","available":null,"expires":"2026-11-23T10:00:00Z","sequence":5}`)
 	r.results(engine.HoldResult{Outcome: engine.HoldDuplicate, State: engine.HoldCaptured, Amount: half, Sequence: 5})
 	r.post("/v1/holds", hold).wantBody(t, 200,
-		`{"id":"h1","account":"acme","state":"captured","amount":"0.5","expires":null,"sequence":5}`)
+		`{"id":"h1","account":"acme","state":"captured","amount":"0.5","sequence":5}`)
 	r.results(engine.HoldResult{Outcome: engine.HoldDuplicate, State: engine.HoldCaptured, Lost: half, Unpriced: true, Sequence: 5})
 	r.post("/v1/captures", `{"hold":"h1","amount":"0.5"}`).wantBody(t, 200,
 		`{"hold":"h1","state":"captured","charged":"0","released":"0","lost":"0.5","unpriced":true,"sequence":5}`)

@@ -104,7 +104,7 @@ func TestCreditAnswers(t *testing.T) {
 	h, err := answered(t, 201, `{"id":"h","account":"a","state":"held","amount":"0.5","available":"99.25","expires":"2026-11-23T10:01:00Z","sequence":41}`,
 		func(ctx context.Context, c *Client) (Held, error) { return c.Hold(ctx, NewHold{}) })
 	f([]any{h.ID, h.State, h.Amount, *h.Available, h.Expires.Minute(), h.Sequence}, err, "[h held 0.5 99.25 1 41]")
-	h, err = answered(t, 200, `{"id":"h","extension":"x","state":"captured","amount":"0.5","expires":null,"sequence":41}`,
+	h, err = answered(t, 200, `{"id":"h","extension":"x","state":"held","amount":"0.5","sequence":41}`,
 		func(ctx context.Context, c *Client) (Held, error) { return c.Extend(ctx, "h", Extension{}) })
 	f([]any{h.Extension, h.Available == nil, h.Expires == nil}, err, "[x true true]")
 	all, err := answered(t, 200, `{"held":1,"duplicates":2,"refused":[{"index":3,"id":"h","code":"insufficient_funds","reason":"limit","detail":"d","account":"team","limit":"daily","asked":"2","left":"1.5"}],

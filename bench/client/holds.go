@@ -60,7 +60,7 @@ type Held struct {
 	State     string     `json:"state"`
 	Amount    Money      `json:"amount"`    // held in all
 	Available *Money     `json:"available"` // nil: unlimited, or a repeated answer
-	Expires   *time.Time `json:"expires"`   // nil: it is not open
+	Expires   *time.Time `json:"expires"`   // nil: a repeated answer
 	Sequence  uint64     `json:"sequence"`
 }
 
