@@ -37,7 +37,8 @@ type decoder struct {
 	versioned bool
 	provider  provider
 
-	op operation // of a body of operations on holds
+	op    operation // of a body of operations on holds
+	probe scanner   // looks ahead in a body of one operation
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}

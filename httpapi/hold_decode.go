@@ -154,6 +154,13 @@ func (d *decoder) operation(p, index int) int {
 		d.op.refuse("wrong_type", "an operation must be an object")
 		return d.value(p, 0)
 	}
+	if d.op.kind == engine.CaptureHold && d.op.path != nil && d.isEvent(p) {
+		d.op.hasEvent = true
+		if p = d.members(p, index); p >= 0 {
+			d.complete()
+		}
+		return p
+	}
 	p, last := d.open(p, '}')
 	for !last {
 		var key []byte
@@ -166,6 +173,30 @@ func (d *decoder) operation(p, index int) int {
 		p, last = d.more(p, '}')
 	}
 	return p
+}
+
+// isEvent reports whether the object at p, the body of one capture, is the event itself: it has
+// fields of events and none of a capture. What does not parse is left to the reading.
+func (d *decoder) isEvent(p int) (is bool) {
+	d.probe.reset(d.in)
+	p, last := d.probe.open(p, '}')
+	for !last && p >= 0 {
+		var key []byte
+		if key, p = d.probe.key(p); p < 0 {
+			return false
+		}
+		switch string(key) {
+		case "amount", "event":
+			return false
+		case "id", "source", "type", "subject", "data":
+			is = true
+		}
+		if p = d.probe.value(p, 1); p < 0 {
+			return false
+		}
+		p, last = d.probe.more(p, '}')
+	}
+	return is && p >= 0
 }
 
 // operationField reads the value at p of a key of an operation.

@@ -77,6 +77,8 @@ var goodOperations = []struct {
 		`3 0 hold=h/1 id= account= currency= amount= ttl=0s 0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=9 raw 2{"input_tokens":9}`},
 	{readCaptures, captureOf(with("usage_format", `"openai"`, "data", `{"usage":{"prompt_tokens":9}}`)),
 		`3 0 hold=h1 id= account= currency= amount= ttl=0s 0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=9 raw 1{"prompt_tokens":9}`},
+	{readCapture, with(), `3 0 hold=p/1 id= account= currency= amount= ttl=0s 0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=3 "model":"m"`},
+	{readCapture, with("data", `{"usage":{"prompt_tokens":9},"usage_format":"openai"}`), `3 0 hold=p/1 id= account= currency= amount= ttl=0s 0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=9 raw 1{"prompt_tokens":9}`},
 	{readCapture, `{"amount":"3"}`, `3 0 hold=p/1 id= account= currency= amount=3 ttl=0s`},
 	{readCapture, `{"event":` + with() + `}`, `3 0 hold=p/1 id= account= currency= amount= ttl=0s 0 "s\x00a" acme 2026-11-23T10:00:00Z llm.tokens input=3 "model":"m"`},
 	{readExtend, `{"id":"x1","amount":"3"}`, `2 0 hold=p/1 id=x1 account= currency= amount=3 ttl=0s`},

@@ -265,6 +265,9 @@ func TestBadOperationRequests(t *testing.T) {
 	f("/v1/holds", kind, "["+strings.Repeat("0,", 1000)+"0]", 400, "malformed")
 	f("/v1/holds/h1/extend", kind, `[{"id":"x","amount":"1"}]`, 400, "malformed")
 	f("/v1/holds/h1/void", kind, `[]`, 400, "malformed")
+	// A web page can send no content type but those of forms, or none, and names itself.
+	r.do("POST", "/v1/holds/h1/void", "", "", "Origin: null").wantProblem(415, "unsupported_type")
+	r.do("POST", "/v1/holds/h1/void", kind, "", "Origin: null").wantStatus(201)
 	for _, other := range []string{"", "text/plain", "application/cloudevents+json", "application/cloudevents-batch+json", "application/json; charset=latin1"} {
 		f("/v1/holds", other, hold, 415, "unsupported_type")
 		f("/v1/captures", other, captureOf(with()), 415, "unsupported_type")

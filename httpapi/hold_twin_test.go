@@ -139,6 +139,9 @@ func (w *twinOperation) refuse(bad bool) { w.bad = w.bad || bad }
 func (w *twinOperation) read(n *node) (op string, ok bool) {
 	r := w.reading
 	w.hold, w.hasHold = r.path, r.path != ""
+	if r.kind == engine.CaptureHold && r.path != "" && isTwinEvent(n) {
+		return w.capturedEvent(n)
+	}
 	known, holdField := twinFields[r.kind], ""
 	switch {
 	case r.kind == engine.PlaceHold:
@@ -190,6 +193,25 @@ func (w *twinOperation) read(n *node) (op string, ok bool) {
 	}
 	return fmt.Sprintf("%d %d hold=%s id=%s account=%s currency=%s amount=%s ttl=%s%s", r.kind, w.index,
 		w.hold, id0, w.text["account"], w.text["currency"], amount, ttl, event), !w.bad
+}
+
+// isTwinEvent reports whether the body of a capture is the event itself.
+func isTwinEvent(n *node) bool {
+	has := func(keys ...string) bool {
+		return slices.ContainsFunc(keys, func(key string) bool { return slices.Contains(n.keys, key) })
+	}
+	return n.kind == '{' && has("id", "source", "type", "subject", "data") && !has("amount", "event")
+}
+
+func (w *twinOperation) capturedEvent(n *node) (op string, ok bool) {
+	var b meter.Batch
+	b.Reset(7)
+	b.Begin(w.index)
+	twinEvent(formatJSON, w.raw, n, &b)
+	if len(b.Rejects) > 0 {
+		return "bad", false
+	}
+	return fmt.Sprintf("%d %d hold=%s id= account= currency= amount= ttl=0s %s", w.reading.kind, w.index, w.hold, eventText(&b, 0)), true
 }
 
 var amountSyntax = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
@@ -347,6 +369,9 @@ func randomOperation(random *rand.Rand, r operationReading) string {
 		add(10, "amount", amounts...)
 		add(10, "event", events...)
 	case engine.CaptureHold:
+		if r.path != "" && random.IntN(3) == 0 {
+			return pick(events[:5]...)
+		}
 		if r.path == "" {
 			add(19, "hold", `"h1"`, `"\u0068-2"`)
 		}

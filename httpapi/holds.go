@@ -50,8 +50,10 @@ func operationFormat(c *call) (format, *refusal.Refusal) {
 	if !c.route.one {
 		return formatAmong(c, operationFormats, "this takes application/json or application/x-ndjson")
 	}
-	if c.route.op == engine.VoidHold && c.ctx.Request.Header.ContentLength() == 0 {
-		return formatOne, nil // nothing needs to be said of it, so neither of its type
+	// Nothing needs to be said of a void, so neither of its type. But a content type is what a web page cannot send to a
+	// server without keys (see postWebhookEnable), and browsers name the page in Origin.
+	if c.route.op == engine.VoidHold && c.ctx.Request.Header.ContentLength() == 0 && len(c.ctx.Request.Header.Peek("Origin")) == 0 {
+		return formatOne, nil
 	}
 	return formatOne, coldType(c)
 }

@@ -16,7 +16,7 @@ var codes = [...]struct {
 	{refusal.Malformed, 400, "The request cannot be parsed"},
 	{refusal.Unauthenticated, 401, "A valid API key is needed"},
 	{refusal.InsufficientFunds, 402, "The funds do not suffice"},
-	{refusal.Forbidden, 403, "The API key does not allow this"},
+	{refusal.Forbidden, 403, "This is not allowed"},
 	{refusal.NotFound, 404, "There is no such thing"},
 	{refusal.MethodNotAllowed, 405, "The method does not exist here"},
 	{refusal.Timeout, 408, "The request did not arrive in time"},
