@@ -228,6 +228,7 @@ func (m *creditTwin) cutShort(s *creditSub) {
 		if rest := m.free(g); rest.IsPositive() {
 			m.lose(g, rest)
 		}
+		g.expires = m.now
 	}
 	credit := creditShare(s.plan.Price.Decimal(), s.end-m.now, s.whole(m.now), s.account.digits())
 	s.account.repay(credit)

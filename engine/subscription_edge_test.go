@@ -291,7 +291,7 @@ func TestSubscriptionCatchUp(t *testing.T) {
 	})
 	r.at("2027-03-05")
 	r.is("s", "ended 3 2027-03-01 2027-04-01")
-	r.grants("10 0 expired 2027-02-01", "10 0 expired 2027-03-01", "10 0 used 2027-04-01")
+	r.grants("10 0 expired 2027-02-01", "10 0 expired 2027-03-01", "10 0 expired 2027-03-05")
 }
 
 // TestSubscriptionTwiceOnTheAgenda: what is there twice, as after a restart, is done once and at

@@ -202,6 +202,9 @@ func (b *planPeriod) apply(s *state) {
 		s.ledger.Lapse(p.Grant, p.Amount)
 	}
 	row := s.planRows.Mut(b.plan)
+	if b.what != periodBegins && row.grant != 0 { // what it is given back later is lost as well
+		s.ledger.Extend(row.grant-1, s.time)
+	}
 	if b.credit.Sign() > 0 {
 		s.ledger.CreditPlan(b.account, b.credit)
 		row.credited = row.credited.MustAdd(b.credit)

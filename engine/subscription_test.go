@@ -132,7 +132,7 @@ func TestSubscriptionChangeNow(t *testing.T) {
 	// 20 − 10 + 6.77 are there for the price of 42.
 	r.moved(&since, "topup 20", "subscription -10", "grant 50", "expiry -50", "subscription_credit 6.77", "subscription -16.77",
 		"subscription -25.23", "grant 21")
-	r.grants("50 0 used 2027-03-01", "21 21 open 2027-03-01")
+	r.grants("50 0 expired 2027-01-11", "21 21 open 2027-03-01")
 	r.reopen()
 	if _, created, no := r.e.ChangeSubscription(change); no != nil || created {
 		t.Fatalf("asked again: %v, created %v", no, created)
