@@ -74,14 +74,25 @@ func (d *Dispatcher) attempt(ctx context.Context, e *Endpoint, n *Notification) 
 	return judge(resp)
 }
 
-// told is what of an error may be listed. net/http quotes what it cannot read as an answer: with private addresses allowed
-// that would show the greeting of any service that an endpoint's URL leads to.
+// told is what of an error may be listed, for everybody with a key that reads. net/http quotes what it cannot read as an
+// answer: with private addresses allowed that would show the greeting of any service that an endpoint's URL leads to. The
+// net package names addresses: ours, that of the resolver, and what a name resolves to in this network.
 func (d *Dispatcher) told(err error) error {
-	switch {
+	var name *net.DNSError
+	var network *net.OpError
+	switch text := err.Error(); {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer within %v", d.o.Timeout)
-	case strings.Contains(err.Error(), "malformed"):
+	case errors.Is(err, errNotPublic):
+		return errNotPublic
+	case strings.Contains(text, "malformed"), strings.Contains(text, "transport connection broken"):
 		return errors.New("the answer is not HTTP")
+	case errors.As(err, &name) && name.IsNotFound:
+		return errors.New("there is no such host")
+	case name != nil:
+		return errors.New("the host could not be looked up")
+	case errors.As(err, &network):
+		return network.Err
 	}
 	return err
 }

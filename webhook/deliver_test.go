@@ -427,6 +427,8 @@ func TestGreetingIsNotShown(t *testing.T) {
 	f("HTTP/1.1 2inside x")
 	f("HTTP/inside 200 OK")
 	f("HTTP/1.1 200 OK\r\ninside")
+	f("HTTP/1.1 200 OK\r\nContent-Length: inside")
+	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: inside")
 }
 
 // TestTLS: a certificate that nobody vouches for is a failure.

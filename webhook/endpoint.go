@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,11 +106,18 @@ func checkURL(text string, private bool) *refusal.Refusal {
 		return bad("url must not have a fragment: it is not sent")
 	case u.Scheme != "https" && (u.Scheme != "http" || !private):
 		return bad("url must begin with https://")
+	case u.Port() != "" && !validPort(u.Port()):
+		return bad("the port of url must be 1 to 65535")
 	}
 	if a, err := netip.ParseAddr(u.Hostname()); err == nil && !private && !public(a) {
 		return refusal.New(refusal.Invalid, "private_address", "url must lead to a public address; serve --webhooks-allow-private allows others")
 	}
 	return nil
+}
+
+func validPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0
 }
 
 // rowVersion is written into the registry row.

@@ -107,6 +107,10 @@ func TestCheckURL(t *testing.T) {
 	f("https://exa mple.com/token", "invalid_url", "invalid_url")
 	f("https://example.com/token%zz", "invalid_url", "invalid_url")
 	f("https://example.com/\ntoken", "invalid_url", "invalid_url")
+	f("https://example.com:65535/", "", "")
+	f("https://example.com:/", "", "")
+	f("https://example.com:0/token", "invalid_url", "invalid_url")
+	f("https://example.com:65536/token", "invalid_url", "invalid_url")
 	f("", "invalid_url", "invalid_url")
 	f("https://example.com/"+strings.Repeat("x", urlBytesMax), "invalid_url", "invalid_url")
 }
