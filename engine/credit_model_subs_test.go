@@ -103,7 +103,7 @@ func (m *creditTwin) boundary(s *creditSub) {
 	if s.pending != nil {
 		s.plan, s.pending = *s.pending, nil
 	}
-	m.carry(s)
+	m.carry(s, from)
 	m.begin(s, from, creditBoundary(s.spec.Period, s.spec.Anchor, from, false))
 	m.afterLast(s.account)
 }
@@ -134,22 +134,24 @@ func (m *creditTwin) begin(s *creditSub, from, to int64) {
 	}
 }
 
-// carry keeps at most what the plan allows of the older grants that live on, the oldest loses
-// first. What is reserved of them counts for nothing and is not taken.
-func (m *creditTwin) carry(s *creditSub) {
+// carry keeps at most what the plan allows of the older grants that live on at a boundary, even if
+// that is booked so late that they have expired; the oldest loses first. What is reserved of them
+// counts for nothing and is not taken.
+func (m *creditTwin) carry(s *creditSub, at int64) {
 	if s.plan.Rollover == nil {
 		return
 	}
+	free := func(g *creditGrant) decimal.Decimal { return g.remaining.Sub(m.heldOn(g)) }
 	excess := s.plan.Rollover.Max.Decimal().Neg()
 	var list []*creditGrant
 	for _, g := range m.grants {
-		if g.sub == s && m.free(g).IsPositive() {
+		if g.sub == s && g.expires > at && free(g).IsPositive() {
 			list = append(list, g)
-			excess = excess.Add(m.free(g))
+			excess = excess.Add(free(g))
 		}
 	}
 	for _, g := range list {
-		if lost := decimal.Min(m.free(g), excess); lost.IsPositive() {
+		if lost := decimal.Min(free(g), excess); lost.IsPositive() {
 			m.lose(g, lost)
 			excess = excess.Sub(lost)
 		}

@@ -93,9 +93,12 @@ func (w *creditWorld) step() {
 // TestCreditAgainstTwin does the same random operations on the engine and its twin, with
 // restarts and power cuts, and compares all that can be seen after each.
 func TestCreditAgainstTwin(t *testing.T) {
-	worlds, steps, budget := 12, 500, 60*time.Second
+	worlds, steps, budget := 12, 500, 12*time.Second
 	if testing.Short() {
-		worlds, budget = 2, 10*time.Second
+		worlds = 2
+	}
+	if raceEnabled {
+		worlds, steps = 3, 400
 	}
 	start := time.Now()
 	for range worlds {
@@ -122,6 +125,9 @@ func creditSimulation(t *testing.T, seed uint64, steps int) {
 		t.Fatal(err)
 	}
 	w.tidy = true
+	if w.cuts == 0 {
+		t.Fatal("the power did not fail")
+	}
 	if _, err := Verify(VerifyOptions{Journal: w.options(w.fs.mem).Journal}); err != nil {
 		t.Fatal(err)
 	}
