@@ -238,14 +238,14 @@ func (p *gatewayPlan) drawLimits() {
 			user, team := parentOf(key), parentOf(parentOf(key))
 			day, minute := part(spend[user], 300), uint64(5000)
 			if i%10 == 3 { // none of a team whose budget is small
-				day = part(spend[user], 60)
+				day = part(spend[user], 35)
 			}
 			if i%10 == 5 {
 				minute = uint64(len(p.streams) / 500) // a fifth of what is coming, however many minutes that takes
 			}
 			p.limits[key] = []client.Limit{{Name: "call", Per: "call", Amount: &call}}
 			p.limits[user] = []client.Limit{{Name: "minute", Per: "minute", Count: &minute}, {Name: "day", Per: "day", Amount: &day}}
-			budget := part(spend[team], []int64{300, 30, 60, 300, 150}[i%gatewayTeams])
+			budget := part(spend[team], []int64{300, 30, 70, 300, 150}[i%gatewayTeams])
 			p.limits[team] = []client.Limit{{Name: "budget", Per: "month", Amount: &budget}}
 		}
 	}
@@ -282,7 +282,7 @@ func (p *gatewayPlan) book(imported client.Book) client.Book {
 
 // affordable drops models whose price would make the rest of a bill vanish beside theirs.
 func affordable(models []model) (kept []model) {
-	least, most := decimal.New(1, -7), decimal.New(2, -5)
+	least, most := decimal.New(4, -7), decimal.New(1, -5)
 	for _, m := range models {
 		if m.output.GreaterThan(least) && m.output.LessThan(most) {
 			kept = append(kept, m)
