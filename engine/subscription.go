@@ -25,7 +25,7 @@ type subscription struct {
 const (
 	plansMax          = 1000 // of an account, that have not ended
 	startsMax         = 10 * 366 * nanosPerDay
-	carriedPeriodsMax = 120
+	carriedPeriodsMax = 100 // with it how many grants of one subscription are open
 )
 
 func (p *subscription) append(dst []byte) []byte {

@@ -62,7 +62,7 @@ func TestSubscriptionRefusals(t *testing.T) {
 		{func(s *SubscriptionSpec) { s.Plan.Priority = 1_000_001 }, "invalid_priority"},
 		{func(s *SubscriptionSpec) { s.Plan.Rollover = &RolloverSpec{Max: amount(t, "-1"), Periods: 1} }, "invalid_amount"},
 		{func(s *SubscriptionSpec) { s.Plan.Rollover = &RolloverSpec{Max: amount(t, "1")} }, "invalid_periods"},
-		{func(s *SubscriptionSpec) { s.Plan.Rollover = &RolloverSpec{Max: amount(t, "1"), Periods: 121} }, "invalid_periods"},
+		{func(s *SubscriptionSpec) { s.Plan.Rollover = &RolloverSpec{Max: amount(t, "1"), Periods: 101} }, "invalid_periods"},
 		{func(s *SubscriptionSpec) { s.Plan.Scope.Types = []string{"chat", "chat"} }, "invalid_scope"},
 	} {
 		spec := good
