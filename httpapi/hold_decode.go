@@ -13,8 +13,8 @@ import (
 
 // Bounds of what an operation says.
 const (
-	ttlMin      = time.Second
-	ttlMax      = 168 * time.Hour
+	ttlLeast    = time.Second
+	ttlMost     = 168 * time.Hour
 	ttlMaxBytes = 32 // of its text
 )
 
@@ -293,7 +293,7 @@ func (o *operation) setTTL(v []byte) {
 		ttl, err = time.ParseDuration(string(v))
 		ok = err == nil
 	}
-	if !ok || ttl < ttlMin || ttl > ttlMax {
+	if !ok || ttl < ttlLeast || ttl > ttlMost {
 		o.refuse("invalid_ttl", "ttl must be a duration like \"60s\" or \"1h30m\", from 1s to 168h")
 		return
 	}
@@ -308,19 +308,20 @@ func plainTTL(v []byte) (ttl time.Duration, ok bool) {
 	if last < 1 || last > digitsMax {
 		return 0, false
 	}
+	units := int64(0)
 	for _, c := range v[:last] {
 		if c-'0' > 9 {
 			return 0, false
 		}
-		ttl = ttl*10 + time.Duration(c-'0')
+		units = units*10 + int64(c-'0')
 	}
 	switch v[last] {
 	case 's':
-		return ttl * time.Second, true
+		return time.Duration(units) * time.Second, true
 	case 'm':
-		return ttl * time.Minute, true
+		return time.Duration(units) * time.Minute, true
 	case 'h':
-		return ttl * time.Hour, true
+		return time.Duration(units) * time.Hour, true
 	}
 	return 0, false
 }
