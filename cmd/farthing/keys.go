@@ -15,7 +15,7 @@ type keysCmd struct {
 
 type keysNewCmd struct {
 	ID     string   `help:"Name of the key, as logs will show it." required:"" placeholder:"ID"`
-	Scopes []string `help:"What the key may do: ingest (post usage), read (read everything), admin (everything else), separated by commas." required:"" placeholder:"SCOPE"`
+	Scopes []string `help:"What the key may do: ingest (post usage; place, extend, capture and void holds), read (read everything), admin (everything), separated by commas." required:"" placeholder:"SCOPE"`
 }
 
 // Help is the long help of the command.
