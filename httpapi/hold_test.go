@@ -266,6 +266,8 @@ func TestBadOperationRequests(t *testing.T) {
 	f("/v1/holds", kind, "["+strings.Repeat("0,", 1000)+"0]", 400, "malformed")
 	f("/v1/holds/h1/extend", kind, `[{"id":"x","amount":"1"}]`, 400, "malformed")
 	f("/v1/holds/h1/void", kind, `[]`, 400, "malformed")
+	f("/v1/holds?ttl=5m", kind, hold, 422, "invalid")
+	f("/v1/events?x", kind, "{}", 422, "invalid")
 	// A web page can send no content type but those of forms, or none, and names itself.
 	f("/v1/holds/h1/void", "", "", 415, "unsupported_type", "Origin: null")
 	f("/v1/holds/h1/void", "text/plain", "", 415, "unsupported_type", "Origin: https://example.com")

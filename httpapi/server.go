@@ -168,8 +168,8 @@ func (s *Server) dispatch(c *call) *refusal.Refusal {
 }
 
 // find checks what is common to all routes, in this order: the host, the target's
-// spelling, that the path exists, that the method does, the key, its scope, and
-// that writes are accepted.
+// spelling, that the path exists, that the method does, the key, its scope, that
+// writes are accepted, and that they have no query.
 func (s *Server) find(c *call) *refusal.Refusal {
 	if no := s.checkHost(c.ctx); no != nil {
 		return no
@@ -191,6 +191,10 @@ func (s *Server) find(c *call) *refusal.Refusal {
 	}
 	if r.method != "GET" && !s.engine.Ready() {
 		return refusal.New(refusal.NotReady, "", "the service is starting or draining; try again in a moment")
+	}
+	// A parameter that is passed over would let the client believe that it counted.
+	if r.method != "GET" && len(c.target.query) > 0 {
+		return refusal.New(refusal.Invalid, "unknown_parameter", "this takes no query parameters: what it does is said in the body")
 	}
 	return nil
 }
