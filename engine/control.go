@@ -122,6 +122,9 @@ func (s *state) adopt(p *ledger.Participant, spec *AccountSpec, ref ledger.Ref, 
 	if !ok {
 		return unknownAccount(spec.Parent)
 	}
+	if s.people[parent].Kind != ledger.Customer { // before its billing, which it has none of, is taken over
+		return refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", spec.Parent)
+	}
 	p.Parent = parent
 	if p.Billing == ledger.NoBilling && p.Kind == ledger.Customer {
 		p.Billing = s.people[parent].Billing

@@ -183,6 +183,7 @@ func (b *badCredit) holds() {
 	f(`"account":"vendor","amount":"1"`, 422, "invalid", "not_a_customer")
 	f(`"account":"acme"`, 422, "invalid", "amount_or_estimate")
 	f(`"account":"acme","estimate":{"type":"unknown"}`, 422, "invalid", "unpriced_estimate")
+	b.refuses("POST", "/v1/holds?ttl=5m", `{"id":"h","account":"acme","amount":"1"}`, 422, "invalid", "unknown_parameter")
 	for _, ttl := range []string{"0s", "0", "-1s", "999ms", "168h1s", "8760h", "1y", ""} {
 		f(fmt.Sprintf(`"account":"acme","amount":"1","ttl":%q`, ttl), 422, "invalid", "invalid_ttl")
 		b.refuses("POST", "/v1/holds/open/extend", fmt.Sprintf(`{"id":"x","ttl":%q}`, ttl), 422, "invalid", "invalid_ttl")
@@ -239,6 +240,7 @@ func (b *badCredit) trees() {
 	f("child", `"currency":"USD","parent":"nobody"`, 404, "not_found", "unknown_account")
 	f("child", `"currency":"EUR","parent":"acme"`, 422, "invalid", "currency_mismatch")
 	f("child", `"currency":"USD","billing":"prepaid","parent":"vendor"`, 422, "invalid", "not_a_customer")
+	f("child", `"currency":"USD","parent":"vendor"`, 422, "invalid", "not_a_customer")
 	f("child", `"currency":"USD","parent":"acme","overdraft_limit":"1"`, 422, "invalid", "not_for_children")
 	for path, fields := range map[string]string{"grants": `"kind":"paid",`, "refunds": ``, "topups": ``, "topup-requests": ``} {
 		b.refuses("POST", "/v1/accounts/user/"+path, `{"id":"of-a-child",`+fields+`"amount":"1"}`, 422, "invalid", "not_a_root")
