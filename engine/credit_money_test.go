@@ -205,3 +205,36 @@ func TestCutPeriodKeepsNothingHeld(t *testing.T) {
 	r.has("100")
 	r.grants("100 0 expired 2026-01-01")
 }
+
+// TestPromotionalCreditIsNeverPaidBack has prices that count give back more than an event's own:
+// usage that promotional credit paid makes paid credit. It may be used, but neither refunded nor
+// moved beyond what was bought.
+func TestPromotionalCreditIsNeverPaidBack(t *testing.T) {
+	f := func(name, component string, units int, posted string) {
+		t.Run(name, func(t *testing.T) {
+			r := newPlanRig(t, "2026-01-20")
+			r.prices(unitBook("v", "2026-01-01T00:00:00Z", component))
+			r.promo("g", "100", "")
+			r.post(*unitCall("e", "m", 10), *unitCall("e2", "m", units))
+			if name == "void" {
+				if _, _, no := r.e.Void(VoidSpec{ID: "v", Source: "s", Event: "e"}); no != nil {
+					t.Fatal(no)
+				}
+			}
+			r.has(posted)
+			back := func(id, sum string) *refusal.Refusal {
+				_, _, no := r.e.Refund(RefundSpec{ID: id, Account: "acme", Amount: amount(t, sum)})
+				return no
+			}
+			refused(t, back("r1", "0.01"), refusal.InsufficientFunds, "insufficient_funds")
+			r.pay("t", "5")
+			refused(t, back("r2", "5.01"), refusal.InsufficientFunds, "insufficient_funds")
+			if no := back("r3", "5"); no != nil {
+				t.Fatal(no)
+			}
+			refused(t, back("r4", "0.01"), refusal.InsufficientFunds, "insufficient_funds")
+		})
+	}
+	f("void", `{"included":"10","unit":"10"}`, 10, "100")
+	f("price", `{"volume":[{"up_to":"20","unit":"5"},{"unit":"1"}]}`, 15, "75")
+}

@@ -274,7 +274,8 @@ func (f *refund) check(s *state) *refusal.Refusal {
 		if g.Kind != ledger.PaidKind {
 			return refusal.New(refusal.Invalid, "not_paid", "grant %s was not paid for: nothing of it is refunded", f.grant)
 		}
-		if left = g.Free(); g.Over(s.clock()) {
+		left = leastOf(g.Free(), s.ledger.Rows.At(uint32(f.account)).Bought)
+		if g.Over(s.clock()) {
 			left = money.Amount{}
 		}
 	}

@@ -56,6 +56,9 @@ func (l *Ledger) Give(g Grant, amount money.Amount) uint32 {
 	t.Class[g.Kind.Class()].credit(amount)
 	row.Granted = row.Granted.MustAdd(amount)
 	row.GrossCredits = row.GrossCredits.MustAdd(amount)
+	if g.Kind == PaidKind {
+		row.bought(amount)
+	}
 	t.operatorPays(g.Kind.Giver(), amount)
 	n := l.Grants.Append(g)
 	l.link(row, n)
@@ -75,6 +78,9 @@ func (l *Ledger) Lapse(n uint32, amount money.Amount) money.Amount {
 	row, t := l.mutable(g.Account)
 	g.Expired = g.Expired.MustAdd(amount)
 	row.GrossDebits = row.GrossDebits.MustAdd(amount)
+	if g.Kind == PaidKind {
+		row.bought(amount.Neg())
+	}
 	t.operatorGets(g.Kind.Heir(), amount)
 	l.debitGrant(row, t, n, amount)
 	return amount
@@ -99,30 +105,31 @@ func (l *Ledger) RefundGrant(n uint32, amount money.Amount) {
 	g := l.Grants.Mut(n)
 	row, t := l.mutable(g.Account)
 	row.GrossDebits = row.GrossDebits.MustAdd(amount)
+	row.bought(amount.Neg())
 	t.operatorGets(Cash, amount)
 	l.debitGrant(row, t, n, amount)
 }
 
 // Refund pays paid credit back: at most Refundable.
-func (l *Ledger) Refund(r Ref, amount money.Amount) { l.debitPaid(r, amount, Cash) }
-
-// debitPaid takes paid credit in favour of a class of the operator's.
-func (l *Ledger) debitPaid(r Ref, amount money.Amount, to Class) {
+func (l *Ledger) Refund(r Ref, amount money.Amount) {
 	row, t := l.mutable(r)
+	row.bought(amount.Neg())
 	row.Paid.debit(amount)
 	t.Class[Paid].debit(amount)
 	row.GrossDebits = row.GrossDebits.MustAdd(amount)
-	t.operatorGets(to, amount)
+	t.operatorGets(Cash, amount)
 }
 
 // Move moves paid credit between two customers of one currency: at most Refundable of the
 // first. It arrives like a top-up.
 func (l *Ledger) Move(from, to Ref, amount money.Amount) {
 	row, t := l.mutable(from)
+	row.bought(amount.Neg())
 	row.Paid.debit(amount)
 	t.Class[Paid].debit(amount)
 	row.GrossDebits = row.GrossDebits.MustAdd(amount)
 	other, _ := l.mutable(to)
+	other.bought(amount)
 	l.repay(other, t, amount)
 	other.GrossCredits = other.GrossCredits.MustAdd(amount)
 	t.Moved = t.Moved.MustAdd(amount)

@@ -90,7 +90,10 @@ func (b *Balance) credit(a money.Amount) { b.Credits = b.Credits.MustAdd(a) }
 
 // TopUp credits a customer against cash: what it owes is repaid first, the rest is
 // paid credit. The amount must fit.
-func (l *Ledger) TopUp(r Ref, amount money.Amount) { l.credit(r, amount, Cash) }
+func (l *Ledger) TopUp(r Ref, amount money.Amount) {
+	l.credit(r, amount, Cash)
+	l.Rows.Mut(uint32(r)).bought(amount)
+}
 
 // credit gives a customer an amount against a class of the operator's, like a top-up.
 func (l *Ledger) credit(r Ref, amount money.Amount, from Class) {
@@ -170,6 +173,7 @@ func (l *Ledger) Close(r Ref, signed, carried money.Amount) {
 		amount := signed.Neg()
 		t.Class[InTransit].debit(amount)
 		row.Transit = row.Transit.MustAdd(amount)
+		row.bought(amount)
 		l.repay(row, t, amount)
 	case signed.Sign() > 0:
 		t.Class[InTransit].credit(signed)

@@ -28,6 +28,10 @@ type Row struct {
 	Held    money.Amount // customers: what open holds reserve on the pool
 	Granted money.Amount // customers: what is left of all grants
 	Transit money.Amount // customers: collected by batches whose result is not known
+	// Bought is what came in from outside for a customer and did not go out again: what it paid,
+	// what was collected, paid grants. More is never paid back, because what prices that count
+	// give back may have come from promotional credit.
+	Bought money.Amount
 
 	GrossDebits, GrossCredits money.Amount // the window's transfers, without closing transfers
 	CarriedIn                 money.Amount // carried_out of its previous line
@@ -39,13 +43,13 @@ type Row struct {
 }
 
 // amounts are the row's amounts in stored order.
-func (r *Row) amounts() [10]*money.Amount {
+func (r *Row) amounts() [11]*money.Amount {
 	return [...]*money.Amount{&r.Paid.Debits, &r.Paid.Credits, &r.Due.Debits, &r.Due.Credits, &r.Held, &r.Granted, &r.Transit,
-		&r.GrossDebits, &r.GrossCredits, &r.CarriedIn}
+		&r.Bought, &r.GrossDebits, &r.GrossCredits, &r.CarriedIn}
 }
 
-// rowBytes is the size of an encoded Row: 10 amounts, 3 counters, a link and marks.
-const rowBytes = 10*16 + 3*8 + 2*4
+// rowBytes is the size of an encoded Row: 11 amounts, 3 counters, a link and marks.
+const rowBytes = 11*16 + 3*8 + 2*4
 
 // ErrRow says that bytes are not an encoded row.
 var ErrRow = errors.New("not an encoded ledger row")
@@ -121,13 +125,20 @@ func (r *Row) Free(overdraft money.Amount) money.Amount {
 }
 
 // Refundable is how much of the pool may be paid back or moved away: paid credit that no hold
-// reserves.
+// reserves, as far as it was bought.
 func (r *Row) Refundable() money.Amount {
 	free := r.Paid.Credit().MustSub(r.Held)
 	if free.Sign() < 0 {
 		return money.Amount{}
 	}
-	return least(free, r.Paid.Credit())
+	return least(least(free, r.Paid.Credit()), r.Bought)
+}
+
+// bought counts what came in from outside; below zero: it went out again.
+func (r *Row) bought(a money.Amount) {
+	if r.Bought = r.Bought.MustAdd(a); r.Bought.Sign() < 0 {
+		r.Bought = money.Amount{}
+	}
 }
 
 // event counts a usage event that the customer pays for in window w.

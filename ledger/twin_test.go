@@ -29,6 +29,7 @@ type twinAccount struct {
 	carried  decimal.Decimal             // carried_out of the last line
 	held     decimal.Decimal             // on the pool
 	transit  decimal.Decimal
+	bought   decimal.Decimal // came in from outside and did not go out again
 }
 
 type twinGross struct{ debits, credits decimal.Decimal }
@@ -147,14 +148,23 @@ func (a *twinAccount) debt(amount decimal.Decimal) []twinSide {
 }
 
 func (w *twin) topUp(r Ref, amount decimal.Decimal) {
+	w.accounts[r].buy(amount)
 	w.flow(w.window, w.operators(r, Cash, amount), w.accounts[r].debt(amount))
 }
 
+// buy counts what came in from outside, or went out again: what is bought.
+func (a *twinAccount) buy(amount decimal.Decimal) {
+	a.bought = decimal.Max(decimal.Zero, a.bought.Add(amount))
+}
+
 func (w *twin) refund(r Ref, amount decimal.Decimal) {
+	w.accounts[r].buy(amount.Neg())
 	w.flow(w.window, []twinSide{{w.accounts[r], Paid, amount}}, w.operators(r, Cash, amount))
 }
 
 func (w *twin) moveCredit(from, to Ref, amount decimal.Decimal) {
+	w.accounts[from].buy(amount.Neg())
+	w.accounts[to].buy(amount)
 	w.flow(w.window, []twinSide{{w.accounts[from], Paid, amount}}, w.accounts[to].debt(amount))
 }
 
@@ -166,9 +176,9 @@ func (w *twin) creditPlan(r Ref, amount decimal.Decimal) {
 	w.flow(w.window, w.operators(r, SubscriptionIncome, amount), w.accounts[r].debt(amount))
 }
 
-// refundable is what of the pool no hold reserves.
+// refundable is what of the pool no hold reserves, and was bought.
 func (a *twinAccount) refundable() decimal.Decimal {
-	return decimal.Max(decimal.Zero, decimal.Min(a.balance[Paid], a.balance[Paid].Sub(a.held)))
+	return decimal.Max(decimal.Zero, decimal.Min(a.balance[Paid], a.balance[Paid].Sub(a.held), a.bought))
 }
 
 // free is what a hold may reserve on the pool.
@@ -192,6 +202,9 @@ func (g *twinGrant) free() decimal.Decimal { return g.left.Sub(g.held) }
 func (w *twin) give(g twinGrant, amount decimal.Decimal) {
 	g.number, g.left = uint32(len(w.grants)), amount
 	class, given, _ := g.faces()
+	if g.kind == PaidKind {
+		w.accounts[g.account].buy(amount)
+	}
 	w.flow(w.window, w.operators(g.account, given, amount), []twinSide{{w.accounts[g.account], class, amount}})
 	w.grants = append(w.grants, &g)
 }
@@ -207,11 +220,15 @@ func (w *twin) lapse(n uint32, amount decimal.Decimal) {
 	g := w.grants[n]
 	_, _, heir := g.faces()
 	g.expired = g.expired.Add(amount)
+	if g.kind == PaidKind {
+		w.accounts[g.account].buy(amount.Neg())
+	}
 	w.flow(w.window, []twinSide{w.source(g, amount)}, w.operators(g.account, heir, amount))
 }
 
 func (w *twin) refundGrant(n uint32, amount decimal.Decimal) {
 	g := w.grants[n]
+	w.accounts[g.account].buy(amount.Neg())
 	w.flow(w.window, []twinSide{w.source(g, amount)}, w.operators(g.account, Cash, amount))
 }
 
@@ -261,6 +278,7 @@ func (w *twin) close(l twinLine) {
 	switch {
 	case l.signed.IsNegative():
 		a.transit = a.transit.Sub(l.signed)
+		a.buy(l.signed.Neg())
 		w.flow(0, w.operators(l.ref, InTransit, l.signed.Neg()), a.debt(l.signed.Neg()))
 	case l.signed.IsPositive():
 		w.flow(0, []twinSide{{a, Payable, l.signed}}, w.operators(l.ref, InTransit, l.signed))
