@@ -151,8 +151,12 @@ func (o *object) text(name string, maxBytes int) string {
 		o.refuse("wrong_type", "%s must be a string", name)
 		return ""
 	}
-	if len(s) > maxBytes || strings.ContainsFunc(s, isControl) {
-		o.refuse("invalid_text", "%s must be at most %d bytes without control characters", name, maxBytes)
+	switch {
+	case strings.ContainsFunc(s, isControl):
+		o.refuse("invalid_text", "%s must have no control characters", name)
+		return ""
+	case len(s) > maxBytes:
+		o.refuse("invalid_text", "%s must be at most %d bytes", name, maxBytes)
 		return ""
 	}
 	return s
