@@ -32,9 +32,7 @@ type moneyWorld struct {
 	all    []string
 	n      int
 	events []string
-	holds  []string
 	open   []string
-	asks   int
 }
 
 func (w *moneyWorld) id(kind string) string { w.n++; return fmt.Sprint(kind, w.n) }
