@@ -189,8 +189,9 @@ func (m *creditTwin) sub(id string) *creditSub {
 	return nil
 }
 
-// changeSub changes or cancels. A subscription that has not begun, one that ends already and
-// one with a change to come are left alone by the tests.
+// changeSub changes or cancels. One that has not begun begins with what it was changed to, or
+// not at all. A change at the period's end is one of what is to come then; one at once is of the
+// current plan, and what was to come is forgotten.
 func (m *creditTwin) changeSub(spec SubscriptionChange) creditAnswer {
 	var c creditCheck
 	if m.once(&c, "change", spec.ID, spec) {
@@ -200,26 +201,37 @@ func (m *creditTwin) changeSub(spec SubscriptionChange) creditAnswer {
 	if s == nil {
 		return creditNo(refusal.NotFound, "")
 	}
-	c.that(s.state != "ended", "", "")
-	c.that(s.account.state != "closed", refusal.AccountConflict, "account_closed")
+	c.that(s.state != "ended", refusal.AccountConflict, "subscription_ended")
+	c.that(s.state != "ending" || spec.Cancel, refusal.AccountConflict, "subscription_ending")
 	if c.failed() {
 		return c.answer()
 	}
 	m.use("change", spec.ID, spec)
-	next := creditChanged(s.plan, &spec)
-	switch {
-	case spec.Cancel && !spec.Now:
-		s.state = "ending"
-	case !spec.Now:
-		s.pending = &next
-	default:
-		m.cutShort(s)
-		if s.state = "ended"; !spec.Cancel {
-			s.state, s.plan = "active", next
-			m.begin(s, m.now, s.end)
-		}
-		m.after(s.account)
+	base, begun := s.plan, s.n > 0
+	if s.pending != nil && !spec.Now {
+		base = *s.pending
 	}
+	next := creditChanged(base, &spec)
+	switch {
+	case spec.Cancel:
+		s.pending, s.state = nil, "ending"
+		if spec.Now || !begun {
+			s.state = "ended"
+		}
+	case !begun:
+		s.plan = next
+	default:
+		s.pending = &next
+	}
+	if !begun || !spec.Now {
+		return creditAnswer{}
+	}
+	m.cutShort(s)
+	if s.pending = nil; !spec.Cancel {
+		s.plan = next
+		m.begin(s, m.now, s.end)
+	}
+	m.after(s.account)
 	return creditAnswer{}
 }
 

@@ -336,6 +336,11 @@ func (m *creditTwin) setStatus(spec StatusSpec) creditAnswer {
 	}
 	m.use("status", spec.ID, spec)
 	a.state = map[string]string{"freeze": "frozen", "resume": "open", "close": "closed"}[spec.Action]
+	for _, sub := range m.subs {
+		if sub.account == a && spec.Action == "close" {
+			sub.state = "ended"
+		}
+	}
 	if spec.Action == "freeze" {
 		m.note("account.suspended", a.spec.ID, creditData{"reason": spec.Reason})
 	}
