@@ -171,3 +171,23 @@ func TestEndTogether(t *testing.T) {
 	r.at("2026-11-05")
 	r.told("credit.low 0", "topup.requested 14")
 }
+
+// TestCutGrantFirst: a capture takes first what a hold reserves of the grant of a period that was
+// cut short meanwhile, since that is lost else.
+func TestCutGrantFirst(t *testing.T) {
+	r := foundRig(t, "2026-11-01")
+	r.subscribe(SubscriptionSpec{ID: "s", Period: "month", Anchor: 1, Plan: planOf(t, "allowance 3")})
+	if _, _, no := r.e.Grant(GrantSpec{ID: "g", Account: "acme", Amount: amount(t, "5"), Kind: "promo", Priority: 50, Expires: planTime(t, "2026-11-20")}); no != nil {
+		t.Fatal(no)
+	}
+	operate := func(op *creditOp) {
+		t.Helper()
+		if got := creditOperate(t, r.e, []*creditOp{op})[0]; got.Refusal != nil {
+			t.Fatal(got.Refusal)
+		}
+	}
+	operate(&creditOp{kind: PlaceHold, hold: "h", account: "acme", amount: "8", ttl: 168 * time.Hour})
+	r.change(SubscriptionChange{ID: "c", Subscription: "s", Cancel: true, Now: true})
+	operate(&creditOp{kind: CaptureHold, hold: "h", amount: "3"})
+	r.grants("3 0 expired 2026-11-01", "5 5 open 2026-11-20")
+}

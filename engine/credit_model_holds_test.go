@@ -302,8 +302,8 @@ func (m *creditTwin) capture(op *creditOp) creditAnswer {
 		return creditAnswer{duplicate: true}
 	case h.state != Held:
 		no := h.notOpen()
-		if op.event != nil && m.events[identityOf(op.event)] != nil {
-			no.faults = append(no.faults, creditFault{refusal.IDConflict, "event_already_booked"})
+		if op.event != nil && m.events[identityOf(op.event)] != nil { // by another event, or by this one with other content
+			no.faults = append(no.faults, creditFault{refusal.IDConflict, "event_already_booked"}, creditFault{refusal.IDConflict, "id_conflict"})
 		}
 		if op.event != nil && op.event.subject != h.account.spec.ID {
 			no.faults = append(no.faults, creditFault{refusal.Invalid, "wrong_account"})

@@ -414,6 +414,7 @@ func (s *state) room(ref ledger.Ref, scopes ledger.Scopes, at int64) (room money
 // taken.
 func (s *state) capture(n uint32, u ledger.Usage, id []byte) ledger.Split {
 	row, res := s.ended(n, nil)
+	slices.SortFunc(res.Parts, func(a, b ledger.Part) int { return s.ledger.Compare(a.Grant, b.Grant) }) // a cut period's grant expires earlier now
 	root := s.people[row.account].Root
 	s.rollLimits(row.account, u.Scopes)
 	set := s.settingsOf(root)
