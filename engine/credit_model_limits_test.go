@@ -289,6 +289,7 @@ func (m *creditTwin) putLimits(spec LimitsSpec) creditAnswer {
 		return c.answer()
 	}
 	if spec.ID == "" && m.sameLimits(a, &spec) && (a.state == "closed" || !a.limited || a.withOverdraft || spec.SetOverdraft) {
+		a.withOverdraft = a.withOverdraft || spec.SetOverdraft
 		return creditAnswer{duplicate: true, any: true} // it may say what is there, put it anew or find that it may not
 	}
 	c.that(a.spec.Kind == "customer", refusal.Invalid, "not_a_customer")
