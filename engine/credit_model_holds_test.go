@@ -187,11 +187,16 @@ func (m *creditTwin) place(op *creditOp) creditAnswer {
 }
 
 // reserve reserves an amount for a hold, all of it or nothing: grants in burn order, the rest
-// on the pool. What the grants cover alone does not ask the pool, even if that owes.
+// on the pool. What the pool owes comes out of the grants that are for anything.
 func (m *creditTwin) reserve(h *creditHold, amount decimal.Decimal) *creditShort {
 	root := h.account.root
 	parts, rest := m.reservable(root, h.usage, amount)
-	if free := m.poolFree(root); free != nil && rest.IsPositive() && rest.GreaterThan(*free) {
+	if free := m.poolFree(root); free != nil && free.IsNegative() {
+		all, _ := m.reservable(root, h.usage, decimal.New(1, 30))
+		if room := decimal.Max(decimal.Zero, free.Add(creditSum(all, true))); amount.Sub(creditSum(parts, false)).GreaterThan(room) {
+			return &creditShort{root.spec.ID, "credit", amount, creditSum(all, false).Add(room)}
+		}
+	} else if free != nil && rest.IsPositive() && rest.GreaterThan(*free) {
 		return &creditShort{root.spec.ID, "credit", amount, amount.Sub(rest).Add(*free)}
 	}
 	for _, p := range parts {
@@ -204,6 +209,16 @@ func (m *creditTwin) reserve(h *creditHold, amount decimal.Decimal) *creditShort
 	}
 	h.pool = h.pool.Add(rest)
 	return nil
+}
+
+// creditSum is what parts of grants for anything, or of the others, come to.
+func creditSum(parts []creditPart, anything bool) (sum decimal.Decimal) {
+	for _, p := range parts {
+		if creditScopeEmpty(&p.grant.scope) == anything {
+			sum = sum.Add(p.amount)
+		}
+	}
+	return sum
 }
 
 // notOpen says why nothing can be done to a hold that has ended.

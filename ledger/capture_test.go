@@ -155,7 +155,10 @@ func TestRefusedHold(t *testing.T) {
 	f("8", "4", "0", false, "7")
 	f("9", "4", "2", true, "0")
 	f("9.5", "4", "2", false, "9")
-	f("3", "-9", "0", true, "0") // grants alone suffice, whatever is owed
+	f("3", "-9", "0", false, "0") // what is owed comes out of the grant
+	f("2", "-1", "0", true, "0")
+	f("3", "-1", "0", false, "2")
+	f("3", "-9", "9", true, "0")
 	f("4", "-1", "0", false, "2")
 	f("4", "-9", "1", false, "0")
 	f("4", "-9", "10", true, "0")

@@ -15,7 +15,9 @@ type Reserved struct {
 }
 
 // Reserve plans a hold of an amount: the free parts of matching grants in burn order, the rest
-// on the pool. False: the credit does not suffice, and left is what would. Nothing changes.
+// on the pool. What is owed is covered by grants for anything before they give to a hold, so that
+// it never takes more than is available. False: the credit does not suffice, and left is what
+// would. Nothing changes.
 func (l *Ledger) Reserve(r Ref, amount money.Amount, scopes Scopes, now int64, o Overdraft, parts []Part) (h Reserved, left money.Amount, ok bool) {
 	row := l.Rows.At(uint32(r))
 	rest := amount
@@ -23,17 +25,49 @@ func (l *Ledger) Reserve(r Ref, amount money.Amount, scopes Scopes, now int64, o
 		parts, rest = l.freeParts(row, rest, scopes, now, nil, parts)
 	}
 	h = Reserved{parts, rest}
-	if o.Unlimited || rest.IsZero() {
+	if o.Unlimited {
 		return h, left, true
 	}
 	free := row.Free(o.Limit)
-	if rest.Cmp(free) <= 0 {
+	if free.Sign() < 0 && row.Grants != 0 {
+		left, ok = l.leftOver(row, amount, parts, scopes, now, free)
+		return h, left, ok
+	}
+	if rest.Cmp(free) <= 0 || rest.IsZero() {
 		return h, left, true
 	}
-	if left = amount.MustSub(rest).MustAdd(free); left.Sign() < 0 {
-		left = money.Amount{}
+	return h, upTo(amount.MustSub(rest).MustAdd(free), amount), false
+}
+
+// leftOver is what grants leave for a hold while the pool owes (free is below zero), and whether
+// the parts planned for an amount are within it: those of grants for anything have to leave what
+// is owed, others are for nothing else.
+func (l *Ledger) leftOver(row *Row, amount money.Amount, parts []Part, scopes Scopes, now int64, free money.Amount) (left money.Amount, ok bool) {
+	scoped, room := money.Amount{}, free
+	for n := row.Grants; n != 0; {
+		g := l.Grants.At(n - 1)
+		switch {
+		case !scopes.Has(g.Scope) || g.Over(now):
+		case g.Scope == 0:
+			room = room.MustAdd(g.Free())
+		default:
+			scoped = scoped.MustAdd(g.Free())
+		}
+		n = g.Next
 	}
-	return h, left, false
+	asked := amount
+	for _, p := range parts {
+		if l.Grants.At(p.Grant).Scope != 0 {
+			asked = asked.MustSub(p.Amount)
+		}
+	}
+	if room.Sign() < 0 {
+		room = money.Amount{}
+	}
+	if asked.Cmp(room) <= 0 {
+		return money.Amount{}, true
+	}
+	return scoped.MustAdd(room), false
 }
 
 // Held is what open holds reserve of a root's pool and grants.

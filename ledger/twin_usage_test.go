@@ -124,10 +124,33 @@ func (w *twin) reserve(u *twinUsage, amount decimal.Decimal, overdraft *decimal.
 	var s twinSplit
 	h.pool = w.reservable(u, amount, &s)
 	h.parts = s.parts
-	if overdraft == nil || h.pool.IsZero() {
+	if overdraft == nil {
 		return h, nil
 	}
-	if free := w.accounts[u.payer].free(*overdraft); h.pool.GreaterThan(free) {
+	free := w.accounts[u.payer].free(*overdraft)
+	if free.IsNegative() { // what is owed comes out of the grants that are for anything
+		anything, scoped, asked := free, decimal.Zero, amount
+		for _, g := range w.open(u.payer) {
+			switch {
+			case !u.matches(g) || u.now >= g.expires:
+			case g.scope == 0:
+				anything = anything.Add(g.free())
+			default:
+				scoped = scoped.Add(g.free())
+			}
+		}
+		for _, p := range h.parts {
+			if w.grants[p.grant].scope != 0 {
+				asked = asked.Sub(p.amount)
+			}
+		}
+		if room := decimal.Max(decimal.Zero, anything); asked.GreaterThan(room) {
+			left := scoped.Add(room)
+			return h, &left
+		}
+		return h, nil
+	}
+	if h.pool.IsPositive() && h.pool.GreaterThan(free) {
 		left := decimal.Max(decimal.Zero, amount.Sub(h.pool).Add(free))
 		return h, &left
 	}
