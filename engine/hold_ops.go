@@ -143,12 +143,16 @@ func (s *sequencer) holdOp(r *Request, op *HoldOp, i int, res *HoldResult) *refu
 	if refused := s.state.checkOpen(row.account); refused != nil {
 		return refused
 	}
-	if row.due <= s.g.time && !r.abandoned {
+	if row.due <= s.g.time {
 		// It expires at once, so that what is answered is history; unless its usage is to be captured.
-		if !s.state.toCapture(n) {
+		// That is asked anew of who captures it: the account's settings may have changed meanwhile.
+		toCapture := s.state.toCapture(n)
+		if !toCapture {
 			s.expire([]uint32{n})
 		}
-		return holdConflict("hold_expired", r.holds.Bytes(op.Hold), "expired")
+		if !toCapture || !r.abandoned {
+			return holdConflict("hold_expired", r.holds.Bytes(op.Hold), "expired")
+		}
 	}
 	switch op.Kind {
 	case ExtendHold:

@@ -202,6 +202,9 @@ func (p *replayer) applyEvent(e *eventRecord) error {
 		if why := s.whyUnpriced(e); why != e.reason {
 			return fmt.Errorf("event %s is kept as unpriced (%q), the book says %q", e.id, e.reason, why)
 		}
+		if len(e.split.Parts) > 0 || !e.split.Lost.IsZero() {
+			return fmt.Errorf("event %s has no price and takes something", e.id)
+		}
 		s.applyEvent(e, nil, nil)
 		return nil
 	}

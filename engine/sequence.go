@@ -49,9 +49,12 @@ func (s *sequencer) run() {
 	idle := true // the committer can take a group
 	s.timer()    // ticks missed while the ledger was closed count before what comes now
 	for {
-		if !s.due() { // what is due comes before what arrives now
-			s.drain()
+		if s.g.empty() {
+			s.g.time = 0 // what was looked at and booked nothing is no part of the group
+		}
+		if !s.due() { // what is due comes before what arrives now: that may fill the group every time
 			s.expireHolds(s.nowOf())
+			s.drain()
 		}
 		s.background()
 		s.stopSeen = s.e.stopping()
@@ -269,6 +272,7 @@ func (s *sequencer) examine(r *Request, e *meter.Event, payer ledger.Ref, shape 
 func (s *sequencer) bookEvent(r *Request, e *meter.Event, slot *rateSlot) {
 	rec := &s.rec
 	rec.source, rec.id, rec.usage = r.batch.Bytes(e.Source), r.batch.Bytes(e.ID), r.batch.Bytes(e.Raw)
+	rec.split = ledger.Split{Parts: rec.split.Parts[:0]} // one without a price takes nothing
 	source := s.source(rec.source)
 	b := s.begin()
 	s.state.applyEvent(rec, slot, &s.amounts)
