@@ -143,6 +143,13 @@ type creditShort struct {
 
 func (a *creditAnswer) refused() bool { return len(a.faults) > 0 }
 
+// changes reports whether the operation may have changed something: what touches a hold that is
+// due is refused, and ends it.
+func (a *creditAnswer) changes() bool {
+	expired := func(f creditFault) bool { return f.reason == "hold_expired" }
+	return !a.refused() && !a.duplicate || slices.ContainsFunc(a.faults, expired)
+}
+
 // creditNo is a refusal for one reason.
 func creditNo(code refusal.Code, reason string) creditAnswer {
 	return creditAnswer{faults: []creditFault{{code, reason}}}

@@ -201,7 +201,7 @@ func (r *creditRig) alone(s *creditStep) {
 	changed := false
 	for _, a := range s.twin(r.m) {
 		r.count(&a)
-		changed = changed || !(a.refused() || a.duplicate)
+		changed = changed || a.changes()
 	}
 	after := r.m.check(r.t) + r.m.text(ended)
 	r.m.settle()
@@ -240,7 +240,7 @@ func (r *creditRig) run(s *creditStep, crash bool) {
 			r.t.Fatalf("%s, answer %d: %s\nanswered %s\nthe twin says %s", s.text, i, why, got[i].text(), want[i].text())
 		}
 		r.count(&want[i])
-		changed = changed || !(want[i].refused() || want[i].duplicate) || (want[i].short != nil && got[i].hold != nil)
+		changed = changed || want[i].changes() || (want[i].short != nil && got[i].hold != nil)
 	}
 	before := r.last
 	r.compare(s.text)
