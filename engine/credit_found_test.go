@@ -191,3 +191,21 @@ func TestCutGrantFirst(t *testing.T) {
 	operate(&creditOp{kind: CaptureHold, hold: "h", amount: "3"})
 	r.grants("3 0 expired 2026-11-01", "5 5 open 2026-11-20")
 }
+
+// TestShadowsInOrder: a hold names the shadow limits that it and its extensions did not fit in the
+// order in which they did not.
+func TestShadowsInOrder(t *testing.T) {
+	r := foundRig(t, "2026-11-01")
+	r.pay("p", "100")
+	low, high := amount(t, "4"), amount(t, "6")
+	if _, _, no := r.e.PutLimits(LimitsSpec{Account: "acme", Limits: []LimitSpec{{Name: "x", Per: "day", Amount: &low, Mode: "shadow"},
+		{Name: "y", Per: "day", Amount: &high, Mode: "shadow"}}}); no != nil {
+		t.Fatal(no)
+	}
+	creditOperate(t, r.e, []*creditOp{{kind: PlaceHold, hold: "h", account: "acme", amount: "3"}, {kind: ExtendHold, hold: "h", id: "a", amount: "2"},
+		{kind: ExtendHold, hold: "h", id: "b", amount: "2"}})
+	h, no := r.e.Hold("h")
+	if no != nil || fmt.Sprint(h.WouldRefuse) != "[acme/x acme/x acme/y]" || len(h.Extensions) != 2 {
+		t.Fatalf("%v: %+v", no, h)
+	}
+}

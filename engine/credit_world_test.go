@@ -113,7 +113,7 @@ func (r *creditRig) quiet() {
 		if r.m.holds[id].state == Held {
 			continue
 		}
-		for range 100_000 {
+		for range 2000 {
 			// One that is due says expired before it is.
 			if h, no := r.e.Hold(id); no != nil || (h.State == r.m.holds[id].state && h.Released.String() == r.m.holds[id].released.String()) {
 				break

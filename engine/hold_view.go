@@ -268,15 +268,16 @@ func (h *holdReader) placed() error {
 			v.Estimate.Usage = append(v.Estimate.Usage, EventComponent{name, p.est.quantities[i]})
 		}
 	}
-	h.add(p, c.t)
+	h.add(p, c.t, 0)
 	if p.denied != nil {
 		v.State, v.Refused, v.Ended, v.End = HoldDenied, p.denied.shortfall(c.t), v.Created, v.Sequence
 	}
 	return nil
 }
 
-// add notes what a plan reserved on grants and which shadow limits it did not fit.
-func (h *holdReader) add(p *holdPlan, t *tables) {
+// add notes what a plan reserved on grants and which shadow limits it did not fit, those before
+// what stands at a place: extensions are read from the last one back.
+func (h *holdReader) add(p *holdPlan, t *tables, at int) {
 	for _, part := range p.res.Parts {
 		id := t.grants[part.Grant].id
 		at := slices.IndexFunc(h.view.Grants, func(g HoldGrant) bool { return g.Grant == id })
@@ -286,9 +287,9 @@ func (h *holdReader) add(p *holdPlan, t *tables) {
 			h.view.Grants[at].Amount = h.view.Grants[at].Amount.MustAdd(part.Amount)
 		}
 	}
-	for _, n := range p.shadowed {
+	for i, n := range p.shadowed {
 		info := t.limits[n]
-		h.view.WouldRefuse = append(h.view.WouldRefuse, t.people[info.account].ID+"/"+info.name)
+		h.view.WouldRefuse = slices.Insert(h.view.WouldRefuse, at+i, t.people[info.account].ID+"/"+info.name)
 	}
 }
 
@@ -354,6 +355,7 @@ func (h *holdReader) ended(seq uint64) error {
 // extensions reads the hold's extensions, the last one first, and puts them in order.
 func (h *holdReader) extensions() error {
 	known := h.view.End == 0 // when an open one expires its row says
+	first := len(h.view.WouldRefuse)
 	for seq := h.last; seq != h.view.Sequence; {
 		c, err := h.blocks.at(seq)
 		if err != nil {
@@ -369,7 +371,7 @@ func (h *holdReader) extensions() error {
 		if x.plan.ttl != 0 && !known {
 			h.view.Expires, known = timeOf(c.time+x.plan.ttl), true
 		}
-		h.add(&x.plan, c.t)
+		h.add(&x.plan, c.t, first)
 		seq = x.prev
 	}
 	slices.Reverse(h.view.Extensions)
