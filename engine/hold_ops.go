@@ -107,6 +107,9 @@ func (s *sequencer) holdOps(r *Request) {
 	s.prepareHolds(r)
 	r.results = r.results[:0]
 	for i := range r.holds.Ops {
+		if i%lookaheadStep == 0 {
+			s.aheadOf(r, i)
+		}
 		op := &r.holds.Ops[i]
 		r.results = append(r.results, HoldResult{Index: op.Index})
 		res := &r.results[i]

@@ -44,14 +44,40 @@ func (s *sequencer) prepare(r *Request) {
 	s.warmRows()
 }
 
-// prepareHolds looks ahead over operations on holds: where their identities, accounts, open holds
-// and usage rows are. Nothing is decided by it but which number a shape has.
+// lookaheadStep is how many operations on holds are looked ahead over at once. Each touches some
+// twenty cache lines: those of a thousand would push each other out again.
+const lookaheadStep = 128
+
+// prepareHolds begins to look ahead over a request of operations on holds.
 func (s *sequencer) prepareHolds(r *Request) {
-	a, st, open := &s.ahead, s.state, s.ids.open()
+	a := &s.ahead
 	a.payers, a.shapes = a.payers[:0], a.shapes[:0]
+	for i := range r.batch.Events {
+		shape, ok := s.state.rates.lookup(r.batch.Events[i].ShapeHash, r.batch.Bytes(r.batch.Events[i].Shape))
+		if !ok {
+			shape = unknownShape
+		}
+		a.shapes = append(a.shapes, shape)
+	}
+}
+
+// aheadOf looks ahead over the next operations, from the first one: where their identities,
+// accounts, open holds, limits and usage rows are. Each step is a loop over all of them, whose
+// loads do not wait for each other. It decides only who the account of a hold is.
+func (s *sequencer) aheadOf(r *Request, first int) {
+	ops := r.holds.Ops[first:min(first+lookaheadStep, len(r.holds.Ops))]
+	s.warmIdentities(ops, r.runs)
+	s.warmAccounts(r, ops)
+	s.warmLimits(first)
+	s.warmUsage(ops, first)
+}
+
+// warmIdentities touches where identities, names and open holds would be found.
+func (s *sequencer) warmIdentities(ops []HoldOp, runs uint64) {
+	a, st, open := &s.ahead, s.state, s.ids.open()
 	mask, names, holds := uint64(len(open.slots)-1), uint64(len(st.accounts.slots)-1), uint64(len(st.holds.index)-1)
-	for i := range r.holds.Ops {
-		op := &r.holds.Ops[i]
+	for i := range ops {
+		op := &ops[i]
 		a.sink += uint64(open.slots[op.identity&mask].ref) + uint64(open.slots[op.end&mask].ref)
 		switch {
 		case op.Kind == PlaceHold && st.accounts.count > 0:
@@ -60,64 +86,72 @@ func (s *sequencer) prepareHolds(r *Request) {
 			a.sink += uint64(st.holds.index[op.wide[0]&holds])
 		}
 	}
-	for i := len(s.ids.generations) - 2; i >= 0 && s.ids.generations[i].number >= r.runs; i-- {
+	for i := len(s.ids.generations) - 2; i >= 0 && s.ids.generations[i].number >= runs; i-- {
 		slots := s.ids.generations[i].slots
 		mask := uint64(len(slots) - 1)
-		for k := range r.holds.Ops {
-			a.sink += uint64(slots[r.holds.Ops[k].identity&mask].ref)
+		for k := range ops {
+			a.sink += uint64(slots[ops[k].identity&mask].ref)
 		}
 	}
-	for i := range r.batch.Events {
-		shape, ok := st.rates.lookup(r.batch.Events[i].ShapeHash, r.batch.Bytes(r.batch.Events[i].Shape))
-		if !ok {
-			shape = unknownShape
-		}
-		a.shapes = append(a.shapes, shape)
-	}
-	s.warmHolds(r)
 }
 
-// warmHolds finds the accounts of operations and touches their rows and those of open holds, each
-// step a loop over all of them.
-func (s *sequencer) warmHolds(r *Request) {
-	a, st, day := &s.ahead, s.state, dayOf(s.g.time)
-	for i := range r.holds.Ops {
-		op, ref := &r.holds.Ops[i], nobodyRef
+// warmAccounts finds the accounts of operations and touches what is changed of them and of open
+// holds.
+func (s *sequencer) warmAccounts(r *Request, ops []HoldOp) {
+	a, st := &s.ahead, s.state
+	from := len(a.payers)
+	for i := range ops {
+		op, ref := &ops[i], nobodyRef
 		if op.Kind == PlaceHold {
 			if at, ok := st.accounts.find(op.account, r.holds.Bytes(op.Account), st.people); ok {
 				ref = at
 			}
 		} else if n, ok := st.holds.find(op.wide); ok {
-			ref = st.holds.rows.At(n).account
+			row := st.holds.rows.At(n)
+			ref = row.account
+			a.sink += row.report + uint64(st.holds.wheel.links[n].prev)
 		}
 		a.payers = append(a.payers, ref)
 	}
-	for _, ref := range a.payers {
+	for _, ref := range a.payers[from:] {
 		if ref != nobodyRef {
-			a.sink += st.ledger.Rows.At(uint32(ref)).Window + uint64(st.people[ref].Root)
+			row, person := st.ledger.Rows.At(uint32(ref)), st.people[ref]
+			a.sink += row.Window + row.Holds + uint64(row.Paid.Debits.Sign()) + uint64(row.Held.Sign()) + uint64(person.Root) + uint64(person.ID[0])
 		}
 	}
-	for _, ref := range a.payers { // a limit's row is two to three cache lines, and a chain has many
+}
+
+// warmLimits touches the limits over the accounts that were found last.
+func (s *sequencer) warmLimits(from int) {
+	a, st := &s.ahead, s.state
+	for _, ref := range a.payers[from:] {
 		if ref == nobodyRef || st.marks(ref)&markLimits == 0 {
 			continue
 		}
 		for ; ref != ledger.NoRef; ref = st.people[ref].Parent {
 			for _, n := range st.limitsAt(ref) {
 				row := st.limitRows.At(n)
-				a.sink += uint64(row.Start) + row.Reserved
+				a.sink += row.Count + uint64(row.Start) + row.Reserved
 			}
 		}
 	}
-	u := &st.usage
-	if mask := uint64(len(u.index) - 1); u.count > 0 {
-		for i := range r.holds.Ops {
-			op, ref := &r.holds.Ops[i], a.payers[i]
-			if op.Kind != CaptureHold || op.Event < 0 || ref == nobodyRef || a.shapes[op.Event] == unknownShape {
-				continue
-			}
-			if slot := u.index[usageHash(ref, a.shapes[op.Event], day)&mask]; slot.row != 0 {
-				a.sink += u.rows.At(slot.row - 1).events
-			}
+}
+
+// warmUsage touches the usage rows of captures, under the day of the group.
+func (s *sequencer) warmUsage(ops []HoldOp, first int) {
+	a, u, day := &s.ahead, &s.state.usage, dayOf(s.g.time)
+	if u.count == 0 {
+		return
+	}
+	mask := uint64(len(u.index) - 1)
+	for i := range ops {
+		op, ref := &ops[i], a.payers[first+i]
+		if op.Kind != CaptureHold || op.Event < 0 || ref == nobodyRef || a.shapes[op.Event] == unknownShape {
+			continue
+		}
+		if slot := u.index[usageHash(ref, a.shapes[op.Event], day)&mask]; slot.row != 0 {
+			row := u.rows.At(slot.row - 1)
+			a.sink += row.events + uint64(row.quantity[1].Sign()) + uint64(row.amount[1].Sign())
 		}
 	}
 }
