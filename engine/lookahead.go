@@ -14,6 +14,7 @@ import (
 type lookahead struct {
 	payers []ledger.Ref // by event
 	shapes []uint32     // by event: the interned shape
+	nodes  []uint32     // scratch: of the chains of accounts
 	sink   uint64       // keeps the loads from being optimised away
 }
 
@@ -124,15 +125,27 @@ func (s *sequencer) warmAccounts(r *Request, ops []HoldOp) {
 // warmLimits touches the limits over the accounts that were found last.
 func (s *sequencer) warmLimits(from int) {
 	a, st := &s.ahead, s.state
+	a.nodes = a.nodes[:0]
 	for _, ref := range a.payers[from:] {
 		if ref == nobodyRef || st.marks(ref)&markLimits == 0 {
 			continue
 		}
 		for ; ref != ledger.NoRef; ref = st.people[ref].Parent {
-			for _, n := range st.limitsAt(ref) {
-				row := st.limitRows.At(n)
-				a.sink += row.Count + uint64(row.Start) + row.Reserved
+			if n := st.nodeAt(ref); n != 0 && int(n) <= len(st.nodeLimits) {
+				a.nodes = append(a.nodes, n-1)
 			}
+		}
+	}
+	for _, n := range a.nodes {
+		a.sink += st.nodes.At(n).holds
+		for _, row := range st.nodeLimits[n] {
+			a.sink += uint64(st.limitMeta[row].scope)
+		}
+	}
+	for _, n := range a.nodes {
+		for _, k := range st.nodeLimits[n] {
+			row := st.limitRows.At(k)
+			a.sink += row.Count + uint64(row.Start) + row.Reserved
 		}
 	}
 }
