@@ -22,7 +22,7 @@ func (e *Engine) pokeAbandoned() {
 }
 
 // abandonLoop is the abandoner's goroutine; it ends when it is told to stop, at the latest after
-// the hold under way.
+// the holds under way. What it leaves is due again after the next start.
 func (e *Engine) abandonLoop() {
 	defer close(e.abandonDone)
 	for {
@@ -36,13 +36,11 @@ func (e *Engine) abandonLoop() {
 			if len(list) == 0 {
 				break
 			}
-			for _, h := range list {
-				select {
-				case <-e.repriceStop:
-					return // they are due again after the next start
-				default:
-				}
-				e.captureAbandoned(h)
+			e.captureAbandoned(list)
+			select {
+			case <-e.repriceStop:
+				return
+			default:
 			}
 		}
 	}
@@ -68,29 +66,34 @@ func (e *Engine) takeAbandoned() (list []abandonedHold) {
 	return list
 }
 
-// captureAbandoned captures a hold as it was reported; what cannot be booked like that only ends.
-func (e *Engine) captureAbandoned(h abandonedHold) {
-	p, err := e.readReport(h.report)
-	if err != nil {
-		e.fail(err)
-	}
+// captureAbandoned captures holds as they were reported, with one request: one by one each would
+// wait for the disk. Those that cannot be booked like that only end.
+func (e *Engine) captureAbandoned(list []abandonedHold) {
 	r := &Request{done: make(chan struct{}, 1), abandoned: true}
 	r.batch.Reset(e.seed)
 	r.holds.reset(e.seed)
-	p.fill(&r.batch)
-	captured := false
-	if len(r.batch.Events) == 1 {
-		r.holds.Add(HoldOp{Kind: CaptureHold, Hold: r.holds.Intern(p.hold), Event: 0}, &r.batch)
-		results, _, refused := e.bookHolds(r)
-		captured = refused == nil && results[0].Outcome == HoldDone
+	for _, h := range list {
+		p, err := e.readReport(h.report)
+		if err != nil {
+			e.fail(err)
+		}
+		event := len(r.batch.Events)
+		if p.fill(&r.batch); len(r.batch.Events) > event {
+			r.holds.Add(HoldOp{Kind: CaptureHold, Hold: r.holds.Intern(p.hold), Event: int32(event)}, &r.batch)
+		}
 	}
-	if captured {
-		return
+	if _, _, refused := e.bookHolds(r); refused != nil {
+		return // the ledger is damaged
 	}
 	e.internal(func(s *sequencer) {
-		n, ok := s.state.holds.find(h.id)
-		if rows := &s.state.holds.rows; ok && rows.At(n).seq == h.seq && rows.At(n).due <= s.g.time {
-			s.expire([]uint32{n})
+		var rows []uint32
+		for _, h := range list {
+			if n, ok := s.state.holds.find(h.id); ok && s.state.holds.rows.At(n).due <= s.g.time {
+				rows = append(rows, n)
+			}
+		}
+		if len(rows) > 0 {
+			s.expire(rows)
 		}
 	})
 }

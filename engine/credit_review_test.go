@@ -62,7 +62,7 @@ func TestAbandonedIsAskedAgain(t *testing.T) {
 	})
 	r.now.Add(int64(time.Minute)) // due, and for a quarter of a second not swept
 	set("void")
-	r.e.captureAbandoned(h)
+	r.e.captureAbandoned([]abandonedHold{h})
 	got, no := r.e.Hold("h")
 	if no != nil || got.State != HoldExpired {
 		t.Fatalf("%v: %s", no, got.State)
@@ -146,4 +146,120 @@ func TestUnpricedTakesNothing(t *testing.T) {
 	if c.event.reason == priced || len(c.event.split.Parts) > 0 || !c.event.split.Lost.IsZero() {
 		t.Fatalf("%s took %+v", c.event.id, c.event.split)
 	}
+}
+
+// TestHoldsTwiceAtOnce has callers place, extend, capture and void the same holds at the same
+// time, every operation several times, some within one request, while runs, checkpoints and
+// restarts go on: all answers to one operation are one.
+func TestHoldsTwiceAtOnce(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.RunIdentities, o.CheckpointBytes, o.DedupWindow = 40, 3000, 100*day })
+	r.account("acme", "customer", "postpaid")
+	r.account("prov", "provider", "")
+	r.prices("v1", standardBook)
+	const rounds, holds, callers = 12, 20, 4
+	for round := range rounds {
+		var mu sync.Mutex
+		first := map[string]string{}
+		var wg sync.WaitGroup
+		for caller := range callers {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				for i := range holds {
+					id := fmt.Sprintf("h%d-%d", round, i)
+					end := &creditOp{kind: CaptureHold, hold: id, event: new(call)}
+					*end.event = llm("e-"+id, "acme", "m1", 1000*i, 10)
+					switch i % 4 {
+					case 1:
+						end = &creditOp{kind: VoidHold, hold: id}
+					case 2:
+						end = &creditOp{kind: CaptureHold, hold: id, amount: "0.5"}
+					}
+					place := &creditOp{kind: PlaceHold, hold: id, account: "acme", amount: "1", ttl: time.Hour}
+					extend := &creditOp{kind: ExtendHold, hold: id, id: "x-" + id, amount: "2"}
+					ops := []*creditOp{place, place, extend, extend, end, end}
+					if caller%2 == 1 {
+						ops = []*creditOp{place, extend, end}
+					}
+					for k, res := range creditOperate(t, r.e, ops) {
+						key := ops[k].text()
+						got := fmt.Sprint(res.State, res.Amount, res.Charged, res.Released, res.Sequence, res.Refusal)
+						mu.Lock()
+						if was, ok := first[key]; ok && was != got {
+							t.Errorf("%s: %s, and %s", key, was, got)
+						}
+						first[key] = got
+						mu.Unlock()
+					}
+				}
+			}()
+		}
+		wg.Wait()
+		if held := heldOf(t, r.e, "acme"); !held.IsZero() {
+			t.Fatalf("%s are held", held)
+		}
+		if round%4 == 3 {
+			r.reopen()
+		}
+		again := fmt.Sprintf("h%d-%d", round/2, 3)
+		for _, res := range creditOperate(t, r.e, []*creditOp{{kind: PlaceHold, hold: again, account: "acme", amount: "1", ttl: time.Hour},
+			{kind: ExtendHold, hold: again, id: "x-" + again, amount: "2"}, {kind: PlaceHold, hold: again, account: "acme", amount: "2"}}) {
+			if res.Outcome != HoldDuplicate && (res.Index != 2 || res.Refusal == nil || res.Refusal.Reason != "id_conflict") {
+				t.Fatalf("%s again: %+v", again, res)
+			}
+		}
+	}
+	r.close()
+	report, err := Verify(VerifyOptions{Journal: r.o.Journal})
+	if err != nil || report.Runs == 0 || report.Checkpoints == 0 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+}
+
+// TestAbandonedTogether: holds that are captured with one request stand each for itself.
+func TestAbandonedTogether(t *testing.T) {
+	f := func(name string, closed bool) {
+		t.Run(name, func(t *testing.T) {
+			r := newPlanRig(t, "2026-11-01T12:00")
+			r.prices(unitBook("v", "2026-01-01T00:00:00Z", `"1"`))
+			r.pay("t", "1000")
+			if _, _, no := r.e.PutSettings(SettingsSpec{Account: "acme", Excess: "allow", Abandoned: "capture"}); no != nil {
+				t.Fatal(no)
+			}
+			want := map[string]HoldState{}
+			for i := range 2*abandonStep + 3 {
+				id := fmt.Sprint("h", i)
+				event := unitCall("e-"+id, "m", 3)
+				want[id] = HoldCaptured
+				switch i % 5 {
+				case 1: // the same as the one before
+					event.id, want[id] = fmt.Sprint("e-h", i-1), HoldExpired
+				case 2: // booked without the hold
+					r.post(*event)
+					want[id] = HoldExpired
+				case 3: // without a price
+					event.kind = "other"
+				}
+				r.operate(&creditOp{kind: PlaceHold, hold: id, account: "acme", amount: "2", ttl: time.Minute},
+					&creditOp{kind: ExtendHold, hold: id, id: "x" + id, event: event})
+			}
+			if closed {
+				r.close()
+			}
+			r.now.Add(int64(time.Hour))
+			if closed {
+				r.open()
+			}
+			for !heldOf(t, r.e, "acme").IsZero() {
+				runtime.Gosched()
+			}
+			for id, state := range want {
+				if h, no := r.e.Hold(id); no != nil || h.State != state || h.End == 0 {
+					t.Errorf("%v: %s is %s, want %s", no, id, h.State, state)
+				}
+			}
+		})
+	}
+	f("running", false)
+	f("after a restart", true)
 }
