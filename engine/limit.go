@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"strconv"
 
 	"farthing/ledger"
 	"farthing/limit"
@@ -426,19 +425,4 @@ func (s *state) tell(node ledger.Ref, n uint32, hold string) {
 		data["hold"] = hold
 	}
 	s.notify(noticeLimit, node, data)
-}
-
-// shortOf refuses a hold that a limit does not leave room for.
-func (s *state) shortOf(node ledger.Ref, n uint32, row *limit.Row, amount money.Amount, calls uint64, byCount bool) *refusal.Shortfall {
-	out := &refusal.Shortfall{Account: s.people[node].ID, Limit: s.limits[n].name, Asked: amount.String()}
-	left, _, count, _ := row.Left()
-	if byCount {
-		out.Asked, out.Left = strconv.FormatUint(calls, 10), strconv.FormatUint(count, 10)
-		return out
-	}
-	if left.Sign() < 0 {
-		left = money.Amount{}
-	}
-	out.Left = left.String()
-	return out
 }
