@@ -37,7 +37,11 @@ type dueItems []dueItem
 
 func (d dueItems) Len() int      { return len(d) }
 func (d dueItems) Swap(i, j int) { d[i], d[j] = d[j], d[i] }
-func (d *dueItems) Push(x any)   { *d = append(*d, x.(dueItem)) }
+
+// Push implements heap.Interface.
+func (d *dueItems) Push(x any) { *d = append(*d, x.(dueItem)) }
+
+// Pop implements heap.Interface.
 func (d *dueItems) Pop() any {
 	last := (*d)[len(*d)-1]
 	*d = (*d)[:len(*d)-1]

@@ -22,7 +22,6 @@ type creditWorld struct {
 	used    map[string][]string // ids used, by kind
 	past    []*creditStep
 	calls   []*call
-	ops     []*creditOp
 }
 
 func (w *creditWorld) pick(list ...string) string { return list[w.rng.IntN(len(list))] }
@@ -329,14 +328,14 @@ func (w *creditWorld) replyStep() *creditStep {
 	return &creditStep{text: "reply " + creditText(s), again: true,
 		twin: func(m *creditTwin) []creditAnswer { return []creditAnswer{m.reply(s, place)} },
 		engine: func(r *creditRig) []creditReply {
-			real := s
-			real.Request = "tr-999999999"
+			mine := s
+			mine.Request = "tr-999999999"
 			for id, name := range r.names {
 				if name == s.Request {
-					real.Request = id
+					mine.Request = id
 				}
 			}
-			_, created, no := r.e.ReplyTopUp(real)
+			_, created, no := r.e.ReplyTopUp(mine)
 			return []creditReply{{created: created, no: no}}
 		}}
 }

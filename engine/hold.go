@@ -341,14 +341,6 @@ func (s *state) heldScopes(row *holdRow) ledger.Scopes {
 	return s.scopesOf(row.shape - 1)
 }
 
-// estimated rates an estimate with the version in force now; below zero counts as nothing.
-func (s *state) estimated(est *eventRecord, slot *rateSlot, amounts *ratingAmounts) (money.Amount, *refusal.Refusal) {
-	if refused := s.rate(slot, est, amounts, s.ledger.Window()); refused != nil {
-		return money.Amount{}, refused
-	}
-	return notBelowZero(est.amount), nil
-}
-
 // checkHeld bounds a hold.
 func (s *state) checkHeld(p *holdPlan) *refusal.Refusal {
 	root := s.people[p.account].Root

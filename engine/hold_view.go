@@ -70,11 +70,11 @@ func (e *Engine) settleResult(r *Request, op *HoldOp, res *HoldResult, blocks *b
 		return refuse(refusal.New(refusal.IDConflict, "id_conflict", "the id was used at sequence %d with other content", res.known.seq))
 	}
 	res.Sequence = res.known.seq
-	return e.repeatResult(c, op, res)
+	return e.repeatResult(c, res)
 }
 
 // repeatResult is the first answer of what a command booked.
-func (e *Engine) repeatResult(c *cursor, op *HoldOp, res *HoldResult) error {
+func (e *Engine) repeatResult(c *cursor, res *HoldResult) error {
 	res.Outcome, res.Refusal = HoldDuplicate, nil
 	if c.isEvent() {
 		res.State, res.Amount, res.Unpriced = HoldCaptured, c.event.hold.amount, c.event.reason != priced
@@ -141,12 +141,11 @@ func (e *Engine) heldAt(seq uint64) (total money.Amount, err error) {
 // settleAbsent answers an operation on a hold that is not open.
 func (e *Engine) settleAbsent(op *HoldOp, id string, res *HoldResult, blocks *blockReader) error {
 	res.absent = false
-	placed, found, refused := e.locate([]byte("\x00"+id), blocks)
-	if refused != nil {
-		res.Refusal = refused
-		return nil
+	placed, found, no := e.locate([]byte("\x00"+id), blocks)
+	if no != nil {
+		res.Refusal = no
 	}
-	if !found {
+	if no != nil || !found {
 		return nil // unknown_hold, as it says
 	}
 	c, err := blocks.at(placed.seq)
@@ -172,7 +171,7 @@ func (e *Engine) settleAbsent(op *HoldOp, id string, res *HoldResult, blocks *bl
 	}
 	if same || c.kind == kindRelease && op.Kind == VoidHold {
 		res.Sequence = end.seq
-		return e.repeatResult(c, op, res)
+		return e.repeatResult(c, res)
 	}
 	return nil
 }
@@ -321,7 +320,7 @@ func (h *holdReader) ended(seq uint64) error {
 	if c.isEvent() {
 		v.State, v.Source, v.Event, h.last, v.Amount = HoldCaptured, string(c.event.source), string(c.event.id), c.event.hold.last, c.event.hold.amount
 		var res HoldResult
-		if err := h.e.repeatResult(c, nil, &res); err != nil {
+		if err := h.e.repeatResult(c, &res); err != nil {
 			return err
 		}
 		v.Charged, v.Released, v.Lost = res.Charged, res.Released, res.Lost

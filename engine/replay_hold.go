@@ -163,11 +163,7 @@ func (p *replayer) checkHeld(h heldRef, account ledger.Ref) error {
 	if row.due <= s.time && !s.toCapture(n) {
 		return fmt.Errorf("hold %s was due before it ended", h.id)
 	}
-	return s.notClosed(account)
-}
-
-func (s *state) notClosed(ref ledger.Ref) error {
-	if refused := s.checkOpen(ref); refused != nil {
+	if refused := s.checkOpen(account); refused != nil {
 		return refused
 	}
 	return nil

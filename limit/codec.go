@@ -86,10 +86,10 @@ func Decode(src []byte) (r Row, rest []byte, err error) {
 // valid reports whether the row is one that operations on a valid bound can leave, as
 // far as it can be told from the row alone, and that no method panics on.
 func (r *Row) valid() bool {
-	if r.Bound.Valid() != nil || r.Per.Start(r.Start) != r.Start || r.Held.Sign() < 0 {
+	if r.Valid() != nil || r.Per.Start(r.Start) != r.Start || r.Held.Sign() < 0 {
 		return false
 	}
-	if r.Per == period.Call && !(r.Spent.IsZero() && r.Held.IsZero() && r.Calls == 0 && r.Reserved == 0) {
+	if r.Per == period.Call && (!r.Spent.IsZero() || !r.Held.IsZero() || r.Calls != 0 || r.Reserved != 0) {
 		return false
 	}
 	if _, ok := r.Spent.Add(r.Held); !ok || r.Calls > math.MaxUint64-r.Reserved {
