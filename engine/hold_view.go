@@ -141,14 +141,11 @@ func (e *Engine) heldAt(seq uint64) (total money.Amount, err error) {
 // settleAbsent answers an operation on a hold that is not open.
 func (e *Engine) settleAbsent(op *HoldOp, id string, res *HoldResult, blocks *blockReader) error {
 	res.absent = false
-	placed, found, no := e.locate([]byte("\x00"+id), blocks)
-	if no != nil {
-		res.Refusal = no
-	}
-	if no != nil || !found {
+	placed, found := e.locateFor(res, []byte("\x00"+id), blocks)
+	if !found {
 		return nil // unknown_hold, as it says
 	}
-	c, err := blocks.at(placed.seq)
+	c, err := blocks.at(placed)
 	if err != nil {
 		return err
 	}
@@ -157,11 +154,11 @@ func (e *Engine) settleAbsent(op *HoldOp, id string, res *HoldResult, blocks *bl
 		res.Refusal = holdConflict("hold_refused", []byte(id), "refused")
 		return nil
 	}
-	end, found, refused := e.locate(endKey(nil, op.wide), blocks)
-	if refused != nil || !found {
+	end, found := e.locateFor(res, endKey(nil, op.wide), blocks)
+	if !found {
 		return nil // it was placed after this was asked
 	}
-	if c, err = blocks.at(end.seq); err != nil {
+	if c, err = blocks.at(end); err != nil {
 		return err
 	}
 	res.Refusal = endConflict(c, id)
@@ -170,10 +167,20 @@ func (e *Engine) settleAbsent(op *HoldOp, id string, res *HoldResult, blocks *bl
 		same = r.amountCapture(c.t).amount == op.Amount
 	}
 	if same || c.kind == kindRelease && op.Kind == VoidHold {
-		res.Sequence = end.seq
+		res.Sequence = end
 		return e.repeatResult(c, res)
 	}
 	return nil
+}
+
+// locateFor finds the command that booked an identity; if it cannot be known, that is the result.
+func (e *Engine) locateFor(res *HoldResult, identity []byte, blocks *blockReader) (seq uint64, found bool) {
+	at, found, refused := e.locate(identity, blocks)
+	if refused != nil {
+		res.Refusal = refused
+		return 0, false
+	}
+	return at.seq, found
 }
 
 // endConflict refuses an operation on a hold that the command ended.

@@ -160,11 +160,11 @@ func (p *replayer) checkHeld(h heldRef, account ledger.Ref) error {
 	if row.account != account || row.last != h.last || row.amount != h.amount {
 		return fmt.Errorf("hold %s ends that stands otherwise", h.id)
 	}
-	if row.due <= s.time && !s.toCapture(n) {
-		return fmt.Errorf("hold %s was due before it ended", h.id)
-	}
 	if refused := s.checkOpen(account); refused != nil {
 		return refused
+	}
+	if row.due <= s.time && !s.toCapture(n) {
+		return fmt.Errorf("hold %s was due before it ended", h.id)
 	}
 	return nil
 }

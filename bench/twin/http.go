@@ -42,20 +42,14 @@ func (l *Ledger) routeLocked(r *http.Request, body []byte) (int, any) {
 	switch {
 	case route == "GET readyz":
 		return 200, "ready"
-	case strings.HasSuffix(route, " accounts") && len(parts) == 4 && parts[3] == "limits":
-		return l.limitsLocked(parts[2], body)
+	case strings.HasSuffix(route, " accounts"):
+		return l.accountsLocked(r, parts, body)
 	case route == "POST holds" && len(parts) == 2:
 		return l.holdsLocked(body)
 	case route == "POST holds" && len(parts) == 4 && parts[3] == "capture":
 		return l.capturesLocked(parts[2], body)
 	case route == "POST captures":
 		return l.capturesLocked("", body)
-	case route == "POST accounts" && len(parts) == 2:
-		return l.openLocked(body)
-	case route == "POST accounts" && len(parts) == 4:
-		return l.topupLocked(parts[2], body)
-	case route == "GET accounts" && len(parts) >= 3:
-		return l.readLocked(parts[2:])
 	case route == "PUT prices":
 		return l.putPricesLocked(parts[2], body)
 	case route == "POST events":
@@ -68,6 +62,21 @@ func (l *Ledger) routeLocked(r *http.Request, body []byte) (int, any) {
 		return l.batchLocked(parts[2:])
 	case route == "GET trial-balance":
 		return l.trialLocked()
+	}
+	return refusal(404, "not_found", r.URL.Path)
+}
+
+// accountsLocked routes what is asked of accounts.
+func (l *Ledger) accountsLocked(r *http.Request, parts []string, body []byte) (int, any) {
+	switch {
+	case len(parts) == 4 && parts[3] == "limits":
+		return l.limitsLocked(parts[2], body)
+	case r.Method == http.MethodPost && len(parts) == 2:
+		return l.openLocked(body)
+	case r.Method == http.MethodPost && len(parts) == 4:
+		return l.topupLocked(parts[2], body)
+	case r.Method == http.MethodGet && len(parts) >= 3:
+		return l.readLocked(parts[2:])
 	}
 	return refusal(404, "not_found", r.URL.Path)
 }
