@@ -27,7 +27,7 @@ func (e *Engine) abandonLoop() {
 	defer close(e.abandonDone)
 	for {
 		select {
-		case <-e.repriceStop:
+		case <-e.abandonStop:
 			return
 		case <-e.abandonPoke:
 		}
@@ -38,7 +38,7 @@ func (e *Engine) abandonLoop() {
 			}
 			e.captureAbandoned(list)
 			select {
-			case <-e.repriceStop:
+			case <-e.abandonStop:
 				return
 			default:
 			}

@@ -49,7 +49,8 @@ type Engine struct {
 
 	repricePoke chan struct{}      // a token: the repricer has something to do
 	repriceIdle chan chan struct{} // closed by the repricer once it has done all it was told before
-	repriceStop chan struct{}      // closed: the repricer and the abandoner end
+	repriceStop chan struct{}      // closed: the repricer ends
+	abandonStop chan struct{}      // closed: the abandoner ends
 	abandonPoke chan struct{}      // a token: holds are due that are to be captured as reported
 	abandonDone chan struct{}
 	noticed     broadcast    // of notifications
@@ -136,7 +137,7 @@ func newEngine(o Options, store *journal.Store) *Engine {
 		idle: make(chan struct{}, 1), writerIdle: make(chan struct{}, 1), toCheckpoint: make(chan *checkpointJob, 1), toSettle: make(chan *settleJob, 1),
 		stop: make(chan struct{}), sequencerDone: make(chan struct{}), buildDone: make(chan struct{}), toBuild: make(chan runJob),
 		checkpointDone: make(chan struct{}), settleDone: make(chan struct{}), repriceDone: make(chan struct{}),
-		abandonPoke: make(chan struct{}, 1), abandonDone: make(chan struct{}), repricePoke: make(chan struct{}, 1), repriceIdle: make(chan chan struct{}), repriceStop: make(chan struct{}),
+		abandonPoke: make(chan struct{}, 1), abandonStop: make(chan struct{}), abandonDone: make(chan struct{}), repricePoke: make(chan struct{}, 1), repriceIdle: make(chan chan struct{}), repriceStop: make(chan struct{}),
 	}
 	e.marks.init()
 	e.writerFree.Store(true)
@@ -377,6 +378,7 @@ func (e *Engine) Close() error {
 func (e *Engine) close() error {
 	e.admission.close()
 	close(e.repriceStop)
+	close(e.abandonStop)
 	<-e.repriceDone
 	<-e.abandonDone
 	close(e.stop)
