@@ -4,22 +4,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"farthing/bench/client"
 )
 
 // TestBenchHolds drives the workloads of holds on a real server, which then passes verify.
 func TestBenchHolds(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	s := serveOn(t, "--data="+data, "--settle-every=0")
-	c := clientAt(s.url)
-	defer c.Close()
-	amount := client.M("1")
-	_, err := c.Hold(t.Context(), client.NewHold{ID: "h", Account: "nobody", Amount: &amount})
-	skipNotYet(t, err)
-	_, err = c.PutLimits(t.Context(), "nobody", client.NewLimits{})
-	skipNotYet(t, err)
-
 	f := func(mention string, args ...string) {
 		t.Helper()
 		args = append(args, "--url", s.url, "--connections=3", "--models=3", "--duration=200ms", "--warm-up=10ms")
@@ -38,13 +28,5 @@ func TestBenchHolds(t *testing.T) {
 	ctx, stdout, stderr := testContext()
 	if code := run([]string{"verify", "--data=" + data}, ctx); code != exitOK {
 		t.Errorf("verify ends with %d: %s%s", code, stdout, stderr)
-	}
-}
-
-// skipNotYet skips a test of what this server says it does not do yet.
-func skipNotYet(t *testing.T, err error) {
-	t.Helper()
-	if client.ReasonOf(err) == "not_yet" {
-		t.Skip(err)
 	}
 }
