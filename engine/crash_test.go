@@ -52,6 +52,9 @@ func (p *powerCut) cut() {
 	defer p.links.Unlock()
 	p.lock.Lock()
 	defer p.lock.Unlock()
+	if p.done.Load() {
+		return
+	}
 	p.at()
 	p.disk = p.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: p.percent, RNG: p.rng})
 	p.done.Store(true)
@@ -67,11 +70,9 @@ func (p *powerCut) Link(oldname, newname string) error {
 	return p.mem.Link(oldname, newname)
 }
 
-// finish cuts now if the nth change never came; the engine is closed.
+// finish cuts now if the nth change never came. The engine may go on meanwhile: the first cut counts.
 func (p *powerCut) finish() *vfs.MemFS {
-	if !p.done.Load() {
-		p.cut()
-	}
+	p.cut()
 	return p.disk
 }
 
