@@ -149,6 +149,16 @@ func realScenario(t *testing.T, rng *rand.Rand, traceFile, priceFile string, imp
 	if err != nil {
 		t.Fatal(err)
 	}
+	models := readModels(t, priceFile, imported)
+	if len(trace) < 19_000 || len(models) < modelsMax {
+		t.Fatalf("%d requests and %d usable models in the input", len(trace), len(models))
+	}
+	return newScenario(rng, trace, models, time.Now())
+}
+
+// readModels are the models of the price list that were imported.
+func readModels(t *testing.T, priceFile string, imported client.Book) []model {
+	t.Helper()
 	list, err := os.Open(priceFile)
 	if err != nil {
 		t.Fatal(err)
@@ -162,10 +172,7 @@ func realScenario(t *testing.T, rng *rand.Rand, traceFile, priceFile string, imp
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(trace) < 19_000 || len(models) < modelsMax {
-		t.Fatalf("%d requests and %d usable models in the input", len(trace), len(models))
-	}
-	return newScenario(rng, trace, models, time.Now())
+	return models
 }
 
 // logFile takes the server's log; what it says last is shown when the test

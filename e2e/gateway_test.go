@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -70,19 +69,7 @@ func TestGateway(t *testing.T) {
 
 func realPlan(t *testing.T, rng *rand.Rand, traceFile, priceFile string, imported client.Book) *gatewayPlan {
 	t.Helper()
-	list, err := os.Open(priceFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = list.Close() }()
-	listed, err := listedModels(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	models, err := importedOnly(listed, imported)
-	if err != nil {
-		t.Fatal(err)
-	}
+	models := readModels(t, priceFile, imported)
 	if models = affordable(models); len(models) < gatewayModels {
 		t.Fatalf("%d usable models in the input", len(models))
 	}

@@ -203,10 +203,14 @@ func (e *Engine) Limits(account string) (l Limits, refused *refusal.Refusal) {
 	var recent [][]uint64
 	unavailable := e.do(func(s *sequencer) bool {
 		var ref ledger.Ref
-		if ref, refused = s.state.customerRef(account); refused == nil {
-			l = s.state.limitsView(ref)
-			recent = s.state.recentOf(ref)
+		if ref, refused = s.state.customerRef(account); refused != nil {
+			return false
 		}
+		if p := s.state.people[ref]; p.Kind != ledger.Customer {
+			refused = refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", p.ID)
+			return false
+		}
+		l, recent = s.state.limitsView(ref), s.state.recentOf(ref)
 		return false
 	})
 	if no := firstOf(unavailable, refused); no != nil {
@@ -401,7 +405,12 @@ func (e *Engine) ReplyTopUp(spec TopUpReplySpec) (out TopUpRequest, created bool
 }
 
 // TopUpRequests lists an account's top-up requests, oldest first.
-func (e *Engine) TopUpRequests(account, cursor string, limit int) (page Page[TopUpRequest], refused *refusal.Refusal) {
+func (e *Engine) TopUpRequests(account, cursor string, limit int) (Page[TopUpRequest], *refusal.Refusal) {
+	return listOf(e, account, cursor, limit, func(s *state, ref ledger.Ref) []*topUpAsk { return s.asksOf[ref] }, (*state).askView)
+}
+
+// listOf is a page of what the state keeps in order for each account.
+func listOf[R, T any](e *Engine, account, cursor string, limit int, of func(*state, ledger.Ref) []R, view func(*state, R) T) (page Page[T], refused *refusal.Refusal) {
 	from, refused := seqCursor(cursor)
 	if refused != nil {
 		return page, refused
@@ -412,13 +421,13 @@ func (e *Engine) TopUpRequests(account, cursor string, limit int) (page Page[Top
 		if ref, refused = s.state.customerRef(account); refused != nil {
 			return false
 		}
-		all := s.state.asksOf[ref]
+		all := of(s.state, ref)
 		for i := from; i < uint64(len(all)); i++ {
 			if len(page.Items) == limit {
 				page.Next = strconv.FormatUint(i, 10)
 				break
 			}
-			page.Items = append(page.Items, s.state.askView(all[i]))
+			page.Items = append(page.Items, view(s.state, all[i]))
 		}
 		return false
 	})

@@ -187,8 +187,8 @@ func (p *replayer) applyBooking(kind byte, payload []byte) error {
 	return nil
 }
 
-// customer is the first check of most bookings: the account is there and a customer, a root,
-// and not closed.
+// checkRoot is the first check of most bookings: the account is there and a customer, a root, and
+// not closed.
 func (s *state) checkRoot(ref ledger.Ref) *refusal.Refusal {
 	if refused := s.checkCustomer(ref); refused != nil {
 		return refused

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"slices"
+	"strconv"
 
 	"farthing/ledger"
 	"farthing/limit"
@@ -39,7 +40,6 @@ type holdPlan struct {
 
 	res      ledger.Reserved
 	denied   *denial
-	soft     bool // some limit that does not refuse did not fit
 	shadowed []uint32
 }
 
@@ -56,7 +56,7 @@ type denial struct {
 // plan decides a hold: the limits from the account up to its root, then the credit. Nothing
 // changes.
 func (s *state) plan(p *holdPlan) {
-	p.denied, p.shadowed, p.soft = nil, p.shadowed[:0], false
+	p.denied, p.shadowed = nil, p.shadowed[:0]
 	now := s.clock()
 	s.eachLimit(p.account, p.scopes, func(node ledger.Ref, n uint32) bool {
 		row := s.limitRows.At(n)
@@ -121,7 +121,7 @@ func (d *denial) shortfall(t *tables) *refusal.Shortfall {
 		out.Limit = t.limits[d.limit-1].name
 	}
 	if d.byCount {
-		out.Asked, out.Left = "1", binaryText(d.count)
+		out.Asked, out.Left = "1", strconv.FormatUint(d.count, 10)
 	}
 	return out
 }
@@ -195,24 +195,14 @@ func (s *state) overLimit(node ledger.Ref, n uint32, p *holdPlan, asked money.Am
 func (s *state) keepParts(row *holdRow, more []ledger.Part) {
 	have := s.holds.reserved(row, nil).Parts
 	for _, p := range more {
-		at := -1
-		for i := range have {
-			if have[i].Grant == p.Grant {
-				at = i
-			}
-		}
-		if at < 0 {
-			have = append(have, p)
-		} else {
-			have[at].Amount = have[at].Amount.MustAdd(p.Amount)
-		}
+		have = ledger.AddPart(have, p)
 	}
 	slices.SortFunc(have, func(a, b ledger.Part) int { return s.ledger.Compare(a.Grant, b.Grant) })
 	s.holds.unlink(row.parts)
 	row.parts = s.holds.link(have)
 }
 
-// appendHold encodes a planned hold.
+// append encodes a planned hold.
 func (p *holdPlan) append(dst []byte) []byte {
 	dst = appendRef(appendBytes(dst, p.id), p.account)
 	dst = binary.AppendUvarint(dst, uint64(p.ttl))
@@ -344,10 +334,11 @@ func (s *state) heldScopes(row *holdRow) ledger.Scopes {
 // checkHeld bounds a hold.
 func (s *state) checkHeld(p *holdPlan) *refusal.Refusal {
 	root := s.people[p.account].Root
-	if p.amount.Cmp(amountMax) > 0 || !s.ledger.Fits(s.people[root].Currency, p.amount) {
+	switch {
+	case p.amount.Cmp(amountMax) > 0:
 		return refusal.New(refusal.Invalid, "invalid_amount", "a hold is of at most %s", amountMax)
-	}
-	if s.ledger.Rows.At(uint32(root)).Held.MustAdd(p.amount).Cmp(heldMax) > 0 {
+	case !s.ledger.Fits(s.people[root].Currency, p.amount),
+		s.ledger.Rows.At(uint32(root)).Held.MustAdd(p.amount).Cmp(heldMax) > 0:
 		return overflow()
 	}
 	return nil
@@ -363,9 +354,9 @@ func checkTTL(ttl int64) *refusal.Refusal {
 
 // ended takes an open hold out of everything that counts it and returns what it reserved. The
 // money of it is still held (ledger.Release, ledger.Capture).
-func (s *state) ended(n uint32, parts []ledger.Part) (row holdRow, res ledger.Reserved) {
+func (s *state) ended(n uint32) (row holdRow, res ledger.Reserved) {
 	row = *s.holds.rows.At(n)
-	res = s.holds.reserved(&row, parts)
+	res = s.holds.reserved(&row, nil)
 	s.eachLimit(row.account, s.heldScopes(&row), func(_ ledger.Ref, k uint32) bool {
 		l := s.limitRows.Mut(k)
 		l.Roll(s.time)
@@ -381,7 +372,7 @@ func (s *state) ended(n uint32, parts []ledger.Part) (row holdRow, res ledger.Re
 
 // release ends a hold without a charge.
 func (s *state) release(n uint32) {
-	row, res := s.ended(n, nil)
+	row, res := s.ended(n)
 	root := s.people[row.account].Root
 	s.ledger.Release(root, res)
 	s.lapse(res.Parts)
@@ -389,10 +380,12 @@ func (s *state) release(n uint32) {
 }
 
 // room is what the hard limits of a chain leave for a charge at a time; false: they bound nothing.
+// Those that the hold was not reserved under may still count a window that is over.
 func (s *state) room(ref ledger.Ref, scopes ledger.Scopes, at int64) (room money.Amount, bounded bool) {
 	s.eachLimit(ref, scopes, func(_ ledger.Ref, n uint32) bool {
-		row := s.limitRows.At(n)
-		if row.Mode == limit.Hard && row.HasAmount && row.Per.Holds(row.Start, at) { // rolled when the hold ended
+		row := s.limitRows.Mut(n)
+		row.Roll(s.time)
+		if row.Mode == limit.Hard && row.HasAmount && row.Per.Holds(row.Start, at) {
 			if left, _, _, _ := row.Left(); !bounded || left.Cmp(room) < 0 {
 				room, bounded = left, true
 			}
@@ -405,10 +398,9 @@ func (s *state) room(ref ledger.Ref, scopes ledger.Scopes, at int64) (room money
 // capture ends a hold with what it was for: u, whose payer is the root. It returns how that was
 // taken.
 func (s *state) capture(n uint32, u ledger.Usage, id []byte) ledger.Split {
-	row, res := s.ended(n, nil)
+	row, res := s.ended(n)
 	slices.SortFunc(res.Parts, func(a, b ledger.Part) int { return s.ledger.Compare(a.Grant, b.Grant) }) // a cut period's grant expires earlier now
 	root := s.people[row.account].Root
-	s.rollLimits(row.account, u.Scopes)
 	set := s.settingsOf(root)
 	x := ledger.Excess{Overdraft: s.overdraft(root), Beyond: set.ExcessLimit, Unlimited: set.Excess == excessAllow}
 	x.Room, x.Bounded = s.room(row.account, u.Scopes, row.since)
@@ -418,14 +410,6 @@ func (s *state) capture(n uint32, u ledger.Usage, id []byte) ledger.Split {
 	s.lapse(split.Parts)
 	s.watch(root)
 	return split
-}
-
-// rollLimits makes the limits over an account count the present.
-func (s *state) rollLimits(ref ledger.Ref, scopes ledger.Scopes) {
-	s.eachLimit(ref, scopes, func(_ ledger.Ref, n uint32) bool {
-		s.limitRows.Mut(n).Roll(s.time)
-		return true
-	})
 }
 
 // captureAmount is a capture by amount: the operator's revenue.

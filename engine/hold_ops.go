@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"strconv"
 
 	"github.com/zeebo/xxh3"
 
@@ -387,5 +386,3 @@ func (s *sequencer) releaseHold(r *Request, op *HoldOp, n uint32, res *HoldResul
 	s.endHold(op.wide)
 	res.Outcome, res.State, res.Amount, res.Released, res.Sequence = HoldDone, HoldVoided, v.held.amount, v.held.amount, s.state.seq
 }
-
-func binaryText(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -337,7 +337,7 @@ func (s *state) hasLimits(ref ledger.Ref) (has bool) {
 }
 
 func (c *setLimits) unchanged(s *state) bool {
-	return s.limitDocs[c.account] == string(c.append(nil)) && !c.setOverdraft
+	return s.limitDocs[c.account] == string(c.append(nil))
 }
 
 func (c *setLimits) transfers(*tables) []transfer { return nil }

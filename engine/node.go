@@ -191,8 +191,8 @@ func (s *state) checkThawed(ref ledger.Ref) (refused *refusal.Refusal) {
 	return refused
 }
 
-// hold counts an open hold at an account and all above it, or what it holds more (n 0), or that
-// it ended (n −1).
+// countHold counts an open hold at an account and all above it, or what it holds more (n 0), or
+// that it ended (n −1).
 func (s *state) countHold(ref ledger.Ref, amount money.Amount, n int64) {
 	for ; s.people[ref].Parent != ledger.NoRef; ref = s.people[ref].Parent {
 		row := s.mutNode(ref)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"math"
-	"strconv"
 	"time"
 
 	"farthing/ledger"
@@ -133,28 +132,9 @@ func (e *Engine) Subscription(id string) (out Subscription, refused *refusal.Ref
 }
 
 // Subscriptions lists an account's subscriptions, oldest first.
-func (e *Engine) Subscriptions(account, cursor string, limit int) (page Page[Subscription], refused *refusal.Refusal) {
-	from, refused := seqCursor(cursor)
-	if refused != nil {
-		return page, refused
-	}
-	limit = min(limit, listMax)
-	unavailable := e.do(func(s *sequencer) bool {
-		var ref ledger.Ref
-		if ref, refused = s.state.customerRef(account); refused != nil {
-			return false
-		}
-		all := s.state.plansOf[ref]
-		for i := from; i < uint64(len(all)); i++ {
-			if len(page.Items) == limit {
-				page.Next = strconv.FormatUint(i, 10)
-				break
-			}
-			page.Items = append(page.Items, s.state.planView(all[i], s.state.clock()))
-		}
-		return false
-	})
-	return page, firstOf(unavailable, refused)
+func (e *Engine) Subscriptions(account, cursor string, limit int) (Page[Subscription], *refusal.Refusal) {
+	return listOf(e, account, cursor, limit, func(s *state, ref ledger.Ref) []uint32 { return s.plansOf[ref] },
+		func(s *state, n uint32) Subscription { return s.planView(n, s.clock()) })
 }
 
 var planStateNames = [numPlanStates]string{"active", "ending", "ended"}

@@ -174,7 +174,7 @@ func (l *Ledger) freeParts(row *Row, amount money.Amount, scopes Scopes, now int
 				free = least(free, takenFrom(back, n-1).Neg())
 			}
 			if free.Sign() > 0 {
-				parts = addPart(parts, Part{n - 1, free})
+				parts = AddPart(parts, Part{n - 1, free})
 				amount = amount.MustSub(free)
 			}
 		}
@@ -183,8 +183,8 @@ func (l *Ledger) freeParts(row *Row, amount money.Amount, scopes Scopes, now int
 	return parts, amount
 }
 
-// addPart adds a part to those of the same grant, if it has one.
-func addPart(parts []Part, p Part) []Part {
+// AddPart adds a part to those of the same grant, if it has one.
+func AddPart(parts []Part, p Part) []Part {
 	for i := range parts {
 		if parts[i].Grant == p.Grant {
 			parts[i].Amount = parts[i].Amount.MustAdd(p.Amount)

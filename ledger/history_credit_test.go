@@ -186,7 +186,7 @@ func (h *history) reserve(payer Ref, more int) {
 	s := twinSplit{parts: old.twin.parts}
 	for i, p := range want.parts {
 		s.add(p.grant, p.amount)
-		old.has.Parts = addPart(old.has.Parts, got.Parts[i])
+		old.has.Parts = AddPart(old.has.Parts, got.Parts[i])
 	}
 	old.twin.parts, old.twin.pool, old.has.Pool = s.parts, old.twin.pool.Add(want.pool), old.has.Pool.MustAdd(got.Pool)
 	h.happened("hold-more", true)

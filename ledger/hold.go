@@ -170,7 +170,7 @@ func (l *Ledger) excess(row *Row, u *Usage, split *Split, pool, rest money.Amoun
 		g := l.Grants.At(n - 1)
 		if u.Scopes.Has(g.Scope) && !g.Over(u.Now) {
 			if free := least(g.Free().MustSub(takenFrom(split.Parts, n-1)), open); free.Sign() > 0 {
-				split.Parts = addPart(split.Parts, Part{n - 1, free})
+				split.Parts = AddPart(split.Parts, Part{n - 1, free})
 				open = open.MustSub(free)
 			}
 		}
