@@ -43,7 +43,9 @@ const (
 	kindRelease   = 0x1d // it is voided
 	kindExpire    = 0x1e // holds expire
 	kindLook      = 0x1f // time has come to look at something
-	kindTop       = kindLook
+	kindResult    = 0x20 // what became of a line
+	kindKey       = 0x21 // the key that signs manifests from here on
+	kindTop       = kindKey
 
 	kindEvent = 0x40 // this bit and flags
 )

@@ -10,7 +10,8 @@ import (
 
 // formatVersion is the version of the commands and checkpoints. A journal with another one
 // is refused by name. 2: amendments, counters and the list of unpriced events. 3: credit and holds.
-const formatVersion = 3
+// 4: results of lines, signatures, tiles of evidence.
+const formatVersion = 4
 
 // genesis is the first command of every ledger.
 type genesis struct {
@@ -170,10 +171,14 @@ type sealedBatch struct {
 	hash        [32]byte // of its manifest
 	currency    money.Currency
 	lines       uint32
+	pays        uint32 // lines that pay
+	collects    uint32 // lines that collect
 	events      uint64
 	paid        money.Amount
 	collected   money.Amount
 	firstStream uint64 // stream_seq of its first line; the manifest follows its last
+	key         uint64 // number of the key that signed the manifest, from 1; 0: it is not signed
+	signature   [64]byte
 }
 
 // lastStream is the stream_seq of the batch's manifest.
@@ -204,11 +209,16 @@ func (b *sealedBatch) append(dst []byte) []byte {
 	dst = append(dst, b.id[:]...)
 	dst = append(dst, b.hash[:]...)
 	dst = append(dst, b.currency.Code()...)
-	dst = binary.AppendUvarint(dst, uint64(b.lines))
-	dst = binary.AppendUvarint(dst, b.events)
+	for _, n := range [...]uint64{uint64(b.lines), uint64(b.pays), uint64(b.collects), b.events} {
+		dst = binary.AppendUvarint(dst, n)
+	}
 	dst = b.paid.AppendBinary(dst)
 	dst = b.collected.AppendBinary(dst)
-	return binary.AppendUvarint(dst, b.firstStream)
+	dst = binary.AppendUvarint(binary.AppendUvarint(dst, b.firstStream), b.key)
+	if b.key != 0 {
+		dst = append(dst, b.signature[:]...)
+	}
+	return dst
 }
 
 func (r *reader) batches() []sealedBatch {
@@ -219,8 +229,12 @@ func (r *reader) batches() []sealedBatch {
 	}
 	out := make([]sealedBatch, 0, n)
 	for range n {
-		out = append(out, sealedBatch{id: r.hash(), hash: r.hash(), currency: r.currency(), lines: uint32(r.uvarint()),
-			events: r.uvarint(), paid: r.amount(), collected: r.amount(), firstStream: r.uvarint()})
+		b := sealedBatch{id: r.hash(), hash: r.hash(), currency: r.currency(), lines: uint32(r.uvarint()), pays: uint32(r.uvarint()),
+			collects: uint32(r.uvarint()), events: r.uvarint(), paid: r.amount(), collected: r.amount(), firstStream: r.uvarint(), key: r.uvarint()}
+		if b.key != 0 {
+			copy(b.signature[:], r.take(uint64(len(b.signature))))
+		}
+		out = append(out, b)
 	}
 	return out
 }

@@ -227,10 +227,21 @@ func (e *Engine) postClosings(window uint64, b *netBatch, closed uint32) {
 	}
 }
 
-// sealedBatchOf is what a seal says of a manifest.
-func sealedBatchOf(m *batch.Manifest) sealedBatch {
-	return sealedBatch{id: m.BatchID, hash: m.Hash(), currency: m.Currency, lines: m.Lines, events: m.Events, paid: m.Sums.Paid,
+// sealedBatchOf is what a seal says of a batch, but for its signature.
+func sealedBatchOf(b *netBatch) sealedBatch {
+	m := &b.manifest
+	out := sealedBatch{id: m.BatchID, hash: m.Hash(), currency: m.Currency, lines: m.Lines, events: m.Events, paid: m.Sums.Paid,
 		collected: m.Sums.Collected, firstStream: m.FirstStreamSeq}
+	for i := range b.lines {
+		switch b.lines[i].Direction {
+		case batch.Pay:
+			out.pays++
+		case batch.Collect:
+			out.collects++
+		case batch.None:
+		}
+	}
+	return out
 }
 
 // postSeal journals the seal, with the manifests as rows of the same group, and answers
@@ -240,7 +251,7 @@ func (e *Engine) postSeal(window uint64, batches []netBatch) {
 	var rows []journal.Row
 	for i := range batches {
 		m := &batches[i].manifest
-		seal.batches = append(seal.batches, sealedBatchOf(m))
+		seal.batches = append(seal.batches, sealedBatchOf(&batches[i]))
 		rows = append(rows, journal.Row{Space: journal.SpaceManifest, Key: append([]byte(nil), m.BatchID[:]...), Value: m.AppendJSON(nil)})
 	}
 	var seq uint64

@@ -261,7 +261,7 @@ func (v *verifier) seal(c sealCommand) error {
 	}
 	for i := range v.batches {
 		m := &v.batches[i].manifest
-		want := sealedBatchOf(m)
+		want := sealedBatchOf(&v.batches[i])
 		if c.batches[i] != want {
 			return fmt.Errorf("window %d: batch %s differs from what netting gives: %+v, %+v", c.window, hexID(c.batches[i].id), c.batches[i], want)
 		}
