@@ -15,6 +15,13 @@ type Record struct {
 	Type       string // TypeLine or TypeManifest
 	ID         string // unique in the stream
 	Key, Value []byte // batch id in hex; canonical JSON
+	Headers    []Header
+}
+
+// Header is a header of a record beyond those that every record has.
+type Header struct {
+	Key   string
+	Value []byte
 }
 
 // Outbox is the ledger's outbox as a publisher sees it. A seal is the

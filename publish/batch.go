@@ -42,6 +42,7 @@ const (
 const (
 	batchOverheadBytes  = setLengthBytes + atRecords
 	recordOverheadBytes = 220
+	headerOverheadBytes = 10 // two lengths of an extra header
 )
 
 // triple identifies a batch to the broker, which recognises it when it is sent again.
@@ -52,7 +53,11 @@ type triple struct {
 
 // encodedBytesMax bounds the bytes that r takes in a batch.
 func encodedBytesMax(r *Record, source string) int {
-	return len(r.Key) + len(r.Value) + len(r.ID) + len(r.Type) + len(source) + recordOverheadBytes
+	n := len(r.Key) + len(r.Value) + len(r.ID) + len(r.Type) + len(source) + recordOverheadBytes
+	for i := range r.Headers {
+		n += len(r.Headers[i].Key) + len(r.Headers[i].Value) + headerOverheadBytes
+	}
+	return n
 }
 
 // pack returns how many of the records, at least one, fit a batch of maxBytes.
@@ -77,6 +82,9 @@ func encodeRecords(records []Record, source string, at time.Time, t triple) ([]b
 			Headers: append(ceHeaders(r.ID, source, r.Type),
 				protocol.Header{Key: headerStreamSeq, Value: strconv.AppendUint(nil, r.StreamSeq, 10)}),
 		}
+		for _, h := range r.Headers {
+			out[i].Headers = append(out[i].Headers, protocol.Header(h))
+		}
 	}
 	return encodeBatch(out, t)
 }
@@ -90,6 +98,15 @@ func encodeFence(o *Options, at time.Time, t triple) ([]byte, error) {
 		Time: at, Key: protocol.NewBytes([]byte(o.transactionalID())), Value: protocol.NewBytes([]byte(value)),
 		Headers: ceHeaders(id, o.Source, o.fenceType()),
 	}}, t)
+}
+
+// isContractHeader says whether every record, or every control record, has a header of this name.
+func isContractHeader(key string) bool {
+	switch key {
+	case headerSpecVersion, headerID, headerSource, headerType, headerContentType, headerStreamSeq:
+		return true
+	}
+	return false
 }
 
 func ceHeaders(id, source, ceType string) []protocol.Header {

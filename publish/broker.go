@@ -126,6 +126,7 @@ type topicRecord struct {
 	hasSeq     bool // has a stream_seq header; without one it is a control record
 	streamSeq  uint64
 	producer   producer // who appended it; noProducer for plain producers
+	headers    []Header // beyond those of the contract
 }
 
 // read calls visit with every record of the partition at an offset in [from, end), in order, and returns only when it has seen
@@ -224,6 +225,10 @@ func decodeRecord(r *protocol.Record, by producer) (*topicRecord, error) {
 			t.hasSeq = true
 			if t.streamSeq, err = strconv.ParseUint(string(h.Value), 10, 64); err != nil || t.streamSeq == 0 {
 				return nil, fmt.Errorf("%w: stream_seq %.40q is not a number of ours", ErrForked, h.Value)
+			}
+		default:
+			if !isContractHeader(h.Key) {
+				t.headers = append(t.headers, Header(h))
 			}
 		}
 	}

@@ -155,6 +155,9 @@ func settlement(flavour string, from, to uint64) []Record {
 		}
 		out = append(out, Record{StreamSeq: seq, Type: kind, ID: fmt.Sprintf("%s/%d", batch, seq), Key: []byte(batch),
 			Value: fmt.Appendf(nil, `{"batch_id":%q,"line":%d}`, batch, seq)})
+		if seq%3 == 0 {
+			out[len(out)-1].Headers = []Header{{"key_id", []byte("k1")}, {"signature", []byte(flavour)}}
+		}
 	}
 	return out
 }
@@ -324,6 +327,9 @@ func checkApplied(t *testing.T, c cluster, o Options, box *memBox, want []Record
 		}
 		wantHeaders := map[string]string{"ce_specversion": "1.0", "ce_id": w.ID, "ce_source": o.Source, "ce_type": w.Type,
 			"content-type": "application/json", "stream_seq": strconv.FormatUint(w.StreamSeq, 10)}
+		for _, h := range w.Headers {
+			wantHeaders[h.Key] = string(h.Value)
+		}
 		if h := headers(got); !maps.Equal(h, wantHeaders) {
 			t.Fatalf("record %d has headers %v, want %v", i+1, h, wantHeaders)
 		}

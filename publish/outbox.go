@@ -10,6 +10,14 @@ type Record struct {
 	ID string
 	// Key and Value are the record as consumers see it: batch id and canonical JSON.
 	Key, Value []byte
+	// Headers follow those of the contract, whose names they must not have. They are content: the same again always.
+	Headers []Header
+}
+
+// Header is a header of a record beyond those that every record has.
+type Header struct {
+	Key   string
+	Value []byte
 }
 
 // Outbox is what the relay needs from the ledger. All methods are called by the goroutine in Run, one at a time. An error is an

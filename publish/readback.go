@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // readback compares what stands in the topic with the outbox. It only collects: nothing is confirmed before the whole
@@ -91,7 +92,12 @@ func (b *readback) note(p producer) {
 
 // equal compares content. Source and time are not content: they follow options and the clock.
 func (t *topicRecord) equal(r *Record) bool {
-	return t.id == r.ID && t.ceType == r.Type && bytes.Equal(t.key, r.Key) && bytes.Equal(t.value, r.Value)
+	return t.id == r.ID && t.ceType == r.Type && bytes.Equal(t.key, r.Key) && bytes.Equal(t.value, r.Value) &&
+		slices.EqualFunc(t.headers, r.Headers, Header.equal)
+}
+
+func (h Header) equal(other Header) bool {
+	return h.Key == other.Key && bytes.Equal(h.Value, other.Value)
 }
 
 // lookup returns the outbox's record, nil if it has none of that number.

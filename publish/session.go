@@ -134,6 +134,11 @@ func checkRecords(records []Record, from uint64) {
 		if records[i].StreamSeq != from+uint64(i) {
 			panic(fmt.Sprintf("BUG: the outbox gave stream_seq %d in place %d of records from %d", records[i].StreamSeq, i, from))
 		}
+		for _, h := range records[i].Headers {
+			if isContractHeader(h.Key) {
+				panic(fmt.Sprintf("BUG: the outbox gave stream_seq %d a header %s of its own", records[i].StreamSeq, h.Key))
+			}
+		}
 	}
 }
 

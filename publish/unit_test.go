@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,8 +50,9 @@ func TestBatchBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		rest = rest[n+int(length):]
-		last := r.Headers[len(r.Headers)-1]
-		if !bytes.Equal(r.Value, records[i].Value) || last.Key != headerStreamSeq || string(last.Value) != strconv.Itoa(7+i) {
+		number, extra := r.Headers[5], r.Headers[6:]
+		same := slices.EqualFunc(extra, records[i].Headers, func(a kmsg.Header, b Header) bool { return Header(a).equal(b) })
+		if !same || !bytes.Equal(r.Value, records[i].Value) || number.Key != headerStreamSeq || string(number.Value) != strconv.Itoa(7+i) {
 			t.Fatalf("record %d: %+v", i, r)
 		}
 	}
@@ -60,7 +62,7 @@ func TestBatchBytes(t *testing.T) {
 func TestSizeBound(t *testing.T) {
 	for _, n := range []int{0, 1, 63, 64, 8191, 8192, 1 << 20} {
 		r := Record{StreamSeq: math.MaxUint64, Type: strings.Repeat("t", min(n, 300)), ID: strings.Repeat("i", min(n, 300)),
-			Key: make([]byte, n), Value: make([]byte, n)}
+			Key: make([]byte, n), Value: make([]byte, n), Headers: []Header{{strings.Repeat("h", n), make([]byte, n)}, {"", nil}}}
 		source := strings.Repeat("s", min(n, 300))
 		set, err := encodeRecords([]Record{r, r}, source, time.UnixMilli(1), triple{})
 		if err != nil {
@@ -168,7 +170,7 @@ func TestReadback(t *testing.T) {
 	sealed := settlement("a", 2, 6)
 	at := func(offset int64, seq uint64) *topicRecord {
 		r := settlement("a", seq, seq)[0]
-		return &topicRecord{offset: offset, key: r.Key, value: r.Value, id: r.ID, ceType: r.Type, hasSeq: true, streamSeq: seq, producer: producer{7, 1}}
+		return &topicRecord{offset: offset, key: r.Key, value: r.Value, id: r.ID, ceType: r.Type, headers: r.Headers, hasSeq: true, streamSeq: seq, producer: producer{7, 1}}
 	}
 	other := func(r *topicRecord, change func(*topicRecord)) *topicRecord { change(r); return r }
 	f := func(want string, records ...*topicRecord) {
@@ -211,6 +213,9 @@ func TestReadback(t *testing.T) {
 	f("forkedmap[7:{7 1}]", other(at(10, 4), func(r *topicRecord) { r.value = []byte("{}") }))
 	f("forkedmap[7:{7 1}]", other(at(10, 4), func(r *topicRecord) { r.key = nil }))
 	f("forkedmap[7:{7 1}]", other(at(10, 4), func(r *topicRecord) { r.id = "x" }))
+	f("forkedmap[7:{7 1}]", other(at(10, 4), func(r *topicRecord) { r.headers = []Header{{Key: "k"}} }))
+	f("[4-5 at 10 next 99]map[7:{7 1}]", at(10, 4), at(11, 5))
+	f("forked[4-5 at 10 next 99]map[7:{7 1}]", at(10, 4), at(11, 5), other(at(12, 6), func(r *topicRecord) { r.headers = nil }))
 	f("forkedmap[7:{7 1}]", other(at(10, 2), func(r *topicRecord) { r.ceType = "x" })) // among the confirmed ones
 	f("map[]", other(at(10, 4), func(r *topicRecord) { r.hasSeq = false; r.producer = noProducer }))
 }

@@ -32,9 +32,20 @@ func (o outbox) Records(from uint64, maxBytes int) ([]publish.Record, error) {
 	}
 	records := make([]publish.Record, len(sealed))
 	for i, r := range sealed {
-		records[i] = publish.Record{StreamSeq: r.StreamSeq, Type: r.Type, ID: r.ID, Key: r.Key, Value: r.Value}
+		records[i] = publish.Record{StreamSeq: r.StreamSeq, Type: r.Type, ID: r.ID, Key: r.Key, Value: r.Value, Headers: headers(r.Headers)}
 	}
 	return records, nil
+}
+
+func headers(of []engine.Header) []publish.Header {
+	if len(of) == 0 {
+		return nil // of nearly every record
+	}
+	out := make([]publish.Header, len(of))
+	for i, h := range of {
+		out[i] = publish.Header(h)
+	}
+	return out
 }
 
 // Position implements publish.Outbox.
