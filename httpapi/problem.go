@@ -26,6 +26,8 @@ var codes = [...]struct {
 	{refusal.HoldConflict, 409, "The hold is not in a state for this"},
 	{refusal.AccountConflict, 409, "The account is not in a state for this"},
 	{refusal.RequestConflict, 409, "The top-up request is not in a state for this"},
+	{refusal.ResultConflict, 409, "The line is not in a state for this result"},
+	{refusal.SettlementConflict, 409, "It is not settled yet"},
 	{refusal.TooLarge, 413, "The request is too large"},
 	{refusal.UnsupportedType, 415, "The content type is not read here"},
 	{refusal.Invalid, 422, "The request is not acceptable"},

@@ -8,25 +8,29 @@ type Code string
 
 // The codes of the contract. Conflicts share the suffix _conflict.
 const (
-	Malformed         Code = "malformed"          // not parseable at all
-	Unauthenticated   Code = "unauthenticated"    // no valid key
-	Forbidden         Code = "forbidden"          // a valid key without the scope
-	NotFound          Code = "not_found"          // names something that does not exist
-	MethodNotAllowed  Code = "method_not_allowed" // the path exists, the method does not
-	UnsupportedType   Code = "unsupported_type"   // a content type we do not read
-	Timeout           Code = "timeout"            // the body did not arrive in time
-	IDConflict        Code = "id_conflict"        // same id, other content
-	WindowConflict    Code = "window_conflict"    // the named window is not the open one
-	PriceConflict     Code = "price_conflict"     // two versions effective at one moment
-	HoldConflict      Code = "hold_conflict"      // the hold is not in a state for this
-	AccountConflict   Code = "account_conflict"   // the account is not in a state for this
-	RequestConflict   Code = "request_conflict"   // the top-up request is not in a state for this
-	TooLarge          Code = "too_large"          // body or count above the limit
-	Invalid           Code = "invalid"            // well formed, but not acceptable
-	InsufficientFunds Code = "insufficient_funds" // a hold that does not fit
-	Overloaded        Code = "overloaded"         // no room now: retry after a moment
-	Internal          Code = "internal"           // our storage is damaged: nothing was changed
-	NotReady          Code = "not_ready"          // starting or draining: retry after a moment
+	Malformed        Code = "malformed"          // not parseable at all
+	Unauthenticated  Code = "unauthenticated"    // no valid key
+	Forbidden        Code = "forbidden"          // a valid key without the scope
+	NotFound         Code = "not_found"          // names something that does not exist
+	MethodNotAllowed Code = "method_not_allowed" // the path exists, the method does not
+	UnsupportedType  Code = "unsupported_type"   // a content type we do not read
+	Timeout          Code = "timeout"            // the body did not arrive in time
+	IDConflict       Code = "id_conflict"        // same id, other content
+	WindowConflict   Code = "window_conflict"    // the named window is not the open one
+	PriceConflict    Code = "price_conflict"     // two versions effective at one moment
+	HoldConflict     Code = "hold_conflict"      // the hold is not in a state for this
+	AccountConflict  Code = "account_conflict"   // the account is not in a state for this
+	RequestConflict  Code = "request_conflict"   // the top-up request is not in a state for this
+	ResultConflict   Code = "result_conflict"    // the line is not in a state for this result
+	// SettlementConflict: what is asked for is not settled yet (reason not_settled), or has no
+	// price to be settled by (not_priced).
+	SettlementConflict Code = "settlement_conflict"
+	TooLarge           Code = "too_large"          // body or count above the limit
+	Invalid            Code = "invalid"            // well formed, but not acceptable
+	InsufficientFunds  Code = "insufficient_funds" // a hold that does not fit
+	Overloaded         Code = "overloaded"         // no room now: retry after a moment
+	Internal           Code = "internal"           // our storage is damaged: nothing was changed
+	NotReady           Code = "not_ready"          // starting or draining: retry after a moment
 )
 
 // Refusal says no. Code is stable, Reason is a finer stable word (may be
