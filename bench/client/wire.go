@@ -73,6 +73,7 @@ type Price struct {
 	Match      map[string]string          `json:"match"`
 	Components map[string]json.RawMessage `json:"components"`
 	Payee      string                     `json:"payee,omitempty"`
+	Fee        string                     `json:"fee,omitempty"` // the operator's share, a fraction
 }
 
 // Event is one usage event. Usage is empty for one "call"; Dimensions and
