@@ -146,6 +146,8 @@ type Batch struct {
 	BatchID   string
 	Manifest  []byte       // canonical JSON
 	Published *Publication // nil: not yet
+	KeyID     string       // of the key that signed the manifest; empty: none
+	Signature []byte       // Ed25519, over the manifest's bytes
 }
 
 // PriceVersion is a version with its place in the ledger's history.

@@ -58,6 +58,7 @@ type Engine struct {
 	unpriced    atomic.Int64 // events on the unpriced list, as of the last group handed on
 
 	sealedChanged broadcast
+	signAs        atomic.Uint64 // number of the key that signs manifests; 0: none, or not journaled yet
 	confirmed     atomic.Uint64 // last stream_seq whose confirmation is durable; the relay's goroutine
 
 	stop           chan struct{} // closed: the sequencer finishes and ends
@@ -87,6 +88,9 @@ func Open(o Options) (*Engine, error) {
 		return nil, fmt.Errorf("replay: %w", closeAfter(store, err))
 	}
 	e.start(s, x)
+	if o.SigningKey != nil {
+		e.internal(func(s *sequencer) { s.introduceKey() })
+	}
 	return e, nil
 }
 

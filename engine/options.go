@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,9 @@ type Options struct {
 	// Now, if set, is all the time there is, in nanoseconds since the Unix epoch, and Clock is
 	// not asked: tests move it. It must not go back while the engine runs.
 	Now func() int64
+	// SigningKey signs the manifests of batches; nil: they are not signed. Its public half is
+	// journaled when it is new, so that signatures can be checked after it was replaced.
+	SigningKey ed25519.PrivateKey
 	// SettleEvery closes windows on UTC multiples of this interval; 0: only on request.
 	SettleEvery time.Duration
 	// DedupWindow is how old an event may be. Default 35 days. Identities are kept longer:
@@ -102,6 +106,7 @@ func (o *Options) Validate() error {
 	}
 	check(o.Journal.Dir != "", "no data directory")
 	check(o.LedgerID == "" || meter.ValidID([]byte(o.LedgerID)), "ledger id %q is no id", o.LedgerID)
+	check(o.SigningKey == nil || len(o.SigningKey) == ed25519.PrivateKeySize, "the signing key has %d bytes", len(o.SigningKey))
 	check(o.RequestsMax > 0 && o.RequestsMax <= 1<<20, "RequestsMax %d is outside of 1 to 1,048,576", o.RequestsMax)
 	check(o.EventsMax > 0 && o.BytesMax > 0, "EventsMax and BytesMax must be positive")
 	check(o.GroupBytes >= journal.BlockBytes, "GroupBytes %d is below a block's %d", o.GroupBytes, journal.BlockBytes)

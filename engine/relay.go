@@ -115,7 +115,8 @@ func (o *Outbox) batchRecords(b *sealedBatch, from uint64, room int, out []Recor
 	if err != nil || !ok {
 		return nil, missing("manifest of batch "+id, err)
 	}
-	return append(out, Record{StreamSeq: b.lastStream(), Type: TypeManifest, ID: id, Key: []byte(id), Value: manifest}), nil
+	return append(out, Record{StreamSeq: b.lastStream(), Type: TypeManifest, ID: id, Key: []byte(id), Value: manifest,
+		Headers: o.e.signatureHeaders(b)}), nil
 }
 
 func missing(what string, err error) error {

@@ -95,6 +95,10 @@ func (p *replayer) apply() error {
 		if seal := r.seal(); !r.bad {
 			err = p.applySeal(seal)
 		}
+	case kindKey:
+		if public := r.key(); !r.bad {
+			err = s.applyKey(public)
+		}
 	case kindAmend, kindRerate, kindRerated:
 		return p.applyChange(c.kind, &r)
 	case kindHold, kindExtend, kindCapture, kindRelease, kindExpire:
@@ -120,6 +124,11 @@ func (p *replayer) applyClosing(c *closingSlice) error {
 func (p *replayer) applySeal(c sealCommand) error {
 	if p.beforeSeal != nil {
 		if err := p.beforeSeal(c); err != nil {
+			return err
+		}
+	}
+	for i := range c.batches {
+		if err := p.state.checkSigner(&c.batches[i]); err != nil {
 			return err
 		}
 	}

@@ -145,6 +145,8 @@ func (l *loader) entry(kind byte, r *reader) {
 		s.topUpLog = append(s.topUpLog, u)
 	case chunkWindows:
 		l.window(r.window())
+	case chunkKeys:
+		s.keys = append(s.keys, r.signingKey())
 	case chunkVoids:
 		v := &voidEntry{id: r.str(), reason: r.str(), origin: r.uvarint(), seq: r.uvarint()}
 		s.voids[v.id] = v

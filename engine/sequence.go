@@ -421,6 +421,7 @@ func (s *sequencer) background() {
 	s.state.collect(snapshotStep)
 	s.stepCheckpoint()
 	s.timer()
+	s.introduceKey()
 	s.closeNext()
 	s.settle()
 }

@@ -251,8 +251,10 @@ func (e *Engine) postSeal(window uint64, batches []netBatch) {
 	var rows []journal.Row
 	for i := range batches {
 		m := &batches[i].manifest
-		seal.batches = append(seal.batches, sealedBatchOf(&batches[i]))
-		rows = append(rows, journal.Row{Space: journal.SpaceManifest, Key: append([]byte(nil), m.BatchID[:]...), Value: m.AppendJSON(nil)})
+		sealed, manifest := sealedBatchOf(&batches[i]), m.AppendJSON(nil)
+		e.sign(&sealed, manifest)
+		seal.batches = append(seal.batches, sealed)
+		rows = append(rows, journal.Row{Space: journal.SpaceManifest, Key: append([]byte(nil), m.BatchID[:]...), Value: manifest})
 	}
 	var seq uint64
 	e.internal(func(s *sequencer) {

@@ -57,6 +57,7 @@ const (
 	chunkHolds     = 'k'
 	chunkParts     = 'q'
 	chunkPlans     = 'z'
+	chunkKeys      = 'K' // that sign manifests
 )
 
 // checkpoints is the sequencer's side of checkpoints.
@@ -75,7 +76,7 @@ type checkpoints struct {
 type extent struct {
 	people, sources, shapes, versions, topUps, windows, voids int
 	grants, scopes, limits, plans, notices                    int
-	booked, asks, limitDocs, settings                         int
+	booked, asks, limitDocs, settings, keys                   int
 	rows                                                      [numRowTables]uint32 // epochs, by table
 }
 
@@ -83,7 +84,7 @@ func (s *state) extent() extent {
 	return extent{people: len(s.people), sources: len(s.sources), shapes: len(s.shapes), versions: len(s.versions),
 		topUps: len(s.topUpLog), windows: len(s.windows), voids: len(s.voidLog),
 		grants: len(s.grants), scopes: len(s.scopes), limits: len(s.limits), plans: len(s.plans), notices: len(s.notices),
-		booked: len(s.bookedLog), asks: len(s.askLog), limitDocs: len(s.limitLog), settings: len(s.setLog)}
+		booked: len(s.bookedLog), asks: len(s.askLog), limitDocs: len(s.limitLog), settings: len(s.setLog), keys: len(s.keys)}
 }
 
 // logs are the append-only lists of the state that readers have no use for. Entries do not change.
@@ -306,6 +307,7 @@ func (j *checkpointJob) appendTables(add func([]byte)) {
 		dst = appendBytes(appendBytes(dst, v.id), v.reason)
 		return binary.AppendUvarint(binary.AppendUvarint(dst, v.origin), v.seq)
 	})
+	write(chunkKeys, j.from.keys, j.to.keys, func(dst []byte, i int) []byte { return t.keys[i].append(dst) })
 	j.appendCredit(write)
 }
 

@@ -20,6 +20,7 @@ type tables struct {
 	limits   []*limitInfo    // by row
 	plans    []*subscription // by number; their state is in rows
 	notices  []noticeRun     // in order
+	keys     []*signingKey   // by number from 1 at index 0
 }
 
 // internedShape is a shape with a number.

@@ -262,6 +262,7 @@ func (v *verifier) seal(c sealCommand) error {
 	for i := range v.batches {
 		m := &v.batches[i].manifest
 		want := sealedBatchOf(&v.batches[i])
+		want.key, want.signature = c.batches[i].key, c.batches[i].signature
 		if c.batches[i] != want {
 			return fmt.Errorf("window %d: batch %s differs from what netting gives: %+v, %+v", c.window, hexID(c.batches[i].id), c.batches[i], want)
 		}
@@ -271,6 +272,9 @@ func (v *verifier) seal(c sealCommand) error {
 		}
 		if !bytes.Equal(stored, m.AppendJSON(nil)) {
 			return fmt.Errorf("batch %s: the stored manifest differs from the one that follows from the journal", hexID(m.BatchID))
+		}
+		if err := v.replay.state.checkSignature(&c.batches[i], stored); err != nil {
+			return err
 		}
 		if err := v.lines(&v.batches[i]); err != nil {
 			return err
@@ -488,7 +492,7 @@ func diffTables(want, got *state) error {
 	}
 	a, b := encode(want), encode(got)
 	for _, kind := range []byte{chunkSources, chunkShapes, chunkVersions, chunkTopUps, chunkWindows, chunkVoids, chunkGrantInfo, chunkScopes,
-		chunkLimitInfo, chunkPlanInfo, chunkNotices, chunkBooked, chunkAsks, chunkLimitDocs, chunkSettings} {
+		chunkLimitInfo, chunkPlanInfo, chunkNotices, chunkBooked, chunkAsks, chunkLimitDocs, chunkSettings, chunkKeys} {
 		if !bytes.Equal(a[kind], b[kind]) {
 			return fmt.Errorf("table %q differs", kind)
 		}

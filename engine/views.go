@@ -360,8 +360,10 @@ func (e *Engine) batch(b *sealedBatch) (Batch, error) {
 	if err != nil || !ok {
 		return Batch{}, missing("manifest of batch "+hexID(b.id), err)
 	}
-	published, err := e.publication(b)
-	return Batch{BatchID: hexID(b.id), Manifest: manifest, Published: published}, err
+	out := Batch{BatchID: hexID(b.id), Manifest: manifest}
+	out.KeyID, out.Signature = e.signatureOf(b)
+	out.Published, err = e.publication(b)
+	return out, err
 }
 
 // Lines lists a batch's canonical line records by number.
