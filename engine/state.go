@@ -55,6 +55,8 @@ type pendingCut struct {
 	window *window         // its own: it outlives the cut
 	totals []ledger.Totals // at the cut, by currency index
 	people int             // participants at the cut
+	// returned is what the window gave back of lines; it does not change. The operators have theirs.
+	returned ledger.Returned
 	// closed is how many lines were closed, by currency: where to go on after a crash.
 	closed map[money.Currency]uint32
 	// pages collect the rows that the snapshot emits, rowsPerPage each, made as they come.
@@ -217,7 +219,7 @@ func (s *state) applyCut(c cutCommand) {
 		pages: make([][]ledger.Row, (len(s.people)+rowsPerPage-1)/rowsPerPage),
 	}
 	s.ledger.Rows.Begin(0)
-	p.totals = s.ledger.Cut()
+	p.totals, p.returned = s.ledger.Cut()
 	s.windowFirst = s.seq + 1
 	s.pending = p
 	if c.id != "" {
@@ -316,7 +318,7 @@ func (s *state) moved() bool {
 			return true
 		}
 	}
-	return false
+	return s.ledger.HasReturned()
 }
 
 // positionsAt turns the rows of a cut into what netting works on, for one currency.
@@ -333,6 +335,7 @@ func positionsAt(p *pendingCut, t *tables, c money.Currency) ([]batch.Position, 
 		if person.Kind == ledger.Operator {
 			pos.CarriedIn, pos.GrossDebits, pos.GrossCredits = totals.CarriedIn, totals.GrossDebits, totals.GrossCredits
 		}
+		pos.Returned = p.returned[ledger.Ref(i)]
 		out = append(out, pos)
 		refs = append(refs, ledger.Ref(i))
 	}

@@ -57,6 +57,7 @@ func TestCodecRoundTrip(t *testing.T) {
 		t.Fatalf("%d bytes are left", len(buf))
 	}
 	restored.Restore(h.l.Participants(), totals, h.l.Window())
+	restored.RestoreGivenBack(h.l.GivenBack())
 	h.l = restored
 	h.w.compare(t, h.l, false)
 	for range 300 {

@@ -34,6 +34,7 @@ func TestLedgerAgainstTwin(t *testing.T) {
 		hold hold-refused hold-more release capture capture-negative
 		usage-negative usage-from-grants usage-of-scope usage-past-expired usage-past-reserved provider-indebted back-to-loss
 		back-to-grants back-to-closed-grant back-to-expired-grant back-to-part-of-grants back-beyond-own
+		paid partially-paid failed returned back-from-spent back-from-held
 		capture-of-scope capture-unordered capture-from-expired excess-from-grants excess-from-pool excess-on-debt excess-out-of-room lost lost-beyond-own-share`)
 	for _, what := range names {
 		if done[what] < 5 {
@@ -54,6 +55,7 @@ type history struct {
 	now        int64
 	currencies []money.Currency
 	lines      []twinLine // of the window that was cut, not closed yet
+	sent       []closed   // lines with an amount
 	booked     []past
 	holds      []openHold
 	parts      [8]Part        // memory that is given to every call
@@ -138,7 +140,7 @@ func (h *history) pick(k Kind, c money.Currency) (Ref, bool) {
 func (h *history) step() {
 	h.now += h.rng.Int64N(3)
 	payer, ok := h.pick(Customer, money.Currency{})
-	switch n := h.rng.IntN(60); {
+	switch n := h.rng.IntN(64); {
 	case !ok || n == 0 || len(h.w.accounts) < 9:
 		h.create()
 	case n < 4:
@@ -156,6 +158,8 @@ func (h *history) step() {
 		h.credit(payer, n-18)
 	case n < 45:
 		h.holding(payer, n-31)
+	case n < 49:
+		h.result()
 	default:
 		h.usage(payer)
 	}
@@ -182,7 +186,18 @@ func (h *history) cut() {
 		return
 	}
 	h.lines = h.w.net()
-	grossAgree(h.t, h.l, h.w.window, h.l.Cut())
+	totals, returned := h.l.Cut()
+	grossAgree(h.t, h.l, h.w.window, totals)
+	sums := map[money.Currency]money.Amount{}
+	for i, a := range h.w.accounts {
+		h.w.same(h.t, i, "returned at the cut", returned[Ref(i)], a.returned)
+		sums[a.currency], a.returned = sums[a.currency].MustAdd(returned[Ref(i)]), decimal.Zero
+	}
+	for c, sum := range sums {
+		if !sum.IsZero() {
+			h.t.Fatalf("%s: returned amounts come to %s", c, sum)
+		}
+	}
 	h.w.window++
 	h.happened("cut", true)
 }
@@ -195,6 +210,9 @@ func (h *history) closeOne() {
 	h.lines = h.lines[1:]
 	h.l.Close(line.ref, h.exact(line.signed), h.exact(line.carried))
 	h.w.close(line)
+	if !line.signed.IsZero() {
+		h.sent = append(h.sent, closed{line.ref, decimal.NewFromInt(int64(line.signed.Sign())), h.exact(line.signed.Abs()), money.Amount{}})
+	}
 	h.happened("close", true)
 }
 

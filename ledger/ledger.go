@@ -17,11 +17,14 @@ type Ledger struct {
 	totals []Totals // by currency index
 	used   []int    // indexes of totals in use, sorted
 	window uint64   // the open one
+
+	returned Returned // of the open window
+	back     []Back   // what that is the sum of
 }
 
 // New returns empty books whose open window is the given one.
 func New(window uint64) *Ledger {
-	return &Ledger{totals: make([]Totals, money.Currencies()), window: window}
+	return &Ledger{totals: make([]Totals, money.Currencies()), window: window, returned: Returned{}}
 }
 
 // Participants returns the participants by Ref. The slice only grows and its
@@ -73,11 +76,23 @@ func (l *Ledger) Fits(c money.Currency, amount money.Amount) bool {
 
 // FitsClosing reports whether a closing transfer can be posted. What it closes was moved before,
 // so it needs no room of its own: a window that could not be closed would stay open for ever.
-// Each amount is closed once on either side, which is far within this bound.
+// An amount is closed again only if it was given back, once a window, so this bound is far: a
+// currency would have to fail sixteen times over with all that it ever moved.
 func (l *Ledger) FitsClosing(c money.Currency, amount money.Amount) bool {
 	sum, ok := l.totals[c.Index()].Moved.Add(amount.Abs())
 	return ok && sum.Cmp(closingRoom) < 0
 }
+
+// FitsResult reports whether a result of a line can be posted. Every amount that was closed is
+// settled or given back at most twice, so with closings within their room it always can: only a
+// journal that no sequencer wrote says otherwise.
+func (l *Ledger) FitsResult(c money.Currency, amount money.Amount) bool {
+	sum, ok := l.totals[c.Index()].Moved.Add(amount.Abs())
+	return ok && sum.Cmp(resultRoom) < 0
+}
+
+// resultRoom is 2^126 units: three times closingRoom and more.
+var resultRoom = money.FromWords(1<<62, 0)
 
 var closingRoom = money.FromWords(1<<60, 0)
 
@@ -143,15 +158,16 @@ func (l *Ledger) repay(row *Row, t *Totals, amount money.Amount) (paid, receivab
 
 // Cut closes the open window: movements from here on belong to the next one. The
 // operator's figures of the closed window, which no row holds, are returned per
-// currency index; rows keep theirs until they are touched.
-func (l *Ledger) Cut() []Totals {
-	closed := append([]Totals(nil), l.totals...)
+// currency index, and what it gave back of lines; rows keep theirs until they are touched.
+func (l *Ledger) Cut() ([]Totals, Returned) {
+	closed, returned := append([]Totals(nil), l.totals...), l.returned
+	l.returned, l.back = Returned{}, nil
 	for i := range l.totals {
 		t := &l.totals[i]
 		t.GrossDebits, t.GrossCredits, t.Events = money.Amount{}, money.Amount{}, 0
 	}
 	l.window++
-	return closed
+	return closed, returned
 }
 
 // Close posts the closing transfer of one line: signed is positive for a payout,

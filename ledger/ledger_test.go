@@ -183,7 +183,7 @@ func TestWhoEarns(t *testing.T) {
 func TestCloseOfLines(t *testing.T) {
 	b := newBooks(t)
 	b.l.PostUsage(Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "5.009"), Fee: amt(t, "0.5")})
-	closed := b.l.Cut()
+	closed, _ := b.l.Cut()
 	usd := currency(t, "USD")
 	if c := closed[usd.Index()]; c.Events != 1 || c.GrossCredits != amt(t, "0.5") {
 		t.Fatalf("the closed window's figures: %+v", c)
@@ -250,6 +250,21 @@ func TestHeadroom(t *testing.T) {
 	b.l.Cut()
 	b.l.Close(b.acme, all.Neg(), money.Amount{})
 	b.balanced()
+	// So do results, until closing itself would not fit any more.
+	last := money.Amount{}
+	for ; b.l.FitsClosing(usd, all); last = all.Neg() {
+		b.l.Close(b.acme, all.Neg(), money.Amount{})
+		for _, move := range []func(){func() { b.l.Settle(b.acme, all.Neg()) }, func() { b.l.GiveBack(b.acme, all.Neg(), Cash) }} {
+			if !b.l.FitsResult(usd, all) {
+				t.Fatal("what was closed has no room for its result")
+			}
+			move()
+		}
+		b.balanced()
+	}
+	if last.IsZero() || !b.l.FitsResult(usd, all) {
+		t.Fatal("nothing was closed again")
+	}
 }
 
 // TestBalancedNamesTheCurrency breaks the books and looks at the words.

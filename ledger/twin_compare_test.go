@@ -36,13 +36,14 @@ func (w *twin) compare(t *testing.T, l *Ledger, settled bool) {
 		}
 		same("posted", posted, a.posted())
 		same("carried_in", carried, a.carried)
+		same("returned", l.Returned(Ref(i)), a.returned)
 		same("gross_debits", grossDebits, gross.debits)
 		same("gross_credits", grossCredits, gross.credits)
 		if count != events {
 			t.Fatalf("account %d: %d events, the twin has %d", i, count, events)
 		}
-		if settled { // what is in transit left the window's account, so it is in no line
-			same("carried_in + gross", posted, a.carried.Add(gross.credits).Sub(gross.debits).Add(a.balance[InTransit]))
+		if settled { // what lines moved is not in what the operator carries
+			same("carried_in + returned + gross", posted, a.carried.Add(a.returned).Add(gross.credits).Sub(gross.debits).Add(a.closed))
 		}
 	}
 	w.compareGrants(t, l)

@@ -30,6 +30,8 @@ type twinAccount struct {
 	held     decimal.Decimal             // on the pool
 	transit  decimal.Decimal
 	bought   decimal.Decimal // came in from outside and did not go out again
+	returned decimal.Decimal // of lines, in the open window
+	closed   decimal.Decimal // the operator's: what all lines moved
 }
 
 type twinGross struct{ debits, credits decimal.Decimal }
@@ -266,7 +268,7 @@ func (w *twin) net() []twinLine {
 			line.signed = a.balance[Payable].Truncate(digits)
 		}
 		gross := a.grossOf(w.window)
-		line.carried = a.carried.Add(gross.credits).Sub(gross.debits).Sub(line.signed)
+		line.carried = a.carried.Add(a.returned).Add(gross.credits).Sub(gross.debits).Sub(line.signed)
 		out = append(out, line)
 	}
 	return out
@@ -275,6 +277,7 @@ func (w *twin) net() []twinLine {
 func (w *twin) close(l twinLine) {
 	a := w.accounts[l.ref]
 	a.carried = l.carried
+	w.operator[a.currency].closed = w.operator[a.currency].closed.Add(l.signed)
 	switch {
 	case l.signed.IsNegative():
 		a.transit = a.transit.Sub(l.signed)
