@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
 # A real Kafka broker (KRaft, one node, loopback only) for the integration tests.
 #
-#   kafka.sh up     start it, or find it running; prints host:port once it answers
-#   kafka.sh down   end the process that `up` started; its data stays for the next `up`
-#   kafka.sh env    print FARTHING_TEST_KAFKA=host:port of the running broker
+#   kafka.sh up      start it, or find it running; prints host:port once it answers
+#   kafka.sh down    end the process that `up` started; its data stays for the next `up`
+#   kafka.sh kill    the same with SIGKILL
+#   kafka.sh freeze  stop the process where it is, with SIGSTOP
+#   kafka.sh thaw    let it go on
+#   kafka.sh env     print FARTHING_TEST_KAFKA=host:port of the running broker
 #
 # Environment:
 #   KAFKA_STATE_DIR           configuration, data, log and pid file; default .cache/kafka/state. One broker for each.
 #   FARTHING_TEST_KAFKA_PORT  the port; default the one used before in this directory, else a free one
 #   KAFKA_PROPERTIES          more broker settings, one key=value a line
+#   KAFKA_HEAP                the most that the heap may take; default 512m
+#   KAFKA_NODE_ID, KAFKA_CLUSTER_ID, KAFKA_CONTROLLER_PORT
+#                             for one of several brokers: its number, the cluster's name (22 characters of base64url), and the port
+#                             of the controller, which is with number 1
 #
 # Exit codes: 0 done, 69 Java 17 or Maven are missing (one line says which), 1 anything else.
 # Needs Linux, bash, coreutils, grep, sed, util-linux. Maven runs once, to fetch the jars into .cache/kafka.
@@ -76,11 +83,13 @@ free_port() {
 
 # configure writes server.properties for broker port $1 and controller port $2.
 configure() {
+  local node=${KAFKA_NODE_ID:-1} roles=broker,controller controller=,CONTROLLER://127.0.0.1:$2
+  [[ $node == 1 ]] || { roles=broker controller=; }
   cat >"$state/server.properties" <<EOF
-process.roles=broker,controller
-node.id=1
+process.roles=$roles
+node.id=$node
 controller.quorum.voters=1@127.0.0.1:$2
-listeners=BROKER://127.0.0.1:$1,CONTROLLER://127.0.0.1:$2
+listeners=BROKER://127.0.0.1:$1$controller
 advertised.listeners=BROKER://127.0.0.1:$1
 listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=BROKER
@@ -105,14 +114,14 @@ EOF
 
 # jvm runs a class of Kafka in this process; serial GC and one compiler tier start faster and stay small.
 jvm() {
-  exec java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.awt.headless=true -Djava.net.preferIPv4Stack=true \
+  exec java -Xmx"${KAFKA_HEAP:-512m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djava.awt.headless=true -Djava.net.preferIPv4Stack=true \
     -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$cache/libs/*" "$@"
 }
 
 format() {
   [[ -f $state/data/meta.properties ]] && return
-  local id
-  id=A$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c1-21)
+  local id=${KAFKA_CLUSTER_ID:-}
+  [[ -n $id ]] || id=A$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c1-21)
   (jvm kafka.tools.StorageTool format --cluster-id "$id" --config "$state/server.properties") >"$state/format.log" 2>&1 ||
     { cat "$state/format.log" >&2; say "formatting failed"; return 1; }
 }
@@ -138,7 +147,7 @@ await() {
 # none is ever without one, and then names itself.
 launch() {
   local port=$1 controller pid
-  controller=$(free_port) && configure "$port" "$controller" && format && : >"$state/broker.log" || return 1
+  controller=${KAFKA_CONTROLLER_PORT:-$(free_port)} && configure "$port" "$controller" && format && : >"$state/broker.log" || return 1
   exec 3< <({
     { echo "$BASHPID" && born "$BASHPID"; } >"$state/pid" && echo "$BASHPID" &&
       jvm kafka.Kafka "$state/server.properties" >"$state/broker.log" 2>&1 </dev/null 9>&-
@@ -179,11 +188,12 @@ up() {
   return 1
 }
 
-# stop ends the broker that runs here and waits for it.
+# stop ends the broker that runs here, with the signal $1 or SIGTERM, and waits for it.
 stop() {
   local pid deadline=$((SECONDS + stop_seconds_max))
   if pid=$(running); then
-    kill "$pid" 2>/dev/null || true
+    kill -s "${1:-TERM}" "$pid" 2>/dev/null || true
+    kill -s CONT "$pid" 2>/dev/null || true # a frozen one hears of nothing else
     while running >/dev/null; do
       ((SECONDS < deadline)) || kill -9 "$pid" 2>/dev/null || true
       ((SECONDS < deadline + stop_seconds_max)) || { say "process $pid does not end"; return 1; }
@@ -195,18 +205,22 @@ stop() {
 
 case ${1:-} in
 up) up ;;
-down)
+down | kill)
   [[ -d $state ]] || exit 0
   exec 9>"$state/lock"
   flock 9
-  stop
+  if [[ $1 == kill ]]; then stop KILL; else stop; fi
+  ;;
+freeze | thaw)
+  pid=$(running) || { say "no broker runs in $state"; exit 1; }
+  if [[ $1 == freeze ]]; then kill -s STOP "$pid"; else kill -s CONT "$pid"; fi
   ;;
 env)
   running >/dev/null || { say "no broker runs in $state"; exit 1; }
   echo "FARTHING_TEST_KAFKA=$(<"$state/address")"
   ;;
 *)
-  say "usage: kafka.sh up|down|env"
+  say "usage: kafka.sh up|down|kill|freeze|thaw|env"
   exit 2
   ;;
 esac

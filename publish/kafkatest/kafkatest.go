@@ -35,7 +35,7 @@ var shared = sync.OnceValues(func() (*Broker, error) {
 	if addr := os.Getenv("FARTHING_TEST_KAFKA"); addr != "" {
 		return &Broker{Addr: addr}, nil
 	}
-	return launch()
+	return launch(nil)
 })
 
 // Start returns the host:port of the broker that the tests of this binary share. Without Java or Maven it skips t,
@@ -51,19 +51,30 @@ func Start(t testing.TB) (addr string) {
 // does not apply.
 func StartOwn(t testing.TB, properties ...string) *Broker {
 	t.Helper()
-	b, err := launch(properties...)
+	b, err := launch(nil, properties...)
 	check(t, err)
 	t.Cleanup(b.close)
 	return b
 }
 
 // Down stops the broker; its data and address stay for Up.
-func (b *Broker) Down() error {
-	_, err := b.run("down")
+func (b *Broker) Down() error { return b.tell("down") }
+
+// Kill ends the broker with SIGKILL; its data and address stay for Up.
+func (b *Broker) Kill() error { return b.tell("kill") }
+
+// Freeze stops the broker's process where it is: its connections stay open and nothing answers. Kill and Down end it all the same.
+func (b *Broker) Freeze() error { return b.tell("freeze") }
+
+// Thaw has a frozen broker go on.
+func (b *Broker) Thaw() error { return b.tell("thaw") }
+
+func (b *Broker) tell(command string) error {
+	_, err := b.run(command)
 	return err
 }
 
-// Up starts the broker after Down, on the same address.
+// Up starts the broker after Down or Kill, on the same address.
 func (b *Broker) Up() error {
 	addr, err := b.run("up")
 	if err == nil && addr != b.Addr {
@@ -82,8 +93,8 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// launch starts a broker in a new directory under a guardian.
-func launch(properties ...string) (*Broker, error) {
+// launch starts a broker in a new directory under a guardian, with more in its environment.
+func launch(env []string, properties ...string) (*Broker, error) {
 	script, err := findScript()
 	if err != nil {
 		return nil, err
@@ -94,6 +105,7 @@ func launch(properties ...string) (*Broker, error) {
 	}
 	b := &Broker{script: script, env: append(os.Environ(), "KAFKA_STATE_DIR="+dir,
 		"FARTHING_TEST_KAFKA_PORT=", "KAFKA_PROPERTIES="+strings.Join(properties, "\n"))}
+	b.env = append(b.env, env...)
 	if err := b.guard(dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -107,7 +119,7 @@ func launch(properties ...string) (*Broker, error) {
 // guard starts the process that cleans up after this one. It leads a session of its own, so that an interrupt from the
 // terminal ends the tests and not it.
 func (b *Broker) guard(dir string) error {
-	const wait = `cat >/dev/null; "$0" down; rm -rf -- "$1"`
+	const wait = `cat >/dev/null; "$0" kill; rm -rf -- "$1"`
 	b.guardian = exec.Command("bash", "-c", wait, b.script, dir)
 	b.guardian.Env = b.env
 	b.guardian.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
