@@ -247,11 +247,11 @@ func (m *monthCache) of(ns int64) uint64 {
 
 // shift adds to a rating what it makes of the counts above it, which lie q higher from then on
 // (or lower, back): amounts and e's amount get it. False: more than an amount can hold.
-func (s *state) shift(e *eventRecord, amounts *ratingAmounts, back bool) bool {
+func (t *tables) shift(e *eventRecord, amounts *ratingAmounts, back bool) bool {
 	from := e.before
 	for _, l := range e.later {
 		i := l.component
-		part, ok := s.terms[l.terms].price.Shift(from[i], from[i]+l.quantity, e.quantities[i], back)
+		part, ok := t.terms[l.terms].price.Shift(from[i], from[i]+l.quantity, e.quantities[i], back)
 		if !ok || !addTo(&amounts[i], part) || !addTo(&e.amount, part) {
 			return false
 		}

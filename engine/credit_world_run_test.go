@@ -121,6 +121,7 @@ func creditSimulation(t *testing.T, seed uint64, steps int) {
 	for range steps {
 		w.step()
 	}
+	t.Logf("statements had %v", everyStatement(t, w.e))
 	if err := w.e.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -84,6 +84,7 @@ func (w *ratingWorld) compared() *model {
 	m := newModel(w.t, w.a.w)
 	m.replay(w.r.e, w.r.e.store.Head().Seq)
 	m.compare(w.r.e)
+	everyStatement(w.t, w.r.e)
 	return m
 }
 
