@@ -69,7 +69,12 @@ func (o *NoticeOutbox) record(n *Notification) Record {
 
 // Confirm makes durable where records stand and ends the attempt. What there is not cannot be
 // confirmed.
-func (o *NoticeOutbox) Confirm(c Confirmation) error {
+func (o *NoticeOutbox) Confirm(c Confirmation) error { return o.confirmed(c, nil) }
+
+// ConfirmAttempt is Confirm and the next Attempt in one write.
+func (o *NoticeOutbox) ConfirmAttempt(c Confirmation, a Attempt) error { return o.confirmed(c, &a) }
+
+func (o *NoticeOutbox) confirmed(c Confirmation, next *Attempt) error {
 	last, refused := o.notices.Notifications(c.Last-1, 1)
 	if refused != nil {
 		return refused
@@ -77,7 +82,7 @@ func (o *NoticeOutbox) Confirm(c Confirmation) error {
 	if len(last) == 0 || last[0].Number != c.Last {
 		return errors.New("a notification is said to be published that there is not")
 	}
-	return o.confirm(c, c.Last)
+	return o.confirm(c, c.Last, next)
 }
 
 // Changed returns a channel that is closed once there may be more notifications.

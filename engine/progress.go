@@ -99,16 +99,21 @@ func (p progress) place(at *Position) error {
 
 // Attempt makes the triple of a send durable.
 func (p progress) Attempt(a Attempt) error {
+	return p.store.Write([]journal.Row{p.attempt(&a)}, true)
+}
+
+func (p progress) attempt(a *Attempt) journal.Row {
 	v := binary.AppendVarint(nil, a.ProducerID)
 	v = binary.AppendVarint(v, int64(a.Epoch))
 	v = binary.AppendVarint(v, int64(a.Sequence))
 	v = binary.AppendUvarint(v, a.First)
 	v = binary.AppendUvarint(v, a.Last)
-	return p.store.Write([]journal.Row{{Space: journal.SpacePublisher, Key: p.key(attemptRow), Value: v}}, true)
+	return journal.Row{Space: journal.SpacePublisher, Key: p.key(attemptRow), Value: v}
 }
 
-// confirm makes durable where records stand, of which so many are sealed, and ends the attempt.
-func (p progress) confirm(c Confirmation, sealed uint64) error {
+// confirm makes durable where records stand, of which so many are sealed, and ends the attempt. The next one, if there is one, is
+// durable with it.
+func (p progress) confirm(c Confirmation, sealed uint64, next *Attempt) error {
 	if c.Last > sealed {
 		return fmt.Errorf("record %d is said to be published, but only %d are sealed", c.Last, sealed)
 	}
@@ -117,10 +122,14 @@ func (p progress) confirm(c Confirmation, sealed uint64) error {
 	v = appendBytes(v, c.Topic)
 	v = binary.AppendVarint(v, int64(c.Partition))
 	v = binary.AppendVarint(v, c.BaseOffset)
+	attempt := journal.Row{Space: journal.SpacePublisher, Key: p.key(attemptRow), Delete: true}
+	if next != nil {
+		attempt = p.attempt(next)
+	}
 	return p.store.Write([]journal.Row{
 		{Space: journal.SpacePublisher, Key: p.confirmationKey(c.Last), Value: v},
 		{Space: journal.SpacePublisher, Key: p.key(positionRow), Value: position},
-		{Space: journal.SpacePublisher, Key: p.key(attemptRow), Delete: true},
+		attempt,
 	}, true)
 }
 

@@ -193,8 +193,13 @@ func lineOf(store *journal.Store, b *sealedBatch, account string) (batch.Line, b
 
 // Confirm makes durable where records stand and ends the attempt. Nothing unsealed can be
 // confirmed.
-func (o *Outbox) Confirm(c Confirmation) error {
-	err := o.confirm(c, lastStreamOf(o.e.published.Load().windows))
+func (o *Outbox) Confirm(c Confirmation) error { return o.confirmed(c, nil) }
+
+// ConfirmAttempt is Confirm and the next Attempt in one write.
+func (o *Outbox) ConfirmAttempt(c Confirmation, a Attempt) error { return o.confirmed(c, &a) }
+
+func (o *Outbox) confirmed(c Confirmation, next *Attempt) error {
+	err := o.confirm(c, lastStreamOf(o.e.published.Load().windows), next)
 	if err == nil {
 		o.e.confirmed.Store(c.Last) // rows can be read before their fsync: this is what readers go by
 	}

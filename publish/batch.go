@@ -1,15 +1,11 @@
 package publish
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"math"
-	"strconv"
 	"time"
-
-	"github.com/segmentio/kafka-go/protocol"
 )
 
 // Record headers of the contract.
@@ -29,11 +25,18 @@ const (
 // a length of 4 bytes.
 const (
 	setLengthBytes = 4
+	atLength       = 8
+	atLeaderEpoch  = 12 // the length counts from here to the end
+	atMagic        = 16
 	atCRC          = 17
 	atAttributes   = 21 // the checksum covers from here to the end
+	atLastDelta    = 23
+	atFirstTime    = 27
+	atMaxTime      = 35
 	atProducerID   = 43
 	atEpoch        = 51
 	atSequence     = 53
+	atCount        = 57
 	atRecords      = 61
 )
 
@@ -44,6 +47,8 @@ const (
 	recordOverheadBytes = 220
 	headerOverheadBytes = 10 // two lengths of an extra header
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // triple identifies a batch to the broker, which recognises it when it is sent again.
 type triple struct {
@@ -60,7 +65,7 @@ func encodedBytesMax(r *Record, source string) int {
 	return n
 }
 
-// pack returns how many of the records, at least one, fit a batch of maxBytes.
+// pack returns how many of the records, at least one, fit a batch of maxBytes that is not compressed.
 func pack(records []Record, source string, maxBytes int) int {
 	size := batchOverheadBytes
 	for i := range records {
@@ -72,32 +77,60 @@ func pack(records []Record, source string, maxBytes int) int {
 	return len(records)
 }
 
-// encodeRecords returns the record set of one batch. Its bytes depend on the arguments alone.
-func encodeRecords(records []Record, source string, at time.Time, t triple) ([]byte, error) {
-	out := make([]protocol.Record, len(records))
-	for i := range records {
-		r := &records[i]
-		out[i] = protocol.Record{
-			Time: at, Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value),
-			Headers: append(ceHeaders(r.ID, source, r.Type),
-				protocol.Header{Key: headerStreamSeq, Value: strconv.AppendUint(nil, r.StreamSeq, 10)}),
-		}
-		for _, h := range r.Headers {
-			out[i].Headers = append(out[i].Headers, protocol.Header(h))
-		}
+// chunk is a record set of one batch, whole but for what its send decides: the time, the triple, and with them the checksum.
+// They stand before the records, so compression does not touch them.
+type chunk struct {
+	set         []byte
+	records     int
+	first, last uint64 // StreamSeq
+}
+
+// batchBytes is what the topic's max.message.bytes is compared with.
+func (c chunk) batchBytes() int { return len(c.set) - setLengthBytes }
+
+// stamp completes the set. A zero time or no triple is a bug: the broker would take it for a producer without memory.
+func (c chunk) stamp(at time.Time, t triple) []byte {
+	if at.IsZero() || t.id < 0 || t.epoch < 0 || t.sequence < 0 {
+		panic(fmt.Sprintf("BUG: batch without time or triple: %v %+v", at, t))
 	}
-	return encodeBatch(out, t)
+	b := c.set[setLengthBytes:]
+	binary.BigEndian.PutUint64(b[atFirstTime:], uint64(at.UnixMilli()))
+	binary.BigEndian.PutUint64(b[atMaxTime:], uint64(at.UnixMilli()))
+	binary.BigEndian.PutUint64(b[atProducerID:], uint64(t.id))
+	binary.BigEndian.PutUint16(b[atEpoch:], uint16(t.epoch))
+	binary.BigEndian.PutUint32(b[atSequence:], uint32(t.sequence))
+	binary.BigEndian.PutUint32(b[atCRC:], crc32.Checksum(b[atAttributes:], castagnoli))
+	return c.set
+}
+
+// finish writes what the header says of the records behind it.
+func finish(set []byte, records int, codec Compression) {
+	binary.BigEndian.PutUint32(set, uint32(len(set)-setLengthBytes))
+	b := set[setLengthBytes:]
+	clear(b[:atRecords])
+	binary.BigEndian.PutUint32(b[atLength:], uint32(len(b)-atLeaderEpoch))
+	binary.BigEndian.PutUint32(b[atLeaderEpoch:], math.MaxUint32) // -1: the broker's to say
+	b[atMagic] = 2
+	binary.BigEndian.PutUint16(b[atAttributes:], uint16(codec.code()))
+	binary.BigEndian.PutUint32(b[atLastDelta:], uint32(records-1))
+	binary.BigEndian.PutUint32(b[atCount:], uint32(records))
 }
 
 // encodeFence returns the record set of the batch that opens the epoch of t: one record without stream_seq.
 // It has o's transactional id as key and a type that tells its stream.
-func encodeFence(o *Options, at time.Time, t triple) ([]byte, error) {
-	id := fmt.Sprintf("fence/%d/%d", t.id, t.epoch)
-	value := fmt.Sprintf(`{"epoch":%d,"producer_id":%d}`, t.epoch, t.id)
-	return encodeBatch([]protocol.Record{{
-		Time: at, Key: protocol.NewBytes([]byte(o.transactionalID())), Value: protocol.NewBytes([]byte(value)),
-		Headers: ceHeaders(id, o.Source, o.fenceType()),
-	}}, t)
+func encodeFence(o *Options, at time.Time, t triple) []byte {
+	r := Record{
+		ID: fmt.Sprintf("fence/%d/%d", t.id, t.epoch), Type: o.fenceType(),
+		Key: []byte(o.transactionalID()), Value: fmt.Appendf(nil, `{"epoch":%d,"producer_id":%d}`, t.epoch, t.id),
+	}
+	set := appendRecord(make([]byte, batchOverheadBytes), 0, &r, o.Source)
+	finish(set, 1, NoCompression)
+	return chunk{set: set}.stamp(at, t)
+}
+
+// nextSequence is the sequence after a batch of n records that began at sequence: it wraps from the largest int32 to 0.
+func nextSequence(sequence int32, n int) int32 {
+	return int32((int64(sequence) + int64(n)) & math.MaxInt32)
 }
 
 // isContractHeader says whether every record, or every control record, has a header of this name.
@@ -107,41 +140,4 @@ func isContractHeader(key string) bool {
 		return true
 	}
 	return false
-}
-
-func ceHeaders(id, source, ceType string) []protocol.Header {
-	return []protocol.Header{
-		{Key: headerSpecVersion, Value: []byte(specVersion)},
-		{Key: headerID, Value: []byte(id)},
-		{Key: headerSource, Value: []byte(source)},
-		{Key: headerType, Value: []byte(ceType)},
-		{Key: headerContentType, Value: []byte(contentType)},
-	}
-}
-
-// encodeBatch lets kafka-go encode the batch and then writes what it hard-codes to -1: producer id, epoch, sequence. A
-// zero time would be replaced by the clock and make two encodings differ, so it is a bug.
-func encodeBatch(records []protocol.Record, t triple) ([]byte, error) {
-	if records[0].Time.IsZero() || t.id < 0 || t.epoch < 0 || t.sequence < 0 {
-		panic(fmt.Sprintf("BUG: batch without time or triple: %+v", t))
-	}
-	var buf bytes.Buffer
-	set := protocol.RecordSet{Version: 2, Records: protocol.NewRecordReader(records...)}
-	if _, err := set.WriteTo(&buf); err != nil {
-		return nil, fmt.Errorf("encode record batch: %w", err)
-	}
-	b := buf.Bytes()[setLengthBytes:]
-	if id := int64(binary.BigEndian.Uint64(b[atProducerID:])); id != noProducer.id {
-		panic(fmt.Sprintf("BUG: the encoder wrote producer id %d at the place to patch", id))
-	}
-	binary.BigEndian.PutUint64(b[atProducerID:], uint64(t.id))
-	binary.BigEndian.PutUint16(b[atEpoch:], uint16(t.epoch))
-	binary.BigEndian.PutUint32(b[atSequence:], uint32(t.sequence))
-	binary.BigEndian.PutUint32(b[atCRC:], crc32.Checksum(b[atAttributes:], crc32.MakeTable(crc32.Castagnoli)))
-	return buf.Bytes(), nil
-}
-
-// nextSequence is the sequence after a batch of n records that began at sequence: it wraps from the largest int32 to 0.
-func nextSequence(sequence int32, n int) int32 {
-	return int32((int64(sequence) + int64(n)) & math.MaxInt32)
 }

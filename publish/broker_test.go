@@ -18,10 +18,7 @@ func TestFacts(t *testing.T) {
 	defer b.close()
 	old := initProducerSoon(t, b)
 	send := func(p producer, sequence int32, n int) (int64, error) {
-		set, err := encodeRecords(settlement("a", 1, uint64(n)), o.Source, o.Now(), triple{p, sequence})
-		if err != nil {
-			t.Fatal(err)
-		}
+		set := encodeRecords(settlement("a", 1, uint64(n)), o.Source, o.Now(), triple{p, sequence})
 		client := newBroker(o) // each send is another process
 		defer client.close()
 		return client.produce(t.Context(), set)

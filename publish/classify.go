@@ -12,7 +12,7 @@ type verdict int
 const (
 	// resend: it is open whether the batch was appended, or certain that it was not; either way only the identical triple and
 	// bytes may follow. Everything that is not listed below is this: time-outs, cut connections, a moved leader, too
-	// few replicas before or after the append, a batch too large, missing rights.
+	// few replicas before or after the append, missing rights.
 	resend verdict = iota
 	// located: the broker says the batch is there and does not say where.
 	located
@@ -21,6 +21,8 @@ const (
 	restart
 	// fenced: there is a newer epoch.
 	fenced
+	// tooLarge: the topic does not take a batch of this size. It was not appended; a new epoch may send it in smaller ones.
+	tooLarge
 )
 
 func classify(err error) verdict {
@@ -36,6 +38,8 @@ func classify(err error) verdict {
 		return restart
 	case kafka.InvalidProducerEpoch, kafka.ProducerFenced:
 		return fenced
+	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge:
+		return tooLarge
 	}
 	return resend
 }

@@ -207,10 +207,8 @@ func TestStray(t *testing.T) {
 		defer stray.close()
 		held := initProducerSoon(t, stray)
 		sequence := int32(0)
-		send := func(set []byte, err error) error {
-			if err == nil {
-				_, err = stray.produce(t.Context(), set)
-			}
+		send := func(set []byte) error {
+			_, err := stray.produce(t.Context(), set)
 			sequence++
 			return err
 		}

@@ -24,11 +24,7 @@ func (s *session) fence(ctx context.Context) (int64, error) {
 }
 
 func (s *session) appendFence(ctx context.Context, t triple) (int64, error) {
-	set, err := encodeFence(&s.r.o, s.r.o.Now(), t)
-	if err != nil {
-		return 0, err
-	}
-	return s.send(ctx, set)
+	return s.send(ctx, encodeFence(&s.r.o, s.r.o.Now(), t), 1)
 }
 
 // fenceStrays fences earlier relays of this ledger that had another producer id, and returns the offset of the last

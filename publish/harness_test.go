@@ -2,6 +2,7 @@ package publish
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,12 @@ import (
 
 // patience bounds every wait of a test; none is expected to come near it.
 const patience = 30 * time.Second
+
+// encodeRecords returns the record set of one batch that is not compressed.
+func encodeRecords(records []Record, source string, at time.Time, t triple) []byte {
+	e := newEncoder(&Options{Source: source, Compression: NoCompression}, 1<<30)
+	return e.plain(records).stamp(at, t)
+}
 
 // memBox is an outbox in memory. Its hooks play crashes: a hook's error is returned before anything changes, or, for the
 // after hooks, once it has.
@@ -77,10 +84,8 @@ func (b *memBox) Records(from uint64, maxBytes int) ([]Record, error) {
 	defer b.mu.Unlock()
 	var out []Record
 	size := 0
-	for _, r := range b.records {
-		if r.StreamSeq < from {
-			continue
-		}
+	first, _ := slices.BinarySearchFunc(b.records, from, func(r Record, seq uint64) int { return cmp.Compare(r.StreamSeq, seq) })
+	for _, r := range b.records[first:] {
 		if size += len(r.Key) + len(r.Value); size > maxBytes && len(out) > 0 {
 			break
 		}
@@ -100,8 +105,7 @@ func (b *memBox) Attempt(a Attempt) error {
 		return err
 	}
 	b.mu.Lock()
-	b.pos.Attempt = &a
-	b.attempts = append(b.attempts, a)
+	b.attemptLocked(a)
 	b.mu.Unlock()
 	return call(b.afterAttempt)
 }
@@ -111,12 +115,38 @@ func (b *memBox) Confirm(c Confirmation) error {
 		return err
 	}
 	b.mu.Lock()
+	b.confirmLocked(c)
+	b.mu.Unlock()
+	return call(b.afterConfirm)
+}
+
+func (b *memBox) confirmLocked(c Confirmation) {
 	b.pos = Position{Confirmed: c.Last, Topic: c.Topic, Partition: c.Partition,
 		Offset: c.BaseOffset + int64(c.Last-c.First), NextOffset: c.NextOffset}
 	b.confirms = append(b.confirms, c)
 	b.changedLocked()
+}
+
+func (b *memBox) attemptLocked(a Attempt) {
+	b.pos.Attempt = &a
+	b.attempts = append(b.attempts, a)
+}
+
+func (b *memBox) ConfirmAttempt(c Confirmation, a Attempt) error {
+	if err := call(b.onAttempt); err != nil {
+		return err
+	}
+	if err := call(b.onConfirm); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.confirmLocked(c)
+	b.attemptLocked(a)
 	b.mu.Unlock()
-	return call(b.afterConfirm)
+	if err := call(b.afterConfirm); err != nil {
+		return err
+	}
+	return call(b.afterAttempt)
 }
 
 func (b *memBox) Changed() <-chan struct{} {

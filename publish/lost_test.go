@@ -66,10 +66,10 @@ func (c cluster) fill(t *testing.T, records ...*kgo.Record) {
 func asRecords(sealed []Record) (out []*kgo.Record) {
 	for _, s := range sealed {
 		r := &kgo.Record{Key: s.Key, Value: s.Value}
-		for _, h := range ceHeaders(s.ID, "s", s.Type) {
-			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		for _, h := range append([]Header{{headerSpecVersion, []byte(specVersion)}, {headerID, []byte(s.ID)}, {headerSource, []byte("s")},
+			{headerType, []byte(s.Type)}, {headerContentType, []byte(contentType)}, {headerStreamSeq, []byte{byte('0' + s.StreamSeq)}}}, s.Headers...) {
+			r.Headers = append(r.Headers, kgo.RecordHeader(h))
 		}
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: headerStreamSeq, Value: []byte{byte('0' + s.StreamSeq)}})
 		out = append(out, r)
 	}
 	return out

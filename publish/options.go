@@ -17,6 +17,7 @@ const (
 	DefaultStream = "settlement"
 	// DefaultMaxBatchBytes leaves a broker's default message.max.bytes (1,048,588) more than 10 % of headroom.
 	DefaultMaxBatchBytes  = 900 << 10
+	DefaultCompression    = LZ4
 	DefaultRequestTimeout = 10 * time.Second
 	DefaultBackoffMin     = 100 * time.Millisecond
 	DefaultBackoffMax     = 10 * time.Second
@@ -44,9 +45,11 @@ type Options struct {
 	Ledger string
 	// Source is the ce_source header; default farthing/<ledger>/<partition>.
 	Source string
-	// MaxBatchBytes bounds one record batch on the wire, from 1 KiB; default 900 KiB. A record that is larger by itself is sent
-	// alone; above the topic's max.message.bytes the broker refuses it and the relay waits, failing, until that is raised.
+	// MaxBatchBytes bounds one record batch on the wire, from 1 KiB; default 900 KiB. The topic's max.message.bytes does too. A
+	// record that is larger by itself is sent alone; if the broker refuses it the relay waits, failing, until the topic takes it.
 	MaxBatchBytes int
+	// Compression of record batches; default lz4.
+	Compression Compression
 	// RequestTimeout bounds one request; default 10 s. Too small and sends to a slow cluster are repeated (without harm).
 	RequestTimeout time.Duration
 	// BackoffMin and BackoffMax bound the wait after a failure, which doubles; defaults 100 ms and 10 s.
@@ -76,6 +79,7 @@ func (o Options) EnsureDefaults() Options {
 	setDefault(&o.Stream, DefaultStream)
 	setDefault(&o.Source, fmt.Sprintf("farthing/%s/%d", o.Ledger, o.Partition))
 	setDefault(&o.MaxBatchBytes, DefaultMaxBatchBytes)
+	setDefault(&o.Compression, DefaultCompression)
 	setDefault(&o.RequestTimeout, DefaultRequestTimeout)
 	setDefault(&o.BackoffMin, DefaultBackoffMin)
 	setDefault(&o.BackoffMax, max(DefaultBackoffMax, o.BackoffMin))
@@ -113,6 +117,7 @@ func (o Options) Validate() error {
 	check(o.Partition >= 0, "partition %d is negative", o.Partition)
 	check(o.CreatePartitions > o.Partition, "%d partitions do not include partition %d", o.CreatePartitions, o.Partition)
 	check(o.MaxBatchBytes >= maxBatchBytesMin, "batch limit of %d bytes is below %d", o.MaxBatchBytes, maxBatchBytesMin)
+	check(o.Compression.code() >= 0, "compression %q is none of none, gzip, snappy, lz4, zstd", o.Compression)
 	check(o.RequestTimeout > 0, "request timeout %v is not positive", o.RequestTimeout)
 	check(o.BackoffMin > 0 && o.BackoffMax >= o.BackoffMin, "back-off %v to %v is not a range", o.BackoffMin, o.BackoffMax)
 	check(o.RenewEvery > 0, "renewal every %v is not positive", o.RenewEvery)

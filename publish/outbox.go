@@ -20,8 +20,8 @@ type Header struct {
 	Value []byte
 }
 
-// Outbox is what the relay needs from the ledger. All methods are called by the goroutine in Run, one at a time. An error is an
-// environment failure: the relay waits and starts a new session, which asks Position again.
+// Outbox is what the relay needs from the ledger. The goroutine in Run calls them one at a time, but for Records and Changed, which
+// another goroutine of it calls too. An error is an environment failure: the relay waits and starts a new session, which asks Position again.
 type Outbox interface {
 	// Records returns sealed records with StreamSeq >= from, contiguous and in order, up to about maxBytes of key and
 	// value bytes (at least one if any is sealed). Empty: nothing sealed yet. It may be asked for confirmed ones again; those
@@ -34,6 +34,8 @@ type Outbox interface {
 	// Confirm makes it durable that records First..Last stand at BaseOffset.. in the topic. First is always one more
 	// than the last confirmed one. It ends the attempt.
 	Confirm(c Confirmation) error
+	// ConfirmAttempt is Confirm and then Attempt, in one durable step.
+	ConfirmAttempt(c Confirmation, a Attempt) error
 	// Changed returns a channel that is closed once more may have been sealed than at the time of the call.
 	Changed() <-chan struct{}
 }

@@ -11,7 +11,7 @@ func TestPublish(t *testing.T) {
 		all := settlement("a", 1, 300)
 		box := newBox(all[:100]...)
 		o := c.options(t)
-		o.MaxBatchBytes = 4 << 10
+		o.MaxBatchBytes, o.Compression = 4<<10, NoCompression
 		r := start(t, o, box)
 		box.awaitConfirmed(t, 100)
 		box.seal(all[100:101]...)

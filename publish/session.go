@@ -12,7 +12,8 @@ type session struct {
 	r         *Relay
 	id        triple // the next batch's
 	confirmed uint64
-	next      int64 // the offset the next batch is expected at
+	attempted uint64 // the first StreamSeq of the batch whose attempt was recorded with the last confirmation
+	next      int64  // the offset the next batch is expected at
 	renewAt   time.Time
 }
 
@@ -90,7 +91,7 @@ func (s *session) readBack(ctx context.Context, b *readback, seen, fence int64) 
 	}
 	before := s.confirmed
 	for _, c := range b.confirmations(s.r.o.Topic, s.r.o.Partition, fence+1) {
-		if err := s.confirm(c); err != nil {
+		if err := s.confirm(c, nil); err != nil {
 			return 0, err
 		}
 	}
@@ -100,82 +101,109 @@ func (s *session) readBack(ctx context.Context, b *readback, seen, fence int64) 
 
 // publish sends what is sealed until an error or the renewal ends the session.
 func (s *session) publish(ctx context.Context) error {
+	f := s.feed(ctx)
+	defer f.stop()
 	for {
-		left := s.renewAt.Sub(s.r.o.Now())
-		if left <= 0 {
-			return errRenew
-		}
-		changed := s.r.box.Changed() // before the look, so that nothing sealed in between is missed
-		records, err := s.r.box.Records(s.confirmed+1, s.r.o.MaxBatchBytes)
+		item, err := s.await(ctx, f)
 		if err != nil {
-			return fmt.Errorf("read outbox from %d: %w", s.confirmed+1, err)
+			return err
 		}
-		checkRecords(records, s.confirmed+1)
-		if len(records) == 0 {
+		for more := item.records > 0; more; {
+			if item, more, err = s.deliver(ctx, item.chunk, f); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// await returns the next chunk, or says that the outbox was found empty.
+func (s *session) await(ctx context.Context, f *feed) (fed, error) {
+	left := s.renewAt.Sub(s.r.o.Now())
+	if left <= 0 {
+		return fed{}, errRenew
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case item := <-f.items:
+		if item.idle {
 			s.r.tracker.setState(StateWaiting)
 			s.r.backoff.reset()
-			if err := pause(ctx, changed, left); err != nil {
-				return err
-			}
+		} else if item.err == nil && !s.renewAt.After(s.r.o.Now()) {
+			return fed{}, errRenew // it became due in a sleep
 		}
-		for len(records) > 0 {
-			n := pack(records, s.r.o.Source, s.r.o.MaxBatchBytes)
-			if err := s.deliver(ctx, records[:n]); err != nil {
-				return err
-			}
-			records = records[n:]
-		}
+		return item, item.err
+	case <-timer.C:
+		return fed{}, nil // whether it is due the clock of the options says
+	case <-ctx.Done():
+		return fed{}, ctx.Err()
 	}
 }
 
-// checkRecords asserts the outbox's promise.
-func checkRecords(records []Record, from uint64) {
-	for i := range records {
-		if records[i].StreamSeq != from+uint64(i) {
-			panic(fmt.Sprintf("BUG: the outbox gave stream_seq %d in place %d of records from %d", records[i].StreamSeq, i, from))
+// deliver takes a batch through attempt, send and confirm. If the batch after it is ready by then and may follow, its attempt is
+// recorded with the confirmation, in one write, and it is returned as more.
+func (s *session) deliver(ctx context.Context, c chunk, f *feed) (next fed, more bool, err error) {
+	if s.attempted != c.first {
+		if err := s.r.box.Attempt(s.attemptOf(c)); err != nil {
+			return next, false, fmt.Errorf("record attempt of %d to %d: %w", c.first, c.last, err)
 		}
-		for _, h := range records[i].Headers {
-			if isContractHeader(h.Key) {
-				panic(fmt.Sprintf("BUG: the outbox gave stream_seq %d a header %s of its own", records[i].StreamSeq, h.Key))
-			}
-		}
-	}
-}
-
-// deliver takes one batch through attempt, send and confirm.
-func (s *session) deliver(ctx context.Context, records []Record) error {
-	first, last := records[0].StreamSeq, records[len(records)-1].StreamSeq
-	set, err := encodeRecords(records, s.r.o.Source, s.r.o.Now(), s.id)
-	if err != nil {
-		return err
-	}
-	err = s.r.box.Attempt(Attempt{ProducerID: s.id.id, Epoch: s.id.epoch, Sequence: s.id.sequence, First: first, Last: last})
-	if err != nil {
-		return fmt.Errorf("record attempt of %d to %d: %w", first, last, err)
 	}
 	s.r.tracker.setState(StatePublishing)
-	base, err := s.send(ctx, set)
+	base, err := s.send(ctx, c.stamp(s.r.o.Now(), s.id), c.records)
 	if errors.Is(err, errLocated) {
-		base, err = s.locate(ctx, first, last)
+		base, err = s.locate(ctx, c.first, c.last)
 	}
 	if err != nil {
-		return err
+		return next, false, err
 	}
 	if err := s.checkBefore(ctx, base); err != nil {
-		return err
+		return next, false, err
 	}
-	s.id.sequence = nextSequence(s.id.sequence, len(records))
-	s.r.tracker.update(func(st *Stats) { st.Sent += uint64(len(records)); st.Batches++ })
-	return s.confirm(Confirmation{First: first, Last: last, Topic: s.r.o.Topic, Partition: s.r.o.Partition,
-		BaseOffset: base, NextOffset: base + int64(len(records))})
+	s.id.sequence = nextSequence(s.id.sequence, c.records)
+	s.r.tracker.update(func(st *Stats) { st.Sent += uint64(c.records); st.Batches++ })
+	done := Confirmation{First: c.first, Last: c.last, Topic: s.r.o.Topic, Partition: s.r.o.Partition,
+		BaseOffset: base, NextOffset: base + int64(c.records)}
+	if s.renewAt.After(s.r.o.Now()) {
+		select {
+		case next = <-f.items:
+			more = next.err == nil && !next.idle
+		default:
+		}
+	}
+	if !more {
+		if err := s.confirm(done, nil); err != nil {
+			return next, false, err
+		}
+		return next, false, s.noticed(next)
+	}
+	a := s.attemptOf(next.chunk)
+	return next, true, s.confirm(done, &a)
 }
 
-// confirm makes c durable and moves on.
-func (s *session) confirm(c Confirmation) error {
+// noticed takes the news of a feed that was asked in passing.
+func (s *session) noticed(item fed) error {
+	if item.idle {
+		s.r.tracker.setState(StateWaiting)
+	}
+	return item.err
+}
+
+func (s *session) attemptOf(c chunk) Attempt {
+	return Attempt{ProducerID: s.id.id, Epoch: s.id.epoch, Sequence: s.id.sequence, First: c.first, Last: c.last}
+}
+
+// confirm makes c durable, with the attempt that follows it if there is one, and moves on.
+func (s *session) confirm(c Confirmation, next *Attempt) (err error) {
 	if c.First != s.confirmed+1 || c.Last < c.First || c.NextOffset < c.BaseOffset+int64(c.Last-c.First)+1 {
 		panic(fmt.Sprintf("BUG: confirmation %+v after %d", c, s.confirmed))
 	}
-	if err := s.r.box.Confirm(c); err != nil {
+	if next == nil {
+		err = s.r.box.Confirm(c)
+	} else {
+		err = s.r.box.ConfirmAttempt(c, *next)
+		s.attempted = next.First
+	}
+	if err != nil {
 		return fmt.Errorf("record confirmation of %d to %d: %w", c.First, c.Last, err)
 	}
 	s.confirmed, s.next = c.Last, c.NextOffset
@@ -184,8 +212,8 @@ func (s *session) confirm(c Confirmation) error {
 	return nil
 }
 
-// send sends one batch until it is answered: only the identical bytes follow an answer that leaves it open.
-func (s *session) send(ctx context.Context, set []byte) (base int64, err error) {
+// send sends a batch of so many records until it is answered: only the identical bytes follow an answer that leaves it open.
+func (s *session) send(ctx context.Context, set []byte, records int) (base int64, err error) {
 	for {
 		base, err = s.r.broker.produce(ctx, set)
 		if err == nil {
@@ -198,6 +226,10 @@ func (s *session) send(ctx context.Context, set []byte) (base int64, err error) 
 			return 0, fmt.Errorf("%w: %w", errReopen, err)
 		case located:
 			return 0, errLocated
+		case tooLarge:
+			if s.r.shrink(ctx, len(set)-setLengthBytes, records) {
+				return 0, fmt.Errorf("%w: %w", errReopen, err)
+			}
 		}
 		if err := s.r.failed(ctx, err); err != nil {
 			return 0, err

@@ -22,11 +22,8 @@ func TestBatchBytes(t *testing.T) {
 	records := settlement("a", 7, 9)
 	at := time.UnixMilli(1_700_000_000_123)
 	id := triple{producer{1<<40 + 5, 12}, 99}
-	set, err := encodeRecords(records, "src", at, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, _ := encodeRecords(records, "src", at, id); !bytes.Equal(set, again) {
+	set := encodeRecords(records, "src", at, id)
+	if again := encodeRecords(records, "src", at, id); !bytes.Equal(set, again) {
 		t.Fatal("two encodings of one batch differ")
 	}
 	if n := binary.BigEndian.Uint32(set); int(n) != len(set)-setLengthBytes {
@@ -64,10 +61,7 @@ func TestSizeBound(t *testing.T) {
 		r := Record{StreamSeq: math.MaxUint64, Type: strings.Repeat("t", min(n, 300)), ID: strings.Repeat("i", min(n, 300)),
 			Key: make([]byte, n), Value: make([]byte, n), Headers: []Header{{strings.Repeat("h", n), make([]byte, n)}, {"", nil}}}
 		source := strings.Repeat("s", min(n, 300))
-		set, err := encodeRecords([]Record{r, r}, source, time.UnixMilli(1), triple{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		set := encodeRecords([]Record{r, r}, source, time.UnixMilli(1), triple{})
 		if bound := batchOverheadBytes + 2*encodedBytesMax(&r, source); len(set) > bound {
 			t.Fatalf("%d bytes, bound %d", len(set), bound)
 		}
@@ -116,7 +110,7 @@ func TestClassify(t *testing.T) {
 	f(kafka.NotLeaderForPartition, resend)
 	f(kafka.NotEnoughReplicasAfterAppend, resend)
 	f(kafka.RequestTimedOut, resend)
-	f(kafka.MessageSizeTooLarge, resend)
+	f(kafka.MessageSizeTooLarge, tooLarge)
 	f(kafka.DuplicateSequenceNumber, located)
 	f(kafka.OutOfOrderSequenceNumber, restart)
 	f(kafka.UnknownProducerId, restart)

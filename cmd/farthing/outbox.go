@@ -15,6 +15,7 @@ type ledgerOutbox interface {
 	Position() (engine.Position, error)
 	Attempt(engine.Attempt) error
 	Confirm(engine.Confirmation) error
+	ConfirmAttempt(engine.Confirmation, engine.Attempt) error
 	Changed() <-chan struct{}
 }
 
@@ -60,6 +61,11 @@ func (o outbox) Attempt(a publish.Attempt) error { return o.box.Attempt(engine.A
 
 // Confirm implements publish.Outbox.
 func (o outbox) Confirm(c publish.Confirmation) error { return o.box.Confirm(engine.Confirmation(c)) }
+
+// ConfirmAttempt implements publish.Outbox.
+func (o outbox) ConfirmAttempt(c publish.Confirmation, a publish.Attempt) error {
+	return o.box.ConfirmAttempt(engine.Confirmation(c), engine.Attempt(a))
+}
 
 // Changed implements publish.Outbox.
 func (o outbox) Changed() <-chan struct{} { return o.box.Changed() }
