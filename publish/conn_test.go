@@ -17,6 +17,8 @@ type wire struct {
 	onCut func()
 	// gate, if set, makes produce requests wait before they reach the broker.
 	gate atomic.Pointer[gate]
+	// onSent, if set, is called when the kernel has taken a produce request.
+	onSent atomic.Pointer[func()]
 }
 
 // gate says when the first request has come to it, and holds all until it is opened.
@@ -56,6 +58,9 @@ func (c *wireConn) Write(p []byte) (int, error) {
 			g.pass()
 		}
 		c.inReply.Store(true)
+		if sent := c.wire.onSent.Load(); sent != nil {
+			defer (*sent)()
+		}
 	}
 	return c.Conn.Write(p)
 }
