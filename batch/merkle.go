@@ -33,6 +33,8 @@ type Tree struct {
 
 	waiting int                         // leaves in group, only while size is a multiple of groupLeaves
 	group   [groupLeaves]sha256x2.Block // leaves that are not in the peaks yet
+
+	seen *seenNodes // what Tiles wants to know; nil: nobody asks
 }
 
 // groupLeaves is a power of two: of a group's hashes all but two in the mean are
@@ -73,6 +75,9 @@ func (t *Tree) fold() {
 		sha256x2.Sum(&t.group[i], &t.group[i+1], &h[i], &h[i+1])
 	}
 	t.waiting = 0
+	if t.seen != nil {
+		copy(t.seen.leaves[t.size%TileWidth:], h[:]) // size is a multiple of groupLeaves, and so is TileWidth
+	}
 	for n := groupLeaves / 2; n > 1; n /= 2 {
 		var a, b sha256x2.Block
 		for i := 0; i < n; i += 2 {
@@ -101,8 +106,14 @@ func (t *Tree) AppendLeafHash(h [32]byte) {
 // push adds the root of a perfect subtree of 2^level leaves; size is a multiple of that.
 func (t *Tree) push(h [32]byte, level int) {
 	added := uint64(1) << level
+	if t.seen != nil && level == 0 {
+		t.seen.leaves[t.size%TileWidth] = h
+	}
 	for ; t.size>>level&1 == 1; level++ {
 		h = nodeHash(&t.peaks[level], &h)
+		if t.seen != nil && (level+1)%TileHeight == 0 {
+			t.seen.nodes[(level+1)/TileHeight] = h
+		}
 	}
 	t.peaks[level] = h
 	t.size += added
@@ -118,14 +129,7 @@ func (t *Tree) Root() [32]byte {
 	if t.size == 0 {
 		return sha256.Sum256(nil)
 	}
-	level := bits.TrailingZeros64(t.size)
-	root := t.peaks[level]
-	for level++; level < 64; level++ {
-		if t.size>>level&1 == 1 {
-			root = nodeHash(&t.peaks[level], &root)
-		}
-	}
-	return root
+	return t.foldBelow(64)
 }
 
 // Reset makes t the empty tree again and keeps its buffer.
