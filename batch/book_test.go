@@ -11,7 +11,7 @@ import (
 )
 
 // book is the dumb twin of the books that netting works on: a few decimals per
-// account, moved in the plainest way. It makes the positions for Net and says
+// account, moved in the plainest way. It makes the positions for a Netter and says
 // by itself what the lines must be.
 type book struct {
 	accounts map[string]*bookAccount

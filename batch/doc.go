@@ -6,8 +6,10 @@
 //
 //   - the caller describes the [Cut] and hands in one [Position] per
 //     participant, taken from a snapshot at the cut;
-//   - [Net] sorts them, decides who is paid and who is collected, computes each
-//     [Line] and checks the equations per line and over the batch;
+//   - [Order] sorts their accounts; a [Netter] takes them one by one, decides who
+//     is paid and who is collected, computes each [Line] and checks the equations
+//     per line and over the batch. It keeps nothing, so a batch may have millions
+//     of lines;
 //   - [Line.AppendJSON] writes each line's canonical record, [LinesHash] sums
 //     them up, and [NewManifest] closes the batch with a [Manifest];
 //   - [ParseLine], [ParseManifest] and [VerifyLines] go the other way: they

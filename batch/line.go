@@ -39,7 +39,7 @@ func parseDirection(text []byte) (Direction, bool) {
 //
 //	carried_in + returned + gross_credits - gross_debits = signed amount + carried_out
 //
-// Lines are values; Net makes them and nothing changes them.
+// Lines are values; a Netter makes them and nothing changes them.
 type Line struct {
 	Line      uint32 // number from 1, in the order of accounts
 	Account   string
@@ -74,7 +74,7 @@ func (l *Line) Signed() money.Amount {
 
 // AppendJSON appends the canonical (RFC 8785) value of the line's
 // farthing.settlement.line.v1 record. It allocates only if dst has to grow. It
-// panics when the line could not have come from Net.
+// panics when the line could not have come from a Netter.
 func (l *Line) AppendJSON(dst []byte, s *Scope) []byte {
 	dst = appendID(append(dst, `{"account":`...), l.Account)
 	dst = appendAmount(append(dst, `,"amount":`...), l.Amount)

@@ -1,51 +1,51 @@
 package batch
 
 import (
-	"cmp"
-	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"farthing/money"
 )
 
-// Net turns the positions of a window into the lines of its batch, sorted by
-// account (bytewise), and their sums. digits are those of the currency's minor
-// unit. The order of the positions does not matter and they are not changed.
+// Netter turns the positions of a window into the lines of its batch and their
+// sums, one after the other: it keeps none of them.
 //
 // A participant has a line when the window moved something on it (a gross sum,
 // a returned amount, an event) or when there is something to pay or collect
 // now; the operator has one whenever anybody else has. Without any line there
-// is no batch: Net returns none and no error.
+// is no batch. A participant without a line may as well be left out.
 //
-// Everything is checked before anything is returned. An error names the
-// account where the books disagree: ErrPosition, ErrEquation, ErrUnbalanced,
-// ErrOverflow or ErrRange. Nothing may be published then.
-func Net(positions []Position, digits int) ([]Line, Sums, error) {
-	order, err := sorted(positions)
-	if err != nil {
-		return nil, Sums{}, err
-	}
-	n := netting{digits: digits, lines: make([]Line, 0, len(order))}
-	for _, key := range order {
-		if err := n.position(&positions[key.index]); err != nil {
-			return nil, Sums{}, err
-		}
-	}
-	return n.finish()
-}
-
-// netting is the state of one Net call.
-type netting struct {
+// Every error names the account where the books disagree: ErrPosition,
+// ErrEquation, ErrUnbalanced, ErrOverflow or ErrRange. Some of them are found
+// only by Finish, when lines were emitted already: nothing may be published
+// before that has returned.
+type Netter struct {
 	digits   int
-	lines    []Line
+	emit     func(*Line) error
+	count    uint32 // lines emitted
 	sums     Sums
-	operator int  // operator positions seen, 0 or 1; its line stands in lines
-	moved    bool // the operator's position is not empty
+	last     string // account of the position before
+	line     Line   // being made
+	operator Line   // the operator's, held back until somebody else has one; Line 0: none is held back
+	seen     bool   // the operator's position came
+	moved    bool   // and is not empty
 }
 
-// position adds the line of p, if it has one.
-func (n *netting) position(p *Position) error {
+// NewNetter returns a Netter that gives each line to emit, in the order of
+// accounts. digits are those of the currency's minor unit. The line is valid
+// during the call; the error of emit ends Add or Finish.
+func NewNetter(digits int, emit func(*Line) error) *Netter { return &Netter{digits: digits, emit: emit} }
+
+// Add nets a position. Positions come in the order of their accounts
+// (bytewise; see Order), each account once, or it is ErrPosition. p is not
+// changed and not kept.
+func (n *Netter) Add(p *Position) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	if p.Account <= n.last {
+		return fmt.Errorf("%w: account %q after %q", ErrPosition, p.Account, n.last)
+	}
+	n.last = p.Account
 	net, ok := p.net()
 	if !ok {
 		return fmt.Errorf("%w: account %q", ErrOverflow, p.Account)
@@ -55,25 +55,31 @@ func (n *netting) position(p *Position) error {
 	}
 	direction, amount := p.settle(n.digits)
 	if p.Kind == Operator {
-		n.operator++
-		n.moved = p.moved()
+		n.seen, n.moved = true, p.moved()
 	} else if !p.moved() && direction == None {
 		return nil
 	}
-	return n.line(p, net, direction, amount)
+	return n.make(p, net, direction, amount)
 }
 
-// line appends the line and adds it to the sums.
-func (n *netting) line(p *Position, net money.Amount, direction Direction, amount money.Amount) error {
-	if len(n.lines) == lineMax {
+// make makes the line of a position and adds it to the sums.
+func (n *Netter) make(p *Position, net money.Amount, direction Direction, amount money.Amount) error {
+	if n.operator.Line != 0 {
+		held := n.operator
+		n.operator = Line{}
+		if err := n.out(&held); err != nil {
+			return err
+		}
+	}
+	if n.count == lineMax {
 		return fmt.Errorf("%w: more than %d lines", ErrRange, lineMax)
 	}
-	n.lines = append(n.lines, Line{
-		Line: uint32(len(n.lines) + 1), Account: p.Account, Direction: direction, Amount: amount,
+	n.line = Line{
+		Line: n.count + 1, Account: p.Account, Direction: direction, Amount: amount,
 		GrossDebits: p.GrossDebits, GrossCredits: p.GrossCredits,
 		Returned: p.Returned, CarriedIn: p.CarriedIn, Events: p.Events,
-	})
-	l := &n.lines[len(n.lines)-1]
+	}
+	l := &n.line
 	var ok bool
 	if l.CarriedOut, ok = net.Sub(l.Signed()); !ok {
 		return fmt.Errorf("%w: account %q", ErrOverflow, p.Account)
@@ -81,79 +87,38 @@ func (n *netting) line(p *Position, net money.Amount, direction Direction, amoun
 	if err := l.check(n.digits); err != nil {
 		return err
 	}
-	return n.sums.add(l)
+	if err := n.sums.add(l); err != nil {
+		return err
+	}
+	if p.Kind == Operator && n.count == 0 {
+		n.operator = *l
+		return nil
+	}
+	return n.out(l)
 }
 
-// finish checks the batch as a whole.
-func (n *netting) finish() ([]Line, Sums, error) {
-	others := len(n.lines) - n.operator
+func (n *Netter) out(l *Line) error {
+	n.count++
+	return n.emit(l)
+}
+
+// Finish checks the batch as a whole and returns its number of lines and their
+// sums; 0: there is no batch, and no line was emitted.
+func (n *Netter) Finish() (lines uint32, sums Sums, err error) {
+	others := n.count
+	if n.seen && others > 0 {
+		others-- // the operator's is among them: it is held back only as long as there is no other
+	}
 	switch {
-	case others > 0 && n.operator == 0:
-		return nil, Sums{}, fmt.Errorf("%w: account %q is missing", ErrPosition, OperatorAccount)
+	case others > 0 && !n.seen:
+		return 0, Sums{}, fmt.Errorf("%w: account %q is missing", ErrPosition, OperatorAccount)
 	case others == 0 && n.moved:
-		return nil, Sums{}, fmt.Errorf("%w: account %q moved against nobody", ErrUnbalanced, OperatorAccount)
+		return 0, Sums{}, fmt.Errorf("%w: account %q moved against nobody", ErrUnbalanced, OperatorAccount)
 	case others == 0:
-		return nil, Sums{}, nil
+		return 0, Sums{}, nil
 	}
 	if err := n.sums.check(); err != nil {
-		return nil, Sums{}, err
+		return 0, Sums{}, err
 	}
-	return n.lines, n.sums, nil
-}
-
-// sortKey stands for a position while sorting: comparing strings far apart in
-// memory costs a cache miss each, comparing eight bytes of them here does not.
-type sortKey struct {
-	chunk uint64 // eight bytes of the account, big-endian, padded with zeros
-	index uint32
-}
-
-// sorted checks the positions' form and returns them in the order of their
-// accounts. Two positions with one account are ErrPosition.
-func sorted(positions []Position) ([]sortKey, error) {
-	if uint64(len(positions)) > lineMax {
-		return nil, fmt.Errorf("%w: more than %d positions", ErrRange, lineMax)
-	}
-	keys := make([]sortKey, len(positions))
-	for i := range positions {
-		if err := positions[i].check(); err != nil {
-			return nil, err
-		}
-		keys[i].index = uint32(i)
-	}
-	sortKeys(positions, keys, 0)
-	for i := 1; i < len(keys); i++ {
-		if a := positions[keys[i].index].Account; a == positions[keys[i-1].index].Account {
-			return nil, fmt.Errorf("%w: account %q twice", ErrPosition, a)
-		}
-	}
-	return keys, nil
-}
-
-// sortKeys sorts accounts that agree in their first from bytes: by the next
-// eight bytes, then each run that agrees in these too by what follows. Accounts
-// usually share long prefixes ("customer-000…"), so a fixed prefix would not
-// tell them apart. Ids are at most 128 bytes without zeros: the recursion is
-// 16 deep at most, and a padded chunk ends only where its account does.
-func sortKeys(positions []Position, keys []sortKey, from int) {
-	for i := range keys {
-		keys[i].chunk = chunkAt(positions[keys[i].index].Account, from)
-	}
-	slices.SortFunc(keys, func(a, b sortKey) int { return cmp.Compare(a.chunk, b.chunk) })
-	for start := 0; start < len(keys); {
-		end := start + 1
-		for end < len(keys) && keys[end].chunk == keys[start].chunk {
-			end++
-		}
-		if end-start > 1 && byte(keys[start].chunk) != 0 { // 0: the accounts end here
-			sortKeys(positions, keys[start:end], from+8)
-		}
-		start = end
-	}
-}
-
-func chunkAt(account string, from int) uint64 {
-	var b [8]byte
-	copy(b[:], account[min(from, len(account)):])
-	return binary.BigEndian.Uint64(b[:])
+	return n.count, n.sums, nil
 }

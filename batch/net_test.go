@@ -22,6 +22,32 @@ func seeded(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 1))
 }
 
+// netAll nets positions that are in any order, and keeps the lines.
+func netAll(positions []Position, digits int) ([]Line, Sums, error) {
+	order, err := Order(len(positions), func(i uint32) string { return positions[i].Account })
+	if err != nil {
+		return nil, Sums{}, err
+	}
+	var lines []Line
+	n := NewNetter(digits, func(l *Line) error {
+		lines = append(lines, *l)
+		return nil
+	})
+	for _, i := range order {
+		if err := n.Add(&positions[i]); err != nil {
+			return nil, Sums{}, err
+		}
+	}
+	count, sums, err := n.Finish()
+	if err != nil {
+		return nil, Sums{}, err
+	}
+	if int(count) != len(lines) {
+		return nil, Sums{}, fmt.Errorf("%d lines were emitted, Finish says %d", len(lines), count)
+	}
+	return lines, sums, nil
+}
+
 // randomBook opens customers and providers, some with a minimum payout.
 func randomBook(r *rand.Rand) *book {
 	b := newBook([]string{"USD", "JPY", "KWD", "CLF"}[r.IntN(4)])
@@ -83,7 +109,7 @@ func TestNetAgainstTwin(t *testing.T) {
 func checkWindow(t *testing.T, r *rand.Rand, b *book) int {
 	t.Helper()
 	want, positions := b.want(), b.positions()
-	lines, sums, err := Net(positions, b.currency.Digits())
+	lines, sums, err := netAll(positions, b.currency.Digits())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,12 +118,12 @@ func checkWindow(t *testing.T, r *rand.Rand, b *book) int {
 	}
 	r.Shuffle(len(positions), func(i, j int) { positions[i], positions[j] = positions[j], positions[i] })
 	before := slices.Clone(positions)
-	again, againSums, err := Net(positions, b.currency.Digits())
+	again, againSums, err := netAll(positions, b.currency.Digits())
 	if err != nil || !slices.Equal(again, lines) || againSums != sums {
 		t.Fatalf("shuffled: %v", err)
 	}
 	if !slices.Equal(before, positions) {
-		t.Fatal("Net has changed the positions")
+		t.Fatal("netting has changed the positions")
 	}
 	if len(lines) > 0 {
 		seal(t, b, lines, sums)
@@ -128,13 +154,13 @@ func TestSortAgainstStrings(t *testing.T) {
 			}
 		}
 		r.Shuffle(len(positions), func(i, j int) { positions[i], positions[j] = positions[j], positions[i] })
-		keys, err := sorted(positions)
+		order, err := Order(len(positions), func(i uint32) string { return positions[i].Account })
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got, want []string
-		for _, k := range keys {
-			got = append(got, positions[k.index].Account)
+		for _, i := range order {
+			got = append(got, positions[i].Account)
 		}
 		for id := range seen {
 			want = append(want, id)
@@ -158,12 +184,12 @@ func sound() []Position {
 }
 
 func TestNetRefuses(t *testing.T) {
-	if _, _, err := Net(sound(), 2); err != nil {
+	if _, _, err := netAll(sound(), 2); err != nil {
 		t.Fatal(err)
 	}
 	f := func(what string, want error, account string, breakIt func(p []Position) []Position) {
 		t.Helper()
-		lines, sums, err := Net(breakIt(sound()), 2)
+		lines, sums, err := netAll(breakIt(sound()), 2)
 		if !errors.Is(err, want) || !strings.Contains(err.Error(), account) || lines != nil || sums != (Sums{}) {
 			t.Errorf("%s: got %v, %d lines, want %v naming %q", what, err, len(lines), want, account)
 		}
@@ -206,10 +232,27 @@ func TestNetRefuses(t *testing.T) {
 	})
 }
 
+// TestNetterStops: positions out of order are refused, and so does who takes the lines.
+func TestNetterStops(t *testing.T) {
+	full := errors.New("full")
+	n := NewNetter(2, func(*Line) error { return full })
+	p := sound()
+	if err := n.Add(&p[1]); err != nil {
+		t.Errorf("the operator's line is held back until another comes: %v", err)
+	}
+	if err := n.Add(&p[0]); !errors.Is(err, ErrPosition) {
+		t.Errorf("acme after operator: %v", err)
+	}
+	p[0].Account = "zebra"
+	if err := n.Add(&p[0]); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNetOfNothing(t *testing.T) {
 	f := func(positions ...Position) {
 		t.Helper()
-		if lines, sums, err := Net(positions, 2); err != nil || lines != nil || sums != (Sums{}) {
+		if lines, sums, err := netAll(positions, 2); err != nil || lines != nil || sums != (Sums{}) {
 			t.Errorf("got %v, %v, %v", lines, sums, err)
 		}
 	}

@@ -43,7 +43,7 @@ func batchAtTheEdges(t testing.TB) (Manifest, []Line, [][]byte) {
 		{Account: OperatorAccount, Kind: Operator, Returned: exact(decimal.New(-1, -18))},
 		{Account: "zz", Kind: Provider, GrossCredits: half, Returned: exact(decimal.New(1, -18)), Payable: half.MustAdd(exact(decimal.New(1, -18)))},
 	}
-	lines, sums, err := Net(positions, 3)
+	lines, sums, err := netAll(positions, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestVerifyLinesRefuses(t *testing.T) {
 }
 
 func TestLineRefuses(t *testing.T) {
-	lines, _, err := Net(sound(), 3)
+	lines, _, err := netAll(sound(), 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func runMove(t *testing.T, b *book, args []string) {
 func runClose(t *testing.T, b *book, asRecords bool) string {
 	t.Helper()
 	want := b.want()
-	lines, sums, err := Net(b.positions(), b.currency.Digits())
+	lines, sums, err := netAll(b.positions(), b.currency.Digits())
 	if err != nil {
 		return fmt.Sprintf("error: %v\n", err)
 	}
@@ -133,7 +133,7 @@ func TestVerifyPassesOnErrors(t *testing.T) {
 	b := newBook("USD")
 	b.open("acme", Customer, decimal.Zero)
 	b.usage("acme", OperatorAccount, decimal.New(5, 0))
-	lines, sums, err := Net(b.positions(), 2)
+	lines, sums, err := netAll(b.positions(), 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func manyPositions(n int) []Position {
 // their hash.
 func netAndEncode(tb testing.TB, positions []Position, buf []byte) (int, []byte) {
 	tb.Helper()
-	lines, _, err := Net(positions, 2)
+	lines, _, err := netAll(positions, 2)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -26,11 +26,16 @@ type Table[R any] struct {
 
 	// The running snapshot; limit 0 when none.
 	active bool
-	limit  uint32 // rows that existed at Begin
-	cursor uint32 // rows below were visited
-	since  uint32 // rows last changed before this epoch are left out
-	saved  []savedRow[R]
+	limit  uint32                     // rows that existed at Begin
+	cursor uint32                     // rows below were visited
+	since  uint32                     // rows last changed before this epoch are left out
+	saved  [][]savedRow[R]            // in lists of at most savedRows; only the last may be short
+	now    func(index uint32, row *R) // takes a row about to change at once; nil: it is saved
 }
+
+// savedRows is the length of a list of saved rows: growing one list for all would copy them over
+// and over, some hundred megabytes at once in the end.
+const savedRows = 256
 
 type savedRow[R any] struct {
 	index uint32
@@ -72,9 +77,21 @@ func (t *Table[R]) Mut(i uint32) *R {
 func (t *Table[R]) firstChange(p *page[R], i uint32) {
 	j := i & pageMask
 	if t.active && i >= t.cursor && i < t.limit && p.epoch[j] >= t.since {
-		t.saved = append(t.saved, savedRow[R]{i, p.rows[j]})
+		if t.now != nil {
+			t.now(i, &p.rows[j])
+		} else {
+			t.save(i, &p.rows[j])
+		}
 	}
 	p.epoch[j] = t.epoch
+}
+
+func (t *Table[R]) save(i uint32, row *R) {
+	if n := len(t.saved); n == 0 || len(t.saved[n-1]) == savedRows {
+		t.saved = append(t.saved, make([]savedRow[R], 0, savedRows))
+	}
+	last := &t.saved[len(t.saved)-1]
+	*last = append(*last, savedRow[R]{i, *row})
 }
 
 // Begin starts a snapshot of the rows as they are now, of those changed in epoch
@@ -89,20 +106,34 @@ func (t *Table[R]) Begin(since uint32) uint32 {
 	return t.epoch
 }
 
+// Stream starts a snapshot of all rows as they are now that keeps no copies: a row about to
+// change is emitted at once, from within Mut. The others come with Step.
+func (t *Table[R]) Stream(emit func(index uint32, row *R)) {
+	t.Begin(0)
+	t.now = emit
+}
+
 // Active reports whether a snapshot is running.
 func (t *Table[R]) Active() bool { return t.active }
 
 // Step emits saved rows and visits further ones, n in all; it returns true when the
-// snapshot is complete. The row given to emit is valid only during
-// the call.
+// snapshot is complete. The row given to emit is valid only during the call. A streamed
+// snapshot goes to what Stream was given, and emit is not asked.
 func (t *Table[R]) Step(n int, emit func(index uint32, row *R)) bool {
 	if !t.active {
 		return true
 	}
+	if t.now != nil {
+		emit = t.now
+	}
 	for n > 0 && len(t.saved) > 0 {
-		last := &t.saved[len(t.saved)-1]
+		list := &t.saved[len(t.saved)-1]
+		last := &(*list)[len(*list)-1]
 		emit(last.index, &last.row)
-		t.saved = t.saved[:len(t.saved)-1]
+		if *list = (*list)[:len(*list)-1]; len(*list) == 0 {
+			*list = nil
+			t.saved = t.saved[:len(t.saved)-1]
+		}
 		n--
 	}
 	for ; n > 0 && t.cursor < t.limit; n-- {
@@ -114,13 +145,13 @@ func (t *Table[R]) Step(n int, emit func(index uint32, row *R)) bool {
 		t.cursor++
 	}
 	if t.cursor == t.limit && len(t.saved) == 0 {
-		t.active, t.saved = false, nil
+		t.Abort()
 	}
 	return !t.active
 }
 
 // Abort ends a running snapshot without emitting the rest.
-func (t *Table[R]) Abort() { t.active, t.saved = false, nil }
+func (t *Table[R]) Abort() { t.active, t.saved, t.now = false, nil, nil }
 
 // Restore puts a row where a snapshot had it, growing the table as needed; rows
 // come in any order. Used to load a checkpoint into an empty table.

@@ -271,10 +271,14 @@ func (e *Engine) lookup(r *Request) error {
 
 // submit hands the request to the sequencer and waits for its answer.
 func (e *Engine) submit(r *Request) {
+	e.queue(r)
+	<-r.done
+}
+
+func (e *Engine) queue(r *Request) {
 	if !e.ring.push(r) {
 		panic("BUG: the ring is full although every request has a place")
 	}
-	<-r.done
 }
 
 // do runs op on the sequencer and returns when what it saw or did is durable. False:

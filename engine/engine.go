@@ -151,8 +151,8 @@ func newEngine(o Options, store *journal.Store) *Engine {
 }
 
 // internalMax is how many requests of the engine's own may be on the ring beside the
-// admitted ones: one of the settler, the repricer and the abandoner each, one of each simulation.
-const internalMax = 3 + rehearsalsMax
+// admitted ones: the settler's, one of the repricer, the abandoner and Open each, one of each simulation.
+const internalMax = closingsAhead + 3 + rehearsalsMax
 
 // recover loads the newest checkpoint, replays what follows and returns the sequencer and
 // the indexer ready to run.
@@ -403,12 +403,16 @@ func (e *Engine) fail(err error) {
 
 // internal runs op on the sequencer for the engine itself, outside of the budget, and
 // returns when it is durable.
-func (e *Engine) internal(op func(*sequencer)) {
+func (e *Engine) internal(op func(*sequencer)) { <-e.begin(op).done }
+
+// begin is internal without the wait for done.
+func (e *Engine) begin(op func(*sequencer)) *Request {
 	r := &Request{done: make(chan struct{}, 1), op: func(s *sequencer) bool {
 		op(s)
 		return false
 	}}
-	e.submit(r)
+	e.queue(r)
+	return r
 }
 
 // LedgerID is the ledger's id, fixed at its birth.

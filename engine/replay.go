@@ -132,15 +132,8 @@ func (p *replayer) applySeal(c sealCommand) error {
 			return err
 		}
 	}
-	p.state.completeSnapshot()
+	p.state.dropSnapshot()
 	return p.state.applySeal(c)
-}
-
-// completeSnapshot collects what is left of the pending cut's rows.
-func (s *state) completeSnapshot() {
-	for s.pending != nil && !s.pending.ready {
-		s.collect(1 << 20)
-	}
 }
 
 // The checks below are the sequencer's own: a journal that says what no sequencer would

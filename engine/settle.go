@@ -1,22 +1,18 @@
 package engine
 
 import (
-	"encoding/binary"
 	"fmt"
 
-	"farthing/batch"
 	"farthing/journal"
-	"farthing/ledger"
 	"farthing/meter"
-	"farthing/money"
 	"farthing/refusal"
 )
 
 // Settlement of a window, step by step:
 //
 //	cut      a journaled command; the rows as of it are collected between groups
-//	netting  beside ingest, on the collected rows (batch.Net)
-//	staging  line records in chunks of rows, unsynced: the seal's fsync covers them
+//	netting  beside ingest, on the collected rows, line by line (net.go, batch.Netter)
+//	staging  line records as they come, in rows, unsynced: the seal's fsync covers them
 //	closing  journaled slices of closing transfers
 //	seal     one journaled command with the manifests in the same atomic write; it is also the
 //	         outbox entry: what it names may be published
@@ -26,11 +22,11 @@ import (
 // at the slice that is missing.
 
 const (
-	// closingLines is the lines of one slice: some 25 KiB of journal, a tenth of a
+	// closingLines is the lines of one slice: some 25 KiB of journal, a third of a
 	// millisecond of the sequencer.
 	closingLines = 1000
-	// stagedLines is the line records of one staged row, some 40 KiB.
-	stagedLines = 128
+	// closingsAhead is how many slices are on their way at once: some 2 ms of the sequencer in a group.
+	closingsAhead = 6
 )
 
 // closeWait is a request to close the open window: queued, then waiting for the seal.
@@ -75,32 +71,7 @@ func (s *sequencer) settle() {
 		return
 	}
 	p.handed = true
-	job := &settleJob{pending: p, tables: s.state.tables, genesis: s.state.genesis, nextStream: s.state.nextStream,
-		lastHash: map[money.Currency][32]byte{}, closed: map[money.Currency]uint32{}}
-	for c, h := range s.state.lastHash {
-		job.lastHash[c] = h
-	}
-	for c, n := range p.closed {
-		job.closed[c] = n
-	}
-	s.e.toSettle <- job // room for one: one window is pending at a time
-}
-
-// settleJob is what the settler needs of the state; all of it is immutable or its own.
-type settleJob struct {
-	pending    *pendingCut // rows and totals do not change once collected
-	tables     tables
-	genesis    genesis
-	nextStream uint64
-	lastHash   map[money.Currency][32]byte
-	closed     map[money.Currency]uint32 // lines closed before a crash
-}
-
-// netBatch is one batch before it is sealed.
-type netBatch struct {
-	manifest batch.Manifest
-	lines    []batch.Line
-	refs     []ledger.Ref // of the lines
+	s.e.toSettle <- s.state.newSettleJob() // room for one: one window is pending at a time
 }
 
 // settleLoop is the settler's goroutine; it ends when the channel is closed.
@@ -108,23 +79,23 @@ func (e *Engine) settleLoop() {
 	defer close(e.settleDone)
 	for job := range e.toSettle {
 		if err := e.settleWindow(job); err != nil {
-			e.fail(fmt.Errorf("settlement of window %d: %w", job.pending.window.number, err))
+			e.fail(fmt.Errorf("settlement of window %d: %w", job.window.number, err))
 		}
 	}
 }
 
 func (e *Engine) settleWindow(job *settleJob) error {
-	w := job.pending.window
+	w := job.window
 	e.marks.evidenced.wait(w.cut)
-	batches, err := job.net(e.roots.take(w.number))
+	stage := &lineStage{store: e.store}
+	batches, err := job.net(e.roots.take(w.number), stage.put)
 	if err != nil {
 		return err
 	}
-	for i := range batches {
-		if err := stageLines(e.store, &batches[i]); err != nil {
-			return err
-		}
+	if err := stage.flush(); err != nil {
+		return err
 	}
+	job.rows = cutRows{}
 	for i := range batches {
 		e.postClosings(w.number, &batches[i], job.closed[batches[i].manifest.Currency])
 	}
@@ -132,116 +103,63 @@ func (e *Engine) settleWindow(job *settleJob) error {
 	return nil
 }
 
-// net makes the batches of the window, by currency code.
-func (j *settleJob) net(roots map[money.Currency][32]byte) ([]netBatch, error) {
-	var out []netBatch
-	stream := j.nextStream
-	for i := range money.Currencies() {
-		c := money.CurrencyAt(i)
-		if !j.pending.totals[i].Used {
-			continue
-		}
-		b, err := j.netCurrency(c, roots[c], stream)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.Code(), err)
-		}
-		if b != nil {
-			out = append(out, *b)
-			stream += uint64(b.manifest.Lines) + 1
-		}
-	}
-	return out, nil
+// lineStage writes rows of line records a few at a time, unsynced.
+type lineStage struct {
+	store *journal.Store
+	rows  [stagedRows]journal.Row // their memory is used again
+	len   int
 }
 
-func (j *settleJob) netCurrency(c money.Currency, root [32]byte, stream uint64) (*netBatch, error) {
-	positions, refs := positionsAt(j.pending, &j.tables, c)
-	lines, sums, err := batch.Net(positions, c.Digits())
-	if err != nil || len(lines) == 0 {
-		return nil, err
-	}
-	w := j.pending.window
-	if root == [32]byte{} {
-		root = emptyRoot()
-	}
-	cut := batch.Cut{Ledger: j.genesis.ledgerID, Partition: j.genesis.partition, Window: w.number, Currency: c,
-		First: w.first, Last: w.cut, Time: w.time, Events: j.pending.totals[c.Index()].Events,
-		MerkleRoot: root, Previous: j.lastHash[c], FirstStreamSeq: stream}
-	scope := cut.Scope()
-	manifest, err := batch.NewManifest(cut, len(lines), sums, batch.HashLines(&scope, lines))
-	if err != nil {
-		return nil, err
-	}
-	byID := make(map[string]ledger.Ref, len(positions))
-	for i := range positions {
-		byID[positions[i].Account] = refs[i]
-	}
-	b := &netBatch{manifest: manifest, lines: lines, refs: make([]ledger.Ref, len(lines))}
-	for i := range lines {
-		b.refs[i] = byID[lines[i].Account]
-	}
-	return b, nil
-}
+// stagedRows is how many rows are written at once, some 400 KiB: groups that commit meanwhile wait for
+// it to get through the log.
+const stagedRows = 8
 
-// stageLines writes the line records. The key is batch id | number of the row's first
-// line (4, big-endian); the value is the records, each preceded by its uvarint length.
-func stageLines(store *journal.Store, b *netBatch) error {
-	scope := b.manifest.Scope()
-	rows := make([]journal.Row, 0, 16)
-	for at := 0; at < len(b.lines); at += stagedLines {
-		value := make([]byte, 0, 48<<10)
-		var record []byte
-		for i := at; i < min(at+stagedLines, len(b.lines)); i++ {
-			record = b.lines[i].AppendJSON(record[:0], &scope)
-			value = appendBytes(value, record)
-		}
-		rows = append(rows, journal.Row{Space: journal.SpaceLines, Key: lineKey(b.manifest.BatchID, uint32(at)+1), Value: value})
-		if len(rows) == cap(rows) || at+stagedLines >= len(b.lines) {
-			if err := store.Write(rows, false); err != nil {
-				return err
-			}
-			rows = rows[:0]
+func (s *lineStage) put(key, value []byte) error {
+	if s.len == stagedRows {
+		if err := s.flush(); err != nil {
+			return err
 		}
 	}
+	r := &s.rows[s.len]
+	r.Space, r.Key, r.Value = journal.SpaceLines, append(r.Key[:0], key...), append(r.Value[:0], value...)
+	s.len++
 	return nil
 }
 
-func lineKey(batchID [32]byte, first uint32) []byte {
-	return binary.BigEndian.AppendUint32(batchID[:], first)
+func (s *lineStage) flush() error {
+	err := s.store.Write(s.rows[:s.len], false)
+	s.len = 0
+	return err
 }
 
 // postClosings journals the closing transfers of a batch from the first line that is not
-// closed yet.
+// closed yet. A few slices are on the ring at once: waiting for each to be durable would take a
+// group each.
 func (e *Engine) postClosings(window uint64, b *netBatch, closed uint32) {
-	for at := int(closed); at < len(b.lines); at += closingLines {
-		slice := &closingSlice{window: window, currency: b.manifest.Currency, first: uint32(at) + 1}
-		for i := at; i < min(at+closingLines, len(b.lines)); i++ {
-			slice.lines = append(slice.lines, closingLine{b.refs[i], b.lines[i].Signed(), b.lines[i].CarriedOut})
+	var ahead []*Request
+	first := uint32(1)
+	for _, lines := range b.closings {
+		done := min(uint32(len(lines)), closed-min(closed, first-1))
+		slice := &closingSlice{window: window, currency: b.manifest.Currency, first: first + done, lines: lines[done:]}
+		first += uint32(len(lines))
+		if len(slice.lines) == 0 {
+			continue
+		}
+		if len(ahead) == closingsAhead {
+			<-ahead[0].done
+			ahead = ahead[1:]
 		}
 		payload := slice.append(nil)
-		e.internal(func(s *sequencer) {
+		ahead = append(ahead, e.begin(func(s *sequencer) {
 			s.command(kindClosing, payload)
 			if err := s.state.applyClosing(slice); err != nil {
 				panic("BUG: " + err.Error())
 			}
-		})
+		}))
 	}
-}
-
-// sealedBatchOf is what a seal says of a batch, but for its signature.
-func sealedBatchOf(b *netBatch) sealedBatch {
-	m := &b.manifest
-	out := sealedBatch{id: m.BatchID, hash: m.Hash(), currency: m.Currency, lines: m.Lines, events: m.Events, paid: m.Sums.Paid,
-		collected: m.Sums.Collected, firstStream: m.FirstStreamSeq}
-	for i := range b.lines {
-		switch b.lines[i].Direction {
-		case batch.Pay:
-			out.pays++
-		case batch.Collect:
-			out.collects++
-		case batch.None:
-		}
+	for _, r := range ahead {
+		<-r.done
 	}
-	return out
 }
 
 // postSeal journals the seal, with the manifests as rows of the same group, and answers
@@ -251,7 +169,7 @@ func (e *Engine) postSeal(window uint64, batches []netBatch) {
 	var rows []journal.Row
 	for i := range batches {
 		m := &batches[i].manifest
-		sealed, manifest := sealedBatchOf(&batches[i]), m.AppendJSON(nil)
+		sealed, manifest := batches[i].sealed(), m.AppendJSON(nil)
 		e.sign(&sealed, manifest)
 		seal.batches = append(seal.batches, sealed)
 		rows = append(rows, journal.Row{Space: journal.SpaceManifest, Key: append([]byte(nil), m.BatchID[:]...), Value: manifest})

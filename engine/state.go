@@ -6,7 +6,6 @@ import (
 
 	"github.com/zeebo/xxh3"
 
-	"farthing/batch"
 	"farthing/ledger"
 	"farthing/meter"
 	"farthing/money"
@@ -47,22 +46,6 @@ type state struct {
 	pending     *pendingCut        // the window that was cut and is not sealed yet
 	lastHash    map[money.Currency][32]byte
 	nextStream  uint64 // stream_seq of the next record
-}
-
-// pendingCut is a window between cut and seal. Its rows are in the running snapshot
-// of the ledger's rows, which settle.go collects.
-type pendingCut struct {
-	window *window         // its own: it outlives the cut
-	totals []ledger.Totals // at the cut, by currency index
-	people int             // participants at the cut
-	// returned is what the window gave back of lines; it does not change. The operators have theirs.
-	returned ledger.Returned
-	// closed is how many lines were closed, by currency: where to go on after a crash.
-	closed map[money.Currency]uint32
-	// pages collect the rows that the snapshot emits, rowsPerPage each, made as they come.
-	pages  [][]ledger.Row
-	ready  bool // all rows were collected
-	handed bool // to the settler
 }
 
 // newState returns the state right after the genesis command.
@@ -210,47 +193,6 @@ func (s *state) mustFind(id []byte) uint32 {
 	return n
 }
 
-// applyCut closes the open window at the current sequence and starts the snapshot of
-// its rows.
-func (s *state) applyCut(c cutCommand) {
-	p := &pendingCut{
-		window: &window{number: c.window, first: s.windowFirst, cut: s.seq, time: s.time, id: c.id, want: c.want},
-		people: len(s.people), closed: map[money.Currency]uint32{},
-		pages: make([][]ledger.Row, (len(s.people)+rowsPerPage-1)/rowsPerPage),
-	}
-	s.ledger.Rows.Begin(0)
-	p.totals, p.returned = s.ledger.Cut()
-	s.windowFirst = s.seq + 1
-	s.pending = p
-	if c.id != "" {
-		s.closedBy[c.id] = p.window
-	}
-}
-
-// collect goes on with the snapshot of the pending cut by up to n rows.
-func (s *state) collect(n int) {
-	p := s.pending
-	if p == nil || p.ready {
-		return
-	}
-	p.ready = s.ledger.Rows.Step(n, p.put)
-}
-
-// rowsPerPage keeps the memory made at once, and so the pause for it, small.
-const rowsPerPage = 1024
-
-// put keeps a row of the cut.
-func (p *pendingCut) put(i uint32, row *ledger.Row) {
-	page := &p.pages[i/rowsPerPage]
-	if *page == nil {
-		*page = make([]ledger.Row, rowsPerPage)
-	}
-	(*page)[i%rowsPerPage] = *row
-}
-
-// row returns a participant's row at the cut.
-func (p *pendingCut) row(i int) *ledger.Row { return &p.pages[i/rowsPerPage][i%rowsPerPage] }
-
 // applyClosing posts a slice of closing transfers.
 func (s *state) applyClosing(c *closingSlice) error {
 	p := s.pending
@@ -319,39 +261,4 @@ func (s *state) moved() bool {
 		}
 	}
 	return s.ledger.HasReturned()
-}
-
-// positionsAt turns the rows of a cut into what netting works on, for one currency.
-func positionsAt(p *pendingCut, t *tables, c money.Currency) ([]batch.Position, []ledger.Ref) {
-	var out []batch.Position
-	var refs []ledger.Ref
-	totals := &p.totals[c.Index()]
-	for i := range p.people {
-		person := t.people[i]
-		if person.Currency != c {
-			continue
-		}
-		pos := position(person, p.row(i), p.window.number)
-		if person.Kind == ledger.Operator {
-			pos.CarriedIn, pos.GrossDebits, pos.GrossCredits = totals.CarriedIn, totals.GrossDebits, totals.GrossCredits
-		}
-		pos.Returned = p.returned[ledger.Ref(i)]
-		out = append(out, pos)
-		refs = append(refs, ledger.Ref(i))
-	}
-	return out, refs
-}
-
-func position(p *ledger.Participant, row *ledger.Row, window uint64) batch.Position {
-	pos := batch.Position{Account: p.ID, CarriedIn: row.CarriedIn, MinimumPayout: p.MinimumPayout}
-	pos.GrossDebits, pos.GrossCredits, pos.Events = row.Gross(window)
-	switch p.Kind {
-	case ledger.Customer:
-		pos.Kind, pos.Receivable = batch.Customer, row.Due.Debit()
-	case ledger.Provider:
-		pos.Kind, pos.Payable = batch.Provider, row.Due.Credit()
-	case ledger.Operator:
-		pos.Kind = batch.Operator
-	}
-	return pos
 }

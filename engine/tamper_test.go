@@ -148,7 +148,7 @@ func TestVerifyNamesChangedBatches(t *testing.T) {
 		k, _ := firstRow(t, s, journal.SpaceLines, nil)
 		write(t, s, journal.Row{Space: journal.SpaceLines, Key: k, Delete: true})
 	})
-	f("a line more", "line 5 does not decode", func(t *testing.T, s *journal.Store) {
+	f("a line more", "line 5: the stored record differs", func(t *testing.T, s *journal.Store) {
 		k, v := firstRow(t, s, journal.SpaceLines, nil)
 		r := reader{p: v}
 		write(t, s, journal.Row{Space: journal.SpaceLines, Key: k, Value: appendBytes(append([]byte(nil), v...), r.bytes())})

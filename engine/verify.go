@@ -65,8 +65,10 @@ type verifier struct {
 
 	amended lastRead // the commands that amendments amend
 
-	batches  []netBatch // of the pending cut, derived
-	closings map[money.Currency]int
+	job      *settleJob // of the pending cut
+	roots    map[money.Currency][32]byte
+	batches  []netBatch             // of the pending cut, without the hashes of their lines
+	closings map[money.Currency]int // lines closed
 
 	epochs   []*epoch
 	runs     []*runInfo // not compared yet, by number
@@ -203,10 +205,10 @@ func (v *verifier) after(c *cursor) error {
 	case c.kind == kindCut:
 		st := v.replay.state
 		st.completeSnapshot()
-		job := settleJob{pending: st.pending, tables: st.tables, genesis: st.genesis, nextStream: st.nextStream, lastHash: st.lastHash}
+		v.job, v.roots = st.newSettleJob(), v.trees.cut()
 		var err error
-		if v.batches, err = job.net(v.trees.cut()); err != nil {
-			return fmt.Errorf("window %d: %w", st.pending.window.number, err)
+		if v.batches, err = v.job.net(v.roots, nil); err != nil {
+			return fmt.Errorf("window %d: %w", v.job.window.number, err)
 		}
 		v.closings = map[money.Currency]int{}
 	}
@@ -226,91 +228,6 @@ func (v *verifier) post(c *cursor) {
 	} else if c.event.reason == priced {
 		v.posts.postEvent(c.seq, &c.event, c.t, v.earners)
 	}
-}
-
-// closing compares a slice of closing transfers with the netted lines.
-func (v *verifier) closing(c *closingSlice) error {
-	b := v.batchOf(c.currency)
-	if b == nil || int(c.first) != v.closings[c.currency]+1 || int(c.first)-1+len(c.lines) > len(b.lines) {
-		return fmt.Errorf("window %d: closing transfers of %s that netting does not give", c.window, c.currency.Code())
-	}
-	for i, got := range c.lines {
-		n := int(c.first) - 1 + i
-		if want := (closingLine{b.refs[n], b.lines[n].Signed(), b.lines[n].CarriedOut}); got != want {
-			return fmt.Errorf("window %d, line %d, account %s: the journal moves %s and carries %s, netting gives %s and %s", c.window, n+1,
-				b.lines[n].Account, got.signed, got.carried, want.signed, want.carried)
-		}
-	}
-	v.closings[c.currency] += len(c.lines)
-	return nil
-}
-
-func (v *verifier) batchOf(c money.Currency) *netBatch {
-	for i := range v.batches {
-		if v.batches[i].manifest.Currency == c {
-			return &v.batches[i]
-		}
-	}
-	return nil
-}
-
-// seal compares the sealed batches, their manifests and their lines with the netted ones.
-func (v *verifier) seal(c sealCommand) error {
-	if len(c.batches) != len(v.batches) {
-		return fmt.Errorf("window %d: %d batches are sealed, netting gives %d", c.window, len(c.batches), len(v.batches))
-	}
-	for i := range v.batches {
-		m := &v.batches[i].manifest
-		want := sealedBatchOf(&v.batches[i])
-		want.key, want.signature = c.batches[i].key, c.batches[i].signature
-		if c.batches[i] != want {
-			return fmt.Errorf("window %d: batch %s differs from what netting gives: %+v, %+v", c.window, hexID(c.batches[i].id), c.batches[i], want)
-		}
-		stored, ok, err := v.store.Get(journal.SpaceManifest, m.BatchID[:])
-		if err != nil || !ok {
-			return missing("manifest of batch "+hexID(m.BatchID), err)
-		}
-		if !bytes.Equal(stored, m.AppendJSON(nil)) {
-			return fmt.Errorf("batch %s: the stored manifest differs from the one that follows from the journal", hexID(m.BatchID))
-		}
-		if err := v.replay.state.checkSignature(&c.batches[i], stored); err != nil {
-			return err
-		}
-		if err := v.lines(&v.batches[i]); err != nil {
-			return err
-		}
-		v.report.Batches++
-		v.report.Lines += uint64(len(v.batches[i].lines))
-	}
-	v.batches = nil
-	return nil
-}
-
-func (v *verifier) lines(b *netBatch) error {
-	scope := b.manifest.Scope()
-	next := 0
-	var differs error
-	var want []byte
-	err := scanLines(v.store, b.manifest.BatchID, b.manifest.Lines, 1, func(n uint32, record []byte) bool {
-		if next < len(b.lines) {
-			want = b.lines[next].AppendJSON(want[:0], &scope)
-		}
-		if int(n) != next+1 || next >= len(b.lines) || !bytes.Equal(record, want) {
-			differs = fmt.Errorf("batch %s, line %d: the stored record differs from the one that follows from the journal", hexID(b.manifest.BatchID), next+1)
-			return false
-		}
-		next++
-		return true
-	})
-	switch {
-	case err != nil:
-		return err
-	case differs != nil:
-		return differs
-	case next != len(b.lines):
-		return fmt.Errorf("batch %s: %d of %d lines are stored", hexID(b.manifest.BatchID), next, len(b.lines))
-	}
-	return nil
 }
 
 // compareAt compares runs and the newest checkpoint that end with a block.
