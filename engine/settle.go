@@ -149,7 +149,7 @@ func (e *Engine) postClosings(window uint64, b *netBatch, closed uint32) {
 			<-ahead[0].done
 			ahead = ahead[1:]
 		}
-		payload := slice.append(nil)
+		payload := slice.append(make([]byte, 0, 32*closingLines))
 		ahead = append(ahead, e.begin(func(s *sequencer) {
 			s.command(kindClosing, payload)
 			if err := s.state.applyClosing(slice); err != nil {

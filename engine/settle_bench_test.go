@@ -65,6 +65,40 @@ func benchmarkSettle(b *testing.B, accounts int) {
 	b.ReportMetric(heap.read()-heapBefore, "heap-MB")
 }
 
+// BenchmarkCut takes the rows of a cut of 1,000,000 participants that all moved, without anything
+// else going on: the longest that the sequencer is held up at once, and in all.
+func BenchmarkCut(b *testing.B) {
+	s := newState(genesis{})
+	for i := range 1_000_000 {
+		s.applyAccount(&ledger.Participant{ID: customerName(i), Currency: usd(), Kind: ledger.Customer, Billing: ledger.Postpaid, Unlimited: true, Parent: ledger.NoRef})
+	}
+	one := amount(b, "1.25")
+	var longest, sum time.Duration
+	timed := func(f func()) {
+		began := time.Now()
+		f()
+		took := time.Since(began)
+		longest, sum = max(longest, took), sum+took
+	}
+	for range b.N {
+		for ref := range ledger.Ref(len(s.people)) {
+			if s.people[ref].Kind == ledger.Customer {
+				s.ledger.TopUp(ref, one)
+			}
+		}
+		timed(func() { s.applyCut(cutCommand{window: s.ledger.Window()}) })
+		for !s.pending.ready {
+			timed(func() { s.collect(snapshotStep) })
+		}
+		if s.pending.rows.len != 1_000_000 {
+			b.Fatalf("%d rows", s.pending.rows.len)
+		}
+		s.pending = nil
+	}
+	b.ReportMetric(float64(longest.Microseconds()), "longest-µs")
+	b.ReportMetric(sum.Seconds()*1000/float64(b.N), "all-ms")
+}
+
 // manyAccounts makes customers in steps of 1,000, each with one answer to wait for.
 func manyAccounts(r *rig, n int) {
 	for at := 0; at < n; at += 1000 {
