@@ -13,6 +13,7 @@ import (
 type Engine interface {
 	Credit
 	Holds
+	Statements
 
 	// Acquire takes the budget for a body of so many bytes before it is read. nil: no
 	// room now.

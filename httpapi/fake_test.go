@@ -43,6 +43,8 @@ type fakeEngine struct {
 	bookHolds func(*engine.Request) ([]engine.HoldResult, uint64, *refusal.Refusal)
 	// reprice is what simulations and previews do; simulated tells them apart.
 	reprice func(o engine.RepriceOptions, simulated bool) (engine.Repricing, *refusal.Refusal)
+	// derive is what a statement does before it is there.
+	derive func(progress func() error) error
 }
 
 func newFake() *fakeEngine {

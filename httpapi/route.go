@@ -80,6 +80,7 @@ func routeTable() []route {
 	}
 	table = append(table, creditRoutes()...)
 	table = append(table, holdRoutes()...)
+	table = append(table, statementRoutes()...)
 	for i := range table {
 		table[i].index = i
 		for _, segment := range strings.Split(table[i].pattern[1:], "/") {

@@ -26,9 +26,10 @@ type Server struct {
 	http    *fasthttp.Server
 	log     *slog.Logger
 
-	conns   *connections
-	renders gate           // long answers being built
-	unread  *unreadAnswers // long answers not taken yet
+	conns      *connections
+	renders    gate           // long answers being built
+	statements gate           // statements being derived
+	unread     *unreadAnswers // long answers not taken yet
 	// denied401 and denied403 bound the lines about refused access.
 	denied401, denied403 logLimit
 }
@@ -39,7 +40,7 @@ func New(e Engine, o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{engine: e, options: o, routes: routeTable(), log: o.Logger}
 	s.metrics = newMetrics(s.routes, o.Collectors)
-	s.renders = newGate(rendersMax, renderWait)
+	s.renders, s.statements = newGate(rendersMax, renderWait), newGate(statementsMax, renderWait)
 	s.unread = &unreadAnswers{max: unreadMaxAnswerBytes}
 	s.conns = newConnections(o.ConnectionsMax, s.metrics.turnedAway, s.unread)
 	s.http = &fasthttp.Server{
