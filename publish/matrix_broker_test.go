@@ -27,12 +27,14 @@ func TestMatrixBroker(t *testing.T) {
 		{"producer id expired with a send in doubt", producerExpiredInDoubt},
 		{"records deleted under the producer", recordsDeleted},
 		{"message too large", messageTooLarge},
+		{"batch too large", batchTooLarge},
+		{"batch too large with a send in doubt", batchTooLargeInDoubt},
 		{"topic deleted and restored", topicDeleted},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := cluster{addr: own.Addr, topic: strings.ReplaceAll(topicName(t), " ", "-")}
 			c.createTopic(t)
-			w := newWorld(t, c, nil)
+			w := newWorld(t, c, func(o *Options) { o.Compression = NoCompression })
 			w.broker = own
 			row.run(t, w)
 		})
@@ -94,14 +96,14 @@ func killedAfter(t *testing.T, w *world) {
 // killedAmid sends many batches and kills the broker wherever it then is.
 func killedAmid(t *testing.T, w *world) {
 	w.run.stop(t)
-	w.all = settlement("a", 1, 6000)
+	w.all = settlement("a", 1, 3000)
 	w.o.MaxBatchBytes = maxBatchBytesMin
 	w.box.seal(w.all[rowRecords/2:]...)
 	w.run = start(t, w.o, w.box)
-	w.box.awaitConfirmed(t, 1000)
+	w.box.awaitConfirmed(t, 600)
 	must(t, w.broker.Kill())
 	must(t, w.broker.Up())
-	if s := w.finish(t, 0); s.Failures < 1 || s.Batches < 500 {
+	if s := w.finish(t, 0); s.Failures < 1 || s.Batches < 100 {
 		t.Errorf("stats %+v", s)
 	}
 }
@@ -170,15 +172,32 @@ func recordsDeleted(t *testing.T, w *world) {
 	}
 }
 
-// messageTooLarge: the relay waits, saying why, until the topic takes its batches again.
+// messageTooLarge: the relay waits, saying why, until the topic takes its records again.
 func messageTooLarge(t *testing.T, w *world) {
 	w.alterTopic(t, "max.message.bytes", "200")
 	w.sealRest()
-	w.awaitStats(t, "a refused send", func(s Stats) bool {
-		return s.State == StateFailing && s.Resent > 2 && strings.Contains(s.LastError, "Message Size Too Large")
+	w.awaitStats(t, "refused again and again", func(s Stats) bool {
+		return s.State == StateFailing && s.Failures > 5 && strings.Contains(s.LastError, "Message Size Too Large")
 	})
 	w.alterTopic(t, "max.message.bytes", "1048588")
-	if s := w.finish(t, 0); s.Sessions != 1 {
+	w.finish(t, 0)
+}
+
+// batchTooLarge: each record fits and the batch of them does not. It goes in smaller ones, under another epoch.
+func batchTooLarge(t *testing.T, w *world) {
+	w.alterTopic(t, "max.message.bytes", "700")
+	w.sealRest()
+	if s := w.finish(t, 0); s.Sessions < 2 || s.Batches < 4 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// batchTooLargeInDoubt: the batch was appended, and its repetition is refused as too large: a refusal does not say that it is not there.
+func batchTooLargeInDoubt(t *testing.T, w *world) {
+	w.wire.cutAnswers.Store(1)
+	w.wire.onCut = func() { w.alterTopic(t, "max.message.bytes", "700") }
+	w.sealRest()
+	if s := w.finish(t, 0); s.Sessions < 2 || s.Found != rowRecords/2 {
 		t.Errorf("stats %+v", s)
 	}
 }
