@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"farthing/journal"
-	"farthing/money"
 )
 
 // Engine is a running ledger. Its methods may be called from any goroutine.
@@ -183,7 +182,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	} else {
 		e.confirmed.Store(p.Confirmed)
 	}
-	e.roots.roots = map[uint64]map[money.Currency][32]byte{}
+	e.roots.trees = map[uint64]windowTrees{}
 	s := &sequencer{e: e, state: loaded.state, g: &group{}, ids: newIdentities(set.version, set.indexedTo()+1, e.o.RunIdentities)}
 	s.checkpoints = checkpoints{base: loaded.base, nextID: loaded.marker.id + 1, lastSeq: loaded.marker.seq, deltas: loaded.marker.deltas}
 	x := &indexer{e: e, earners: newScanEarners(), trees: loaded.evidence, young: &postings{}}
@@ -289,7 +288,13 @@ func (e *Engine) replay(s *sequencer, x *indexer, from uint64) error {
 		if b.First == 1 {
 			return nil // genesis
 		}
+		if b.First > evidenced {
+			x.trees.block(b.Body)
+		}
 		if err := p.block(b); err != nil {
+			return err
+		}
+		if err := x.trees.write(e.store); err != nil {
 			return err
 		}
 		if b.Final {
@@ -308,31 +313,11 @@ func (e *Engine) replay(s *sequencer, x *indexer, from uint64) error {
 
 // replayed is the indexer's part in replay: trees and statement entries.
 func (x *indexer) replayed(c *cursor, newer, unindexed bool) {
-	x.cur.t = c.t
-	if c.isEvent() {
-		if c.event.reason != priced {
-			return
-		}
-		if newer {
-			x.leaf = appendLeaf(x.leaf[:0], c.seq, &c.event, c.t)
-			x.trees.add(c.t.people[c.event.account].Currency, x.leaf)
-		}
-		if unindexed {
-			x.young.postEvent(c.seq, &c.event, c.t, x.earners)
-		}
-		return
-	}
-	r := reader{p: c.payload}
-	switch {
-	case c.kind == kindCut && newer:
-		x.e.roots.put(r.cut().window, x.trees.cut())
-	case c.kind == kindSeal && newer:
+	if c.kind == kindSeal && newer {
+		r := reader{p: c.payload}
 		x.e.roots.take(r.seal().window)
-	case c.kind == kindAmend:
-		x.amendment(c, newer, unindexed)
-	case unindexed:
-		x.young.postCommand(c.kind, &r, c.seq, c.t, x.earners)
 	}
+	x.command(c, newer, unindexed)
 }
 
 // start starts the goroutines.

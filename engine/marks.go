@@ -68,23 +68,29 @@ func (w *watermarks) init() {
 	w.sealed.init("sealed", &w.durable)
 }
 
-// rootTable hands the evidence roots of closed windows from the indexer to the settler.
+// windowTrees is what the trees of a closed window came to.
+type windowTrees struct {
+	roots map[money.Currency][32]byte
+	sizes map[money.Currency]uint64
+}
+
+// rootTable hands what the trees of closed windows came to from the indexer to the settler.
 type rootTable struct {
 	mu    sync.Mutex
-	roots map[uint64]map[money.Currency][32]byte
+	trees map[uint64]windowTrees
 }
 
-func (t *rootTable) put(window uint64, roots map[money.Currency][32]byte) {
+func (t *rootTable) put(window uint64, trees windowTrees) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.roots[window] = roots
+	t.trees[window] = trees
 }
 
-// take returns a window's roots and forgets them.
-func (t *rootTable) take(window uint64) map[money.Currency][32]byte {
+// take returns what a window's trees came to and forgets it.
+func (t *rootTable) take(window uint64) windowTrees {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := t.roots[window]
-	delete(t.roots, window)
-	return r
+	w := t.trees[window]
+	delete(t.trees, window)
+	return w
 }

@@ -87,8 +87,12 @@ func (e *Engine) settleLoop() {
 func (e *Engine) settleWindow(job *settleJob) error {
 	w := job.window
 	e.marks.evidenced.wait(w.cut)
+	trees := e.roots.take(w.number)
+	if err := trees.check(job.totals); err != nil {
+		return err
+	}
 	stage := &lineStage{store: e.store}
-	batches, err := job.net(e.roots.take(w.number), stage.put)
+	batches, err := job.net(trees.roots, stage.put)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ type VerifyReport struct {
 	Lines       uint64
 	Checkpoints uint64 // compared
 	Runs        uint64 // compared
+	Tiles       uint64 // of evidence, compared
+	Signatures  uint64 // of manifests, checked
 }
 
 // Verify derives everything anew from the journal alone and compares it with what is
@@ -44,7 +46,8 @@ func Verify(o VerifyOptions) (VerifyReport, error) {
 	if err != nil {
 		return VerifyReport{}, err
 	}
-	v := &verifier{store: store, progress: o.Progress, ids: map[uint64]uint64{}, trees: newEvidence(), earners: newScanEarners()}
+	v := &verifier{store: store, progress: o.Progress, ids: map[uint64]uint64{}, trees: newEvidence(), earners: newScanEarners(),
+		tiles: tileCheck{missing: map[uint64]string{}}}
 	report, err := v.run()
 	return report, cmp.Or(err, store.Close())
 }
@@ -57,7 +60,7 @@ type verifier struct {
 	replay   replayer
 	trees    evidence
 	earners  *earners
-	leaf     []byte
+	tiles    tileCheck
 
 	// ids maps the hash of every identity to its sequence: two events of one hash are
 	// compared byte by byte in the journal.
@@ -101,9 +104,10 @@ func (v *verifier) run() (VerifyReport, error) {
 	if v.last.id != 0 && v.report.Checkpoints == 0 {
 		return v.report, fmt.Errorf("checkpoint %d is of sequence %d, at which no group ends", v.last.id, v.last.seq)
 	}
-	if err := v.publisher(); err != nil {
+	if err := cmp.Or(v.publisher(), v.onlyTiles()); err != nil {
 		return v.report, err
 	}
+	v.report.Tiles = v.tiles.seen
 	st := v.replay.state
 	v.report.Accounts = uint64(len(st.people) - len(st.ledger.Currencies()))
 	v.report.Windows, v.report.Unpriced = uint64(len(st.windows)), uint64(st.unpriced.open)
@@ -131,6 +135,7 @@ func (v *verifier) walk(head uint64) error {
 	return v.store.Blocks(1, func(b *journal.Block) error {
 		v.report.Blocks++
 		if b.First > 1 {
+			v.trees.block(b.Body)
 			if err := v.replay.block(b); err != nil {
 				return err
 			}
@@ -193,20 +198,29 @@ func (v *verifier) publisher() error {
 // after grows the trees, gathers statement entries and nets every window at its cut.
 func (v *verifier) after(c *cursor) error {
 	v.post(c)
+	if err := v.derive(c); err != nil {
+		return err
+	}
+	return v.compareTiles(c)
+}
+
+func (v *verifier) derive(c *cursor) error {
 	switch {
 	case c.isEvent():
 		v.report.Events++
-		if c.event.reason == priced {
-			v.leaf = appendLeaf(v.leaf[:0], c.seq, &c.event, c.t)
-			v.trees.add(c.t.people[c.event.account].Currency, v.leaf)
-		}
+		v.trees.command(c, nil)
 	case c.kind == kindAmend:
 		return v.amendment(c)
 	case c.kind == kindCut:
 		st := v.replay.state
 		st.completeSnapshot()
-		v.job, v.roots = st.newSettleJob(), v.trees.cut()
-		var err error
+		v.job = st.newSettleJob()
+		trees := v.trees.cut()
+		v.roots = trees.roots
+		err := trees.check(v.job.totals)
+		if err != nil {
+			return fmt.Errorf("window %d: %w", v.job.window.number, err)
+		}
 		if v.batches, err = v.job.net(v.roots, nil); err != nil {
 			return fmt.Errorf("window %d: %w", v.job.window.number, err)
 		}
@@ -255,7 +269,7 @@ func (v *verifier) compareAt(b *journal.Block) error {
 	if err := diff(v.replay.state, loaded.state); err != nil {
 		return fmt.Errorf("checkpoint %d of sequence %d: %w", v.last.id, v.last.seq, err)
 	}
-	if !bytes.Equal(v.trees.append(nil), loaded.evidence.append(nil)) {
+	if !v.trees.equal(&loaded.evidence) {
 		return fmt.Errorf("checkpoint %d of sequence %d: evidence trees differ", v.last.id, v.last.seq)
 	}
 	v.report.Checkpoints++

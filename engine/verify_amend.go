@@ -15,7 +15,7 @@ func (v *verifier) amendment(c *cursor) error {
 	if err != nil {
 		return err
 	}
-	v.leaf = v.trees.amendment(v.leaf, c, a)
+	v.trees.command(c, a)
 	if len(v.runs) > 0 && c.seq <= v.runs[0].last {
 		v.posts.postAmendment(c.seq, a, c.t, v.earners)
 	}

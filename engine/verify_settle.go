@@ -68,6 +68,9 @@ func (v *verifier) seal(c sealCommand) error {
 		if err := v.replay.state.checkSignature(&c.batches[i], manifest); err != nil {
 			return err
 		}
+		if c.batches[i].key != 0 {
+			v.report.Signatures++
+		}
 		if err := stored.end(m); err != nil {
 			return err
 		}
@@ -78,7 +81,7 @@ func (v *verifier) seal(c sealCommand) error {
 		return stored.differs
 	}
 	v.job, v.batches = nil, nil
-	return nil
+	return v.sealedTiles(c.window)
 }
 
 // lineCheck compares rows of line records with those that are stored. It goes on after the first that

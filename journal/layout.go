@@ -57,6 +57,8 @@ const (
 	SpaceLines Space = 0x70
 	// SpaceManifest holds the manifests of sealed batches.
 	SpaceManifest Space = 0x71
+	// SpaceEvidence holds tiles of evidence trees.
+	SpaceEvidence Space = 0x72
 	// SpacePublisher holds the publisher's own state.
 	SpacePublisher Space = 0x73
 	// SpaceMarker holds the markers that make ingested tables valid.
