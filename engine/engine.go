@@ -329,6 +329,7 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	s.tick = s.ticker.C
 	s.state.holds.start(s.state.time)
 	s.state.startAgenda()
+	s.startWatching()
 	go func() {
 		defer close(e.sequencerDone)
 		s.run()

@@ -9,6 +9,7 @@ import (
 
 	"farthing/journal"
 	"farthing/meter"
+	"farthing/money"
 )
 
 // Options says how an engine runs. The zero value of a field means its default.
@@ -29,8 +30,15 @@ type Options struct {
 	// SigningKey signs the manifests of batches; nil: they are not signed. Its public half is
 	// journaled when it is new, so that signatures can be checked after it was replaced.
 	SigningKey ed25519.PrivateKey
-	// SettleEvery closes windows on UTC multiples of this interval; 0: only on request.
+	// SettleEvery closes windows on UTC multiples of this interval; 0: not by an interval.
 	SettleEvery time.Duration
+	// Schedule closes windows at times of its own: it returns the first after the given one, or the
+	// zero time when there is none. nil: it does not. It must depend on nothing else. There is either
+	// an interval or a schedule.
+	Schedule func(after time.Time) time.Time
+	// Thresholds closes the window, for everyone, when a participant's position reaches the amount of
+	// its currency: what a customer owes, or what a provider is owed once that is its minimum payout.
+	Thresholds map[money.Currency]money.Amount
 	// DedupWindow is how old an event may be. Default 35 days. Identities are kept longer:
 	// as long as the journal, of which nothing is dropped yet.
 	DedupWindow time.Duration
@@ -112,6 +120,11 @@ func (o *Options) Validate() error {
 	check(o.GroupBytes >= journal.BlockBytes, "GroupBytes %d is below a block's %d", o.GroupBytes, journal.BlockBytes)
 	check(o.RunIdentities > 0 && o.RunIdentities <= 1<<26, "RunIdentities %d is outside of 1 to 67,108,864", o.RunIdentities)
 	check(o.SettleEvery == 0 || o.SettleEvery >= time.Second, "windows cannot be shorter than a second")
+	check(o.SettleEvery == 0 || o.Schedule == nil, "windows close by an interval or by a schedule, not by both")
+	for c, amount := range o.Thresholds {
+		units, _ := amount.Cut(c.Digits())
+		check(units.Sign() > 0, "the threshold of %s %s is below a minor unit", amount, c.Code())
+	}
 	check(o.DedupWindow >= time.Hour, "the dedup window %v is below an hour", o.DedupWindow)
 	return errors.Join(errs...)
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"runtime"
-	"slices"
 	"time"
 
 	"farthing/journal"
@@ -34,8 +33,8 @@ type sequencer struct {
 	// lastSource is the interned source of the last event; 0: none.
 	lastSource uint32
 
-	closing  []*closeWait // window closes that wait for their turn or their seal
-	nextTick int64        // when the timer closes the window; 0: not known yet
+	closing []*closeWait // window closes that wait for their turn or their seal
+	windowTimer
 	tick     <-chan time.Time
 	ticker   *time.Ticker
 	stopSeen bool // run saw that stopping was asked
@@ -110,7 +109,7 @@ func (s *sequencer) wait(idle bool) bool {
 	if idle {
 		ready = nil // the token was taken already
 	}
-	if s.copying() {
+	if s.copying() || s.looksOn() {
 		select {
 		case <-ready:
 			return true
@@ -421,41 +420,10 @@ func (s *sequencer) background() {
 	s.state.collect(snapshotStep)
 	s.stepCheckpoint()
 	s.timer()
+	s.watchPositions()
 	s.introduceKey()
 	s.closeNext()
 	s.settle()
-}
-
-// timer queues a close when a multiple of the interval has passed and something
-// happened in the window. Missed ticks close once.
-func (s *sequencer) timer() {
-	every := int64(s.e.o.SettleEvery)
-	if every == 0 || s.e.stopping() {
-		return
-	}
-	now := max(s.state.time, s.e.now())
-	if s.nextTick == 0 {
-		s.nextTick = (s.lastCut()/every + 1) * every
-	}
-	if now < s.nextTick {
-		return
-	}
-	s.nextTick = (now/every + 1) * every
-	if s.state.moved() && !slices.ContainsFunc(s.closing, func(w *closeWait) bool { return w.request == nil && w.window == 0 }) {
-		s.closing = append(s.closing, &closeWait{})
-	}
-}
-
-// lastCut is when the open window began.
-func (s *sequencer) lastCut() int64 {
-	switch st := s.state; {
-	case st.pending != nil:
-		return st.pending.window.time
-	case len(st.windows) > 0:
-		return st.windows[len(st.windows)-1].time
-	default:
-		return s.e.born
-	}
 }
 
 // now is the wall clock at start plus monotonic time, in nanoseconds since the epoch.

@@ -31,11 +31,12 @@ const (
 
 // closeWait is a request to close the open window: queued, then waiting for the seal.
 type closeWait struct {
-	id      string
-	want    *uint64  // the window it has to be, or nil
-	request *Request // nil: the timer
-	window  uint64   // once cut
-	answer  func(*window, *refusal.Refusal)
+	id        string
+	want      *uint64  // the window it has to be, or nil
+	request   *Request // nil: time or a position
+	threshold bool     // a position
+	window    uint64   // once cut
+	answer    func(*window, *refusal.Refusal)
 }
 
 // closeNext cuts the next window whose turn it is: one window is settled at a time, and a
@@ -60,6 +61,7 @@ func (s *sequencer) closeNext() {
 		cut := cutCommand{window: number, id: w.id, want: wantOf(w.want)}
 		s.command(kindCut, cut.append(nil))
 		st.applyCut(cut)
+		s.positionsClosed()
 		return
 	}
 }
@@ -187,6 +189,7 @@ func (e *Engine) postSeal(window uint64, batches []netBatch) {
 		seq = s.state.seq
 		s.g.rows = append(s.g.rows, rows...)
 		s.answerSealed(window)
+		s.positionsClosed()
 	})
 	e.marks.sealed.advance(seq)
 	e.sealedChanged.notify()

@@ -6,7 +6,7 @@ import (
 )
 
 // looked returns once the sequencer has looked at the clock and nothing is being settled.
-func looked(t *testing.T, e *Engine) int {
+func looked(t testing.TB, e *Engine) int {
 	t.Helper()
 	settled(t, e) // rides the ring
 	return len(e.published.Load().windows)

@@ -145,6 +145,7 @@ func (l *Ledger) ChargePlan(r Ref, amount money.Amount) {
 	t.Class[Receivable].debit(amount.MustSub(paid))
 	row.GrossDebits = row.GrossDebits.MustAdd(amount)
 	t.operatorGets(SubscriptionIncome, amount)
+	l.grew(r)
 }
 
 // CreditPlan gives back a part of a subscription's price.

@@ -20,6 +20,9 @@ type Ledger struct {
 
 	returned Returned // of the open window
 	back     []Back   // what that is the sum of
+
+	thresholds []money.Amount // see Watch
+	passed     bool
 }
 
 // New returns empty books whose open window is the given one.

@@ -54,6 +54,7 @@ func (l *Ledger) GiveBack(r Ref, signed money.Amount, from Class) {
 		t.Class[Paid].debit(paid)
 		t.Class[Receivable].debit(amount.MustSub(paid))
 	}
+	l.grew(r)
 	l.enterBack(Back{r, signed})
 }
 

@@ -17,6 +17,9 @@ func (b *Balance) Credit() money.Amount { return b.Credits.MustSub(b.Debits) }
 // Debit returns debits − credits.
 func (b *Balance) Debit() money.Amount { return b.Debits.MustSub(b.Credits) }
 
+// Settled reports whether debits and credits are equal.
+func (b *Balance) Settled() bool { return b.Debits == b.Credits }
+
 // Row is the money of one customer or provider.
 //
 // The gross figures and the event count are those of window Window; they are

@@ -98,6 +98,7 @@ func (l *Ledger) take(u *Usage, row *Row, t *Totals, split *Split, pool money.Am
 	split.Receivable = pool.MustSub(split.Paid)
 	row.Paid.debit(split.Paid)
 	row.Due.debit(split.Receivable)
+	l.grew(u.Payer)
 	t.Class[Paid].debit(split.Paid)
 	t.Class[Receivable].debit(split.Receivable)
 	row.GrossDebits = row.GrossDebits.MustAdd(u.Amount.MustSub(split.Lost))
@@ -191,6 +192,7 @@ func (l *Ledger) creditProvider(r Ref, amount money.Amount, t *Totals) {
 	row.Due.credit(amount)
 	row.GrossCredits = row.GrossCredits.MustAdd(amount)
 	t.Class[Payable].credit(amount)
+	l.grew(r)
 }
 
 func (l *Ledger) debitProvider(r Ref, amount money.Amount, t *Totals) {
