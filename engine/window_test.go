@@ -10,6 +10,7 @@ import (
 
 	"farthing/batch"
 	"farthing/journal"
+	"farthing/ledger"
 	"farthing/money"
 )
 
@@ -241,7 +242,17 @@ func TestThresholdUnderLoad(t *testing.T) {
 			r.reopen()
 		}
 	}
-	settled(t, r.e)
+	for range 5 { // a close may follow from a close, and each look has its turn between two groups
+		r.e.internal(func(*sequencer) {})
+		settled(t, r.e)
+	}
+	r.e.internal(func(s *sequencer) {
+		for ref := range s.state.people {
+			if s.state.ledger.Passes(ledger.Ref(ref)) {
+				t.Errorf("%s is above its threshold still", s.state.people[ref].ID)
+			}
+		}
+	})
 	windows := r.e.published.Load().windows
 	if len(windows) < 5 {
 		t.Fatalf("%d windows closed", len(windows))
