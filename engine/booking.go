@@ -31,6 +31,7 @@ type transfer struct {
 	debitClass, creditClass ledger.Class
 	amount                  money.Amount
 	reason, id, grant       string
+	batch                   string // hex id, of results of its lines
 }
 
 // parseBooking decodes the payload of a booking.
@@ -64,6 +65,8 @@ func parseBooking(kind byte, r *reader) booking {
 		return r.period()
 	case kindLook:
 		return r.look()
+	case kindResult:
+		return r.lineResult()
 	}
 	return nil
 }
@@ -239,7 +242,7 @@ func transferLegs(list []transfer, t *tables) []EventTransfer {
 	out := make([]EventTransfer, 0, len(list))
 	for _, m := range list {
 		out = append(out, EventTransfer{Debit: name(m.debit), Credit: name(m.credit), DebitClass: m.debitClass.String(), CreditClass: m.creditClass.String(),
-			Amount: m.amount, Reason: m.reason, id: m.id, Grant: m.grant})
+			Amount: m.amount, Reason: m.reason, id: m.id, batch: m.batch, Grant: m.grant})
 	}
 	return out
 }

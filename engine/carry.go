@@ -27,6 +27,13 @@ func (c *cursor) identities(seed uint64, scratch *[]byte, fn func(id []byte, con
 		}
 		*scratch = append(append((*scratch)[:0], sourceExtend+"\x00"...), x.name...)
 		return fn(*scratch, x.content(seed))
+	case kindResult:
+		p := r.lineResult()
+		if r.bad {
+			return errCodec
+		}
+		*scratch = resultIdentity((*scratch)[:0], p.name)
+		return fn(*scratch, p.content(seed))
 	case kindCapture, kindRelease:
 		held := r.heldRef()
 		return c.ended(scratch, holdID(held.id, seed), fn)

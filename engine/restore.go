@@ -67,6 +67,7 @@ type loader struct {
 	rows     [numRowTables]rowTable
 	versions []*PriceVersion
 	settings []string
+	back     []windowBack
 	evidence evidence
 }
 
@@ -151,6 +152,8 @@ func (l *loader) entry(kind byte, r *reader) {
 		v := &voidEntry{id: r.str(), reason: r.str(), origin: r.uvarint(), seq: r.uvarint()}
 		s.voids[v.id] = v
 		s.voidLog = append(s.voidLog, v)
+	case chunkBack:
+		l.back = append(l.back, windowBack{r.uvarint(), ledger.Back{Account: r.ref(), Signed: r.amount()}})
 	default:
 		if !l.credit(kind, r) {
 			l.row(kind, r)
@@ -205,6 +208,7 @@ func (l *loader) row(kind byte, r *reader) {
 
 func (l *loader) window(w *window) {
 	l.state.windows = append(l.state.windows, w)
+	l.state.enterBatches(w)
 	if w.id != "" {
 		l.state.closedBy[w.id] = w
 	}
@@ -266,12 +270,38 @@ func (l *loader) finish() (*state, error) {
 		return nil, fmt.Errorf("%d rows of %d participants", s.ledger.Rows.Len(), len(s.people))
 	}
 	s.ledger.Restore(s.people, totals, openWindow)
+	if err := l.givenBack(); err != nil {
+		return nil, err
+	}
 	for i, p := range s.people {
 		if p.Kind != ledger.Operator {
 			s.accounts.add(s.hashOf([]byte(p.ID)), ledger.Ref(i))
 		}
 	}
 	return s, l.derive()
+}
+
+// windowBack is an amount that a window gave back of a line.
+type windowBack struct {
+	window uint64
+	back   ledger.Back
+}
+
+// givenBack restores what the open window gave back; checkpoints hold what earlier ones did as well.
+func (l *loader) givenBack() error {
+	s := l.state
+	var list []ledger.Back
+	for _, b := range l.back {
+		if b.window != s.ledger.Window() {
+			continue
+		}
+		if int(b.back.Account) >= len(s.people) || s.people[b.back.Account].Kind == ledger.Operator {
+			return fmt.Errorf("an amount was given back to nobody")
+		}
+		list = append(list, b.back)
+	}
+	s.ledger.RestoreGivenBack(list)
+	return nil
 }
 
 // derive makes what follows from the tables.
@@ -301,6 +331,9 @@ func (l *loader) derive() error {
 			return fmt.Errorf("settings that do not decode")
 		}
 		s.enterSettings(c)
+	}
+	if err := s.results.restored(s); err != nil {
+		return err
 	}
 	return s.restoredCredit()
 }

@@ -23,7 +23,7 @@ type rowTable struct {
 }
 
 // numRowTables is how many there are.
-const numRowTables = 12
+const numRowTables = 15
 
 func tableOf[R any](kind byte, name string, t *cow.Table[R], encode func(*R, []byte) []byte, decode func(*reader) R, plausible func(uint64, *R) bool) rowTable {
 	return rowTable{kind: kind, name: name, begin: t.Begin, len: t.Len, restored: t.Restored,
@@ -72,6 +72,9 @@ func (s *state) rowTables() [numRowTables]rowTable {
 			}),
 		tableOf(chunkParts, "part of a hold", &s.holds.parts, (*holdPart).append, (*reader).holdPart,
 			func(_ uint64, p *holdPart) bool { return p.Amount.IsZero() || int(p.Grant) < len(s.grants) }),
+		tableOf(chunkTransit, "batch in transit", &s.results.transit, (*transitRow).append, (*reader).transitRow, nil),
+		tableOf(chunkOutcomes, "page of results", &s.results.pages, (*outcomePage).append, (*reader).outcomePage, nil),
+		tableOf(chunkLineParts, "line in parts", &s.results.parts, (*partsRow).append, (*reader).partsRow, nil),
 		tableOf(chunkPlans, "subscription", &s.planRows, (*planRow).append, (*reader).planRow, func(i uint64, _ *planRow) bool { return int(i) < len(s.plans) }),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"farthing/journal"
+	"farthing/ledger"
 	"farthing/money"
 )
 
@@ -57,6 +58,11 @@ const (
 	chunkHolds     = 'k'
 	chunkParts     = 'q'
 	chunkPlans     = 'z'
+
+	chunkTransit   = 'i' // batches
+	chunkOutcomes  = 'f' // of whole lines
+	chunkLineParts = 'm' // lines in parts
+	chunkBack      = 'b' // what the open window gave back of lines
 	chunkKeys      = 'K' // that sign manifests
 )
 
@@ -77,6 +83,8 @@ type extent struct {
 	people, sources, shapes, versions, topUps, windows, voids int
 	grants, scopes, limits, plans, notices                    int
 	booked, asks, limitDocs, settings, keys                   int
+	window                                                    uint64               // the open one
+	back                                                      int                  // what it gave back of lines
 	rows                                                      [numRowTables]uint32 // epochs, by table
 }
 
@@ -84,7 +92,8 @@ func (s *state) extent() extent {
 	return extent{people: len(s.people), sources: len(s.sources), shapes: len(s.shapes), versions: len(s.versions),
 		topUps: len(s.topUpLog), windows: len(s.windows), voids: len(s.voidLog),
 		grants: len(s.grants), scopes: len(s.scopes), limits: len(s.limits), plans: len(s.plans), notices: len(s.notices),
-		booked: len(s.bookedLog), asks: len(s.askLog), limitDocs: len(s.limitLog), settings: len(s.setLog), keys: len(s.keys)}
+		booked: len(s.bookedLog), asks: len(s.askLog), limitDocs: len(s.limitLog), settings: len(s.setLog), keys: len(s.keys),
+		window: s.ledger.Window(), back: len(s.ledger.GivenBack())}
 }
 
 // logs are the append-only lists of the state that readers have no use for. Entries do not change.
@@ -93,10 +102,11 @@ type logs struct {
 	voids                     []*voidEntry
 	booked                    []*bookedID
 	asks, limitDocs, settings []string
+	back                      []ledger.Back // of the open window alone
 }
 
 func (s *state) logs() logs {
-	return logs{s.topUpLog, s.voidLog, s.bookedLog, s.askLog, s.limitLog, s.setLog}
+	return logs{s.topUpLog, s.voidLog, s.bookedLog, s.askLog, s.limitLog, s.setLog, s.ledger.GivenBack()}
 }
 
 // checkpointJob is one checkpoint on its way to disk. The sequencer fills chunks, the
@@ -309,6 +319,16 @@ func (j *checkpointJob) appendTables(add func([]byte)) {
 	})
 	write(chunkKeys, j.from.keys, j.to.keys, func(dst []byte, i int) []byte { return t.keys[i].append(dst) })
 	j.appendCredit(write)
+	from := j.from.back
+	if j.from.window != j.to.window { // that list is over, and another one began
+		from = 0
+	}
+	write(chunkBack, from, j.to.back, j.appendBack)
+}
+
+func (j *checkpointJob) appendBack(dst []byte, i int) []byte {
+	b := &j.logs.back[i]
+	return b.Signed.AppendBinary(appendRef(binary.AppendUvarint(dst, j.to.window), b.Account))
 }
 
 // appendCredit writes the lists of prepaid credit.

@@ -38,6 +38,7 @@ type state struct {
 	voids     map[string]*voidEntry // by id
 	voidLog   []*voidEntry          // in order, for checkpoints
 	credit
+	results  resultTable
 	rerates  []*rerateJob      // in order
 	rerateID map[string]uint32 // by id
 
@@ -248,6 +249,7 @@ func (s *state) applySeal(c sealCommand) error {
 	}
 	p.window.sealed, p.window.batches = s.seq, c.batches
 	s.windows = append(s.windows, p.window)
+	s.sealBatches(p.window)
 	s.pending = nil
 	return nil
 }

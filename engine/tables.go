@@ -15,6 +15,7 @@ type tables struct {
 	versions []*PriceVersion
 	terms    []*countedTerms // of counted prices
 	windows  []*window       // sealed ones, by number from 1 at index 0
+	batches  []batchEntry    // of windows, in their order
 	grants   []*grantInfo    // by number
 	scopes   []*scope        // by number from 1 at index 0
 	limits   []*limitInfo    // by row

@@ -66,7 +66,8 @@ type verifier struct {
 	// compared byte by byte in the journal.
 	ids map[uint64]uint64
 
-	amended lastRead // the commands that amendments amend
+	amended lastRead   // the commands that amendments amend
+	records lineReader // of lines that results are of
 
 	job      *settleJob // of the pending cut
 	roots    map[money.Currency][32]byte
@@ -211,6 +212,8 @@ func (v *verifier) derive(c *cursor) error {
 		v.trees.command(c, nil)
 	case c.kind == kindAmend:
 		return v.amendment(c)
+	case c.kind == kindResult:
+		return v.result(c)
 	case c.kind == kindCut:
 		st := v.replay.state
 		st.completeSnapshot()
@@ -423,7 +426,7 @@ func diffTables(want, got *state) error {
 	}
 	a, b := encode(want), encode(got)
 	for _, kind := range []byte{chunkSources, chunkShapes, chunkVersions, chunkTopUps, chunkWindows, chunkVoids, chunkGrantInfo, chunkScopes,
-		chunkLimitInfo, chunkPlanInfo, chunkNotices, chunkBooked, chunkAsks, chunkLimitDocs, chunkSettings, chunkKeys} {
+		chunkLimitInfo, chunkPlanInfo, chunkNotices, chunkBooked, chunkAsks, chunkLimitDocs, chunkSettings, chunkKeys, chunkBack} {
 		if !bytes.Equal(a[kind], b[kind]) {
 			return fmt.Errorf("table %q differs", kind)
 		}

@@ -82,3 +82,19 @@ func (v *verifier) commandAt(seq uint64) (*cursor, error) {
 	c.reset(b.Body, b.First, b.Time, &v.replay.state.tables)
 	return c, c.skipTo(seq)
 }
+
+// result checks that a result speaks of its line as the record has it, which replay does not read.
+func (v *verifier) result(c *cursor) error {
+	r := reader{p: c.payload}
+	p := r.lineResult()
+	v.records.store = v.store
+	line, err := v.records.at(c.t.batches[p.batch].sealed(), p.line)
+	if err != nil {
+		return err
+	}
+	if c.t.people[p.account].ID != line.Account || p.whole != line.Signed() {
+		return fmt.Errorf("sequence %d moves %s of account %s: line %d of batch %s is %s of account %s", c.seq, p.whole, c.t.people[p.account].ID, p.line,
+			hexID(c.t.batches[p.batch].sealed().id), line.Signed(), line.Account)
+	}
+	return nil
+}
