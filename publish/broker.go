@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -29,6 +30,7 @@ type broker struct {
 	o         Options
 	client    *kafka.Client
 	transport *kafka.Transport
+	reached   bool // the cluster's layout is known
 }
 
 func newBroker(o Options) *broker {
@@ -40,13 +42,35 @@ func newBroker(o Options) *broker {
 // reset drops connections and metadata. Requests still on the way are not called back.
 func (b *broker) reset() {
 	b.close()
+	mechanism, err := b.o.SASL.mechanism()
+	if err != nil {
+		panic("BUG: " + err.Error()) // Validate has made one
+	}
+	b.reached = false
 	b.transport = &kafka.Transport{
-		Dial: b.o.Dial, ClientID: b.o.transactionalID(),
+		Dial: b.o.Dial, ClientID: b.o.transactionalID(), TLS: b.o.TLS, SASL: mechanism,
 		// Without names kafka-go asks for the metadata of every topic of the cluster.
 		MetadataTopics: []string{b.o.Topic},
 	}
 	// A Client without Timeout has half a second.
 	b.client = &kafka.Client{Addr: kafka.TCP(b.o.Brokers...), Timeout: b.o.RequestTimeout, Transport: b.transport}
+}
+
+// reach makes sure that the cluster's layout is known. Without one kafka-go routes by an empty layout and says that there is no
+// leader, where the reason was a certificate or a password.
+func (b *broker) reach(ctx context.Context) error {
+	if b.reached {
+		return nil
+	}
+	if _, err := b.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{b.o.Topic}}); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			// So end TLS to a listener without it, and the other way round.
+			err = fmt.Errorf("the broker hung up (one side speaks TLS and the other does not?): %w", err)
+		}
+		return fmt.Errorf("connect to %s: %w", strings.Join(b.o.Brokers, ","), err)
+	}
+	b.reached = true
+	return nil
 }
 
 func (b *broker) close() {
@@ -66,6 +90,9 @@ var noProducer = producer{-1, -1}
 // initProducer asks for the next epoch of the transactional id. held is what this run was given before, or noProducer: the
 // coordinator refuses it if somebody else has asked since.
 func (b *broker) initProducer(ctx context.Context, held producer) (producer, error) {
+	if err := b.reach(ctx); err != nil {
+		return noProducer, err
+	}
 	res, err := b.client.InitProducerID(ctx, &kafka.InitProducerIDRequest{
 		TransactionalID: b.o.transactionalID(), ProducerID: int(held.id), ProducerEpoch: int(held.epoch),
 		TransactionTimeoutMs: int(transactionTimeout.Milliseconds()),
@@ -81,6 +108,9 @@ func (b *broker) initProducer(ctx context.Context, held producer) (producer, err
 
 // produce sends one encoded batch and returns the offset of its first record.
 func (b *broker) produce(ctx context.Context, set []byte) (base int64, err error) {
+	if err := b.reach(ctx); err != nil {
+		return -1, err
+	}
 	res, err := b.client.RawProduce(ctx, &kafka.RawProduceRequest{
 		Topic: b.o.Topic, Partition: int(b.o.Partition), RequiredAcks: kafka.RequireAll,
 		RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(set)},
@@ -99,6 +129,9 @@ func (b *broker) produce(ctx context.Context, set []byte) (base int64, err error
 
 // bounds returns the partition's first offset and the offset after its last record.
 func (b *broker) bounds(ctx context.Context) (first, end int64, err error) {
+	if err := b.reach(ctx); err != nil {
+		return 0, 0, err
+	}
 	p := int(b.o.Partition)
 	res, err := b.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{
 		b.o.Topic: {kafka.FirstOffsetOf(p), kafka.LastOffsetOf(p)},

@@ -196,6 +196,7 @@ func settlement(flavour string, from, to uint64) []Record {
 type cluster struct {
 	addr, topic string
 	fake        *kfake.Cluster // nil for the real one
+	opts        []kgo.Opt      // of the independent client
 }
 
 // onBoth runs the test in process and against the real broker.
@@ -231,7 +232,7 @@ func topicName(t testing.TB) string {
 // admin is the independent client.
 func (c cluster) admin(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.addr)}, opts...)...)
+	client, err := kgo.NewClient(slices.Concat([]kgo.Opt{kgo.SeedBrokers(c.addr)}, c.opts, opts)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,9 +240,11 @@ func (c cluster) admin(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
-func (c cluster) createTopic(t testing.TB) {
+func (c cluster) createTopic(t testing.TB) { t.Helper(); c.createTopicWith(t, nil) }
+
+func (c cluster) createTopicWith(t testing.TB, settings map[string]*string) {
 	t.Helper()
-	res, err := kadm.NewClient(c.admin(t)).CreateTopic(t.Context(), 1, 1, nil, c.topic)
+	res, err := kadm.NewClient(c.admin(t)).CreateTopic(t.Context(), 1, 1, settings, c.topic)
 	if err = errors.Join(err, res.Err); err != nil {
 		t.Fatal(err)
 	}

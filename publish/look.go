@@ -20,6 +20,9 @@ func (r *Relay) look(ctx context.Context, pos Position, b *readback) (seen int64
 			return 0, err
 		}
 	}
+	if err := r.check(ctx); err != nil {
+		return 0, err
+	}
 	first, end, err := r.extent(ctx, pos)
 	if err != nil {
 		return 0, err

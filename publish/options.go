@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,6 +51,10 @@ type Options struct {
 	MaxBatchBytes int
 	// Compression of record batches; default lz4.
 	Compression Compression
+	// TLS, if set, is how connections are encrypted and brokers identified; without ServerName it is the broker's host.
+	TLS *tls.Config
+	// SASL is how we identify ourselves.
+	SASL SASL
 	// RequestTimeout bounds one request; default 10 s. Too small and sends to a slow cluster are repeated (without harm).
 	RequestTimeout time.Duration
 	// BackoffMin and BackoffMax bound the wait after a failure, which doubles; defaults 100 ms and 10 s.
@@ -118,6 +123,9 @@ func (o Options) Validate() error {
 	check(o.CreatePartitions > o.Partition, "%d partitions do not include partition %d", o.CreatePartitions, o.Partition)
 	check(o.MaxBatchBytes >= maxBatchBytesMin, "batch limit of %d bytes is below %d", o.MaxBatchBytes, maxBatchBytesMin)
 	check(o.Compression.code() >= 0, "compression %q is none of none, gzip, snappy, lz4, zstd", o.Compression)
+	if err := o.SASL.validate(); err != nil {
+		problems = append(problems, err)
+	}
 	check(o.RequestTimeout > 0, "request timeout %v is not positive", o.RequestTimeout)
 	check(o.BackoffMin > 0 && o.BackoffMax >= o.BackoffMin, "back-off %v to %v is not a range", o.BackoffMin, o.BackoffMax)
 	check(o.RenewEvery > 0, "renewal every %v is not positive", o.RenewEvery)

@@ -28,6 +28,8 @@ type Relay struct {
 	broker  *broker
 	backoff backoff
 	held    producer // what the coordinator gave this run last
+	// topicMax is the topic's max.message.bytes, refusedBytes the size of the batch refused last as too large in spite of it; 0: unknown.
+	topicMax, refusedBytes int
 }
 
 // New returns a relay for box; it opens nothing. The error wraps ErrOptions and names every problem.
@@ -67,6 +69,7 @@ func (r *Relay) Run(ctx context.Context) error {
 			return err
 		}
 		if errors.Is(err, errRenew) {
+			r.refusedBytes = 0 // the topic may take more by now
 			continue
 		}
 		if r.failed(ctx, err) != nil {
@@ -105,8 +108,11 @@ func (r *Relay) failed(ctx context.Context, err error) error {
 	}
 	wait := r.backoff.next()
 	level, state := slog.LevelWarn, StateFailing
-	if isComingUp(err) {
+	switch {
+	case isComingUp(err):
 		level, state = slog.LevelInfo, StateStarting
+	case isRefused(err):
+		level, state = slog.LevelError, StateRefused
 	}
 	r.log.Log(ctx, level, "publishing waits", "error", err, "wait", wait)
 	r.tracker.update(func(st *Stats) {

@@ -15,6 +15,7 @@ const (
 	StatePublishing State = "publishing" // sending
 	StateWaiting    State = "waiting"    // everything sealed is confirmed
 	StateFailing    State = "failing"    // waiting after an environment failure, see LastError
+	StateRefused    State = "refused"    // as failing, by a broker that does not accept us or that we must not trust
 	StateFenced     State = "fenced"     // ErrFenced
 	StateForked     State = "forked"     // ErrForked
 	StateLost       State = "lost"       // ErrLost
@@ -37,6 +38,8 @@ type Stats struct {
 	// LastError is the text of the last failure, kept after recovery; LastErrorAt is its time.
 	LastError   string
 	LastErrorAt time.Time
+	// Warnings are what the topic's settings endanger, as of the last session's start.
+	Warnings []Warning
 }
 
 // tracker guards the Stats: Run writes, anyone reads.

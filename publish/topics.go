@@ -39,6 +39,9 @@ func (r *Relay) createTopic(ctx context.Context) error {
 }
 
 func (b *broker) createTopic(ctx context.Context) error {
+	if err := b.reach(ctx); err != nil {
+		return err
+	}
 	res, err := b.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
 		Topic: b.o.Topic, NumPartitions: int(b.o.CreatePartitions), ReplicationFactor: brokersReplicationFactor, ConfigEntries: topicSettings,
 	}}})
