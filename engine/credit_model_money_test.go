@@ -262,7 +262,7 @@ func (m *creditTwin) stateOf(g *creditGrant) string {
 
 // refundable is what of the paid credit may leave the account.
 func (m *creditTwin) refundable(a *creditAccount) decimal.Decimal {
-	return decimal.Max(decimal.Zero, decimal.Min(a.paid, a.paid.Sub(m.poolHeld(a))))
+	return decimal.Max(decimal.Zero, a.paid.Sub(m.poolHeld(a)).Sub(a.transit))
 }
 
 func creditMissing(account, limit string, asked, left decimal.Decimal) creditAnswer {

@@ -274,7 +274,7 @@ func (f *refund) check(s *state) *refusal.Refusal {
 		if g.Kind != ledger.PaidKind {
 			return refusal.New(refusal.Invalid, "not_paid", "grant %s was not paid for: nothing of it is refunded", f.grant)
 		}
-		left = leastOf(g.Free(), s.ledger.Rows.At(uint32(f.account)).Bought)
+		left = leastOf(g.Free(), s.ledger.Rows.At(uint32(f.account)).Arrived())
 		if g.Over(s.clock()) {
 			left = money.Amount{}
 		}

@@ -56,6 +56,7 @@ func (l *Ledger) GiveBack(r Ref, signed money.Amount, from Class) {
 	}
 	l.grew(r)
 	l.enterBack(Back{r, signed})
+	l.grew(r)
 }
 
 // addReturned keeps no entry of nothing: one that has none has no line for it.

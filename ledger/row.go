@@ -30,7 +30,7 @@ type Row struct {
 
 	Held    money.Amount // customers: what open holds reserve on the pool
 	Granted money.Amount // customers: what is left of all grants
-	Transit money.Amount // customers: collected by batches whose result is not known
+	Transit money.Amount // customers: collected by batches, and neither paid nor failed yet
 	// Bought is what came in from outside for a customer and did not go out again: what it paid,
 	// what was collected, paid grants. More is never paid back, because what prices that count
 	// give back may have come from promotional credit.
@@ -128,14 +128,13 @@ func (r *Row) Free(overdraft money.Amount) money.Amount {
 }
 
 // Refundable is how much of the pool may be paid back or moved away: paid credit that no hold
-// reserves, as far as it was bought.
+// reserves and no collection in transit may take back, as far as it was bought.
 func (r *Row) Refundable() money.Amount {
-	free := r.Paid.Credit().MustSub(r.Held)
-	if free.Sign() < 0 {
-		return money.Amount{}
-	}
-	return least(least(free, r.Paid.Credit()), r.Bought)
+	return upTo(r.Paid.Credit().MustSub(r.Held).MustSub(r.Transit), r.Arrived())
 }
+
+// Arrived is what of Bought is here: not what batches collect and whose result is not known.
+func (r *Row) Arrived() money.Amount { return upTo(r.Bought.MustSub(r.Transit), r.Bought) }
 
 // bought counts what came in from outside; below zero: it went out again.
 func (r *Row) bought(a money.Amount) {

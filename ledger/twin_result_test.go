@@ -95,16 +95,25 @@ func TestGiveBackOfLines(t *testing.T) {
 		b.l.Close(b.prov, amt(t, "4"), money.Amount{})
 		b.l.TopUp(b.acme, amt(t, "3"))
 		acme, prov := b.l.Rows.At(uint32(b.acme)), b.l.Rows.At(uint32(b.prov))
+		if left := acme.Refundable(); !left.IsZero() {
+			t.Fatalf("%s is paid back of what may have to make up for a collection", left)
+		}
 		if from == Cash {
 			b.l.Settle(b.acme, amt(t, "-5"))
 			b.l.Settle(b.prov, amt(t, "4"))
-			if !totals.Class[InTransit].Credit().IsZero() || totals.Class[Cash].Debit() != amt(t, "4") || !acme.Transit.IsZero() {
+			if acme.Refundable() != amt(t, "3") || !totals.Class[InTransit].Credit().IsZero() || totals.Class[Cash].Debit() != amt(t, "4") || !acme.Transit.IsZero() {
 				t.Fatalf("paid: %+v, %+v", totals, acme)
 			}
 		}
 		b.l.GiveBack(b.acme, amt(t, "-5"), from)
+		thresholds := make([]money.Amount, money.Currencies())
+		thresholds[usd.Index()] = amt(t, "4")
+		b.l.Watch(thresholds)
 		b.l.GiveBack(b.prov, amt(t, "4"), from)
 		b.balanced()
+		if !b.l.Passed() {
+			t.Error("what came back counts for the threshold")
+		}
 		if acme.Due.Debit() != amt(t, "2") || !acme.Paid.Credit().IsZero() || acme.Bought != amt(t, "3") || !acme.Transit.IsZero() {
 			t.Errorf("acme, from %s: %+v", from, acme)
 		}

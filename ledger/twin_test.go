@@ -178,9 +178,10 @@ func (w *twin) creditPlan(r Ref, amount decimal.Decimal) {
 	w.flow(w.window, w.operators(r, SubscriptionIncome, amount), w.accounts[r].debt(amount))
 }
 
-// refundable is what of the pool no hold reserves, and was bought.
+// refundable is what of the pool no hold reserves, nor a collection that may fail, and was bought
+// with money that is here.
 func (a *twinAccount) refundable() decimal.Decimal {
-	return decimal.Max(decimal.Zero, decimal.Min(a.balance[Paid], a.balance[Paid].Sub(a.held), a.bought))
+	return decimal.Max(decimal.Zero, decimal.Min(a.balance[Paid].Sub(a.held).Sub(a.transit), a.bought.Sub(a.transit)))
 }
 
 // free is what a hold may reserve on the pool.
