@@ -19,8 +19,11 @@ var (
 
 // Misuse.
 var (
-	// ErrOptions: the options given to New or CreateTopics are not usable; the text names every problem.
+	// ErrOptions: the options given to New, NewTopicReader or CreateTopics are not usable; the text names every problem.
 	ErrOptions = errors.New("publish: options")
+
+	// ErrNoTopic: the topic to read, or its partition, does not exist.
+	ErrNoTopic = errors.New("publish: no such topic")
 
 	// ErrRunning: Run was called while it runs.
 	ErrRunning = errors.New("publish: the relay is running already")

@@ -10,5 +10,6 @@
 // written on the struct.
 //
 // Exit codes: 0 success, 1 the command failed, 2 the command line, the
-// environment or the configuration file is wrong and nothing was done.
+// environment or the configuration file is wrong and nothing was done, 3 what was
+// to be compared could not be read and nothing is known.
 package main

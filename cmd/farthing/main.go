@@ -17,6 +17,8 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	// exitUnknown is that of a comparison whose one side could not be read.
+	exitUnknown = 3
 )
 
 // commands is the command tree. A new command is one struct with a method
@@ -24,13 +26,14 @@ const (
 type commands struct {
 	globals
 
-	Serve   serveCmd   `cmd:"" help:"Take usage events and settle them, until stopped."`
-	Verify  verifyCmd  `cmd:"" help:"Derive every balance from the journal again and check the hash chain."`
-	Demo    demoCmd    `cmd:"" help:"Run a server under generated traffic and check that everything adds up."`
-	Bench   benchCmd   `cmd:"" help:"Measure durable events per second on this machine."`
-	Keys    keysCmd    `cmd:"" help:"Make API keys."`
-	Prices  pricesCmd  `cmd:"" help:"Work with price books."`
-	Version versionCmd `cmd:"" help:"Print the version and exit."`
+	Serve     serveCmd     `cmd:"" help:"Take usage events and settle them, until stopped."`
+	Verify    verifyCmd    `cmd:"" help:"Derive every balance from the journal again and check the hash chain."`
+	Reconcile reconcileCmd `cmd:"" help:"Hold the topic of settlements against the ledger."`
+	Demo      demoCmd      `cmd:"" help:"Run a server under generated traffic and check that everything adds up."`
+	Bench     benchCmd     `cmd:"" help:"Measure durable events per second on this machine."`
+	Keys      keysCmd      `cmd:"" help:"Make API keys."`
+	Prices    pricesCmd    `cmd:"" help:"Work with price books."`
+	Version   versionCmd   `cmd:"" help:"Print the version and exit."`
 }
 
 // globals are the flags that every command has.
@@ -70,6 +73,13 @@ type usageError struct{ err error }
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
+// unknownError says that nothing was found out. It makes the exit code 3 instead of 1, which
+// says that something is wrong.
+type unknownError struct{ err error }
+
+func (e unknownError) Error() string { return e.err.Error() }
+func (e unknownError) Unwrap() error { return e.err }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks for a clean end; from then on the default holds
@@ -95,12 +105,16 @@ func run(args []string, ctx *Context) int {
 	ctx.Log = newLogger(ctx.Stderr, cmds.globals)
 	err := call.Run(ctx)
 	var usage usageError
+	var unknown unknownError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
 		fmt.Fprintf(ctx.Stderr, "farthing: %v\n", err)
 		return exitUsage
+	case errors.As(err, &unknown):
+		fmt.Fprintf(ctx.Stderr, "farthing: %v\n", err)
+		return exitUnknown
 	}
 	fmt.Fprintf(ctx.Stderr, "farthing: %v\n", err)
 	return exitFailure
