@@ -1,0 +1,238 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"farthing/bench/client"
+
+	"github.com/shopspring/decimal"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+const resultsTopic = "farthing.settlement-results"
+
+// payments is the bank: it hears of the lines that are to be paid or collected and says what
+// became of them, some of it to the server and some through Kafka.
+type payments struct {
+	rng    *rand.Rand
+	oracle *settlementOracle
+	due    map[uint64][]*bankResult // by the window in which they are told
+	told   map[string]int           // by status and channel
+}
+
+// bankResult is one result of a line.
+type bankResult struct {
+	line      *settledLine
+	id        string
+	status    string
+	amount    *decimal.Decimal // nil: all
+	kafka     bool
+	twice     bool
+	reference string
+
+	// What the oracle says of it, once it is told.
+	moves   decimal.Decimal
+	refused error
+}
+
+func newPayments(rng *rand.Rand, o *settlementOracle) *payments {
+	return &payments{rng: rng, oracle: o, due: map[uint64][]*bankResult{}, told: map[string]int{}}
+}
+
+// hear draws what will become of the lines of a batch.
+func (p *payments) hear(b *settledBatch) {
+	for _, l := range b.lines {
+		if l.open.IsPositive() {
+			p.schedule(l, p.fate(l))
+		}
+	}
+}
+
+// fate draws a story: a step of it is told in a window of its own.
+func (p *payments) fate(l *settledLine) []*bankResult {
+	part := p.part(l.open, l.batch.currency)
+	step := func(status string, amount *decimal.Decimal) *bankResult {
+		return &bankResult{status: status, amount: amount}
+	}
+	switch n := p.rng.IntN(20); {
+	case n < 10:
+		return []*bankResult{step("paid", nil)}
+	case n == 10:
+		return []*bankResult{step("paid", &l.Amount.Decimal), step("returned", part), step("returned", nil)}
+	case n < 13 && part != nil:
+		return []*bankResult{step("partially_paid", part), step("paid", nil)}
+	case n == 13 && part != nil: // what was paid may be returned though the rest failed
+		return []*bankResult{step("partially_paid", part), step("failed", nil), step("returned", nil)}
+	case n < 16: // failed is final: a late word from the bank must not pay again
+		return []*bankResult{step("failed", nil), step("paid", nil)}
+	case n == 16:
+		return []*bankResult{step("paid", nil), step("returned", nil), step("paid", nil)}
+	case n == 17:
+		more := l.open.Add(decimal.NewFromInt(1))
+		return []*bankResult{step("partially_paid", &more), step("paid", nil)}
+	}
+	return nil // nothing is heard of it
+}
+
+// part draws less than an amount, in whole minor units; nil if it has one only.
+func (p *payments) part(amount decimal.Decimal, currency string) *decimal.Decimal {
+	digits := map[string]int32{"JPY": 0, "USD": 2}[currency]
+	units := amount.Shift(digits).IntPart()
+	if units < 2 {
+		return nil
+	}
+	part := decimal.New(1+p.rng.Int64N(units-1), -digits)
+	return &part
+}
+
+func (p *payments) schedule(l *settledLine, steps []*bankResult) {
+	window := l.batch.window
+	for i, s := range steps {
+		window += 1 + p.rng.Uint64N(2)
+		s.line, s.id = l, fmt.Sprintf("bank-%d-%s-%d-%d", l.batch.window, l.batch.currency, l.Line.Line, i)
+		s.kafka, s.twice = p.rng.IntN(4) == 0, p.rng.IntN(3) == 0
+		if p.rng.IntN(2) == 0 {
+			s.reference = "wire " + s.id
+		}
+		p.due[window] = append(p.due[window], s)
+	}
+}
+
+// tell books the results of a window with the oracle and returns them.
+func (p *payments) tell(window uint64) []*bankResult {
+	for _, s := range p.due[window] {
+		s.moves, s.refused = p.oracle.result(s.line, s.status, s.amount)
+		channel := "POST"
+		if s.kafka {
+			channel = "Kafka"
+		}
+		if s.refused != nil {
+			p.told[channel+" refused"]++
+			continue
+		}
+		p.told[channel+" "+s.status]++
+	}
+	return p.due[window]
+}
+
+// body is a result as it is sent; whole also says which line it is about.
+func (s *bankResult) body(whole bool) map[string]any {
+	m := map[string]any{"id": s.id, "status": s.status}
+	if s.amount != nil {
+		m["amount"] = s.amount.String()
+	}
+	if s.reference != "" {
+		m["reference"] = s.reference
+	}
+	if whole {
+		m["batch_id"], m["line"] = s.line.batch.id, s.line.Line.Line
+	}
+	return m
+}
+
+func (s *bankResult) path() string {
+	return "/v1/settlements/" + url.PathEscape(s.line.batch.id) + "/lines/" + fmt.Sprint(s.line.Line.Line)
+}
+
+// post is the job of telling the server, which must say what the oracle says.
+func (s *bankResult) post(c *client.Client) job {
+	return func(ctx context.Context) error {
+		body, err := json.Marshal(s.body(false))
+		if err != nil {
+			return err
+		}
+		_, answer, err := c.Do(ctx, http.MethodPost, s.path()+"/result", "application/json", body)
+		if client.Temporary(err) {
+			return err
+		}
+		return s.compare(answer, err)
+	}
+}
+
+// compare holds the server's answer against the oracle's.
+func (s *bankResult) compare(answer []byte, refused error) error {
+	var got struct {
+		Status string       `json:"status"`
+		Amount client.Money `json:"amount"`
+	}
+	if client.CodeOf(refused) != errorCode(s.refused) || (refused == nil) != (s.refused == nil) {
+		return fmt.Errorf("%w: %s of line %d (%s), %s %s: %w", errAnswer, s.id, s.line.Line.Line, s.line.Account, s.status, s.moves, errors.Join(refused, s.refused))
+	}
+	if refused == nil && (json.Unmarshal(answer, &got) != nil || got.Status != s.status || !got.Amount.Equal(s.moves)) {
+		return fmt.Errorf("%w: %s to %s %s: %s", errAnswer, s.id, s.status, s.moves, answer)
+	}
+	return nil
+}
+
+func errorCode(err error) string {
+	for _, known := range []error{errResultConflict, errInvalidAmount} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return ""
+}
+
+// produce is the job of telling it on Kafka; the outcome shows in the line's state.
+func (s *bankResult) produce(writer *kgo.Client) job {
+	return func(ctx context.Context) error {
+		body, err := json.Marshal(s.body(true))
+		if err != nil {
+			return err
+		}
+		return writer.ProduceSync(ctx, &kgo.Record{Topic: resultsTopic, Key: []byte(s.line.batch.id), Value: body}).FirstErr()
+	}
+}
+
+// lineState is how the server says a line stands.
+type lineState struct {
+	Status   string       `json:"status"`
+	Open     client.Money `json:"open"`
+	Paid     client.Money `json:"paid"`
+	Failed   client.Money `json:"failed"`
+	Returned client.Money `json:"returned"`
+}
+
+// equal says whether the line stands as the oracle has it.
+func (l *settledLine) equal(s *lineState) bool {
+	return s.Status == l.status() && s.Open.Equal(l.open) && s.Paid.Equal(l.paid) && s.Failed.Equal(l.failed) && s.Returned.Equal(l.returned)
+}
+
+// awaited is the job of waiting until the server's line stands as the oracle's.
+func (s *bankResult) awaited(c *client.Client) job {
+	return func(ctx context.Context) error {
+		var got lineState
+		if err := getJSON(ctx, c, s.path(), &got); err != nil {
+			return err
+		}
+		if !s.line.equal(&got) {
+			return fmt.Errorf("%w: %s: line %d (%s) is %+v", client.ErrNotYet, s.id, s.line.Line.Line, s.line.Account, got)
+		}
+		return nil
+	}
+}
+
+func getJSON(ctx context.Context, c *client.Client, path string, out any) error {
+	_, answer, err := c.Do(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(answer, out)
+}
+
+func newResultsWriter(t *testing.T, broker string) *kgo.Client {
+	t.Helper()
+	writer, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(writer.Close)
+	return writer
+}
