@@ -54,7 +54,12 @@ func NewTopicReader(o Options) (*TopicReader, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &TopicReader{o: o, dialer: &kafka.Dialer{ClientID: "farthing-reconcile", Timeout: o.RequestTimeout, DialFunc: o.Dial}}, nil
+	mechanism, err := o.SASL.mechanism()
+	if err != nil {
+		return nil, err
+	}
+	return &TopicReader{o: o, dialer: &kafka.Dialer{ClientID: "farthing-reconcile", Timeout: o.RequestTimeout, DialFunc: o.Dial,
+		TLS: o.TLS, SASLMechanism: mechanism}}, nil
 }
 
 // Topic returns the name of the topic.
