@@ -91,6 +91,7 @@ type crashRig struct {
 	redone  int               // crashes before the ledger existed
 
 	late, rerated, voided int // events, as the checks saw them
+	results               int // of lines
 	resumedRerates        int // rerates that a start had to finish
 }
 
@@ -209,6 +210,12 @@ func (r *crashRig) check(cycle int) {
 			t.Fatalf("cycle %d: event %q was answered and is lost", cycle, identity)
 		}
 	}
+	for id := range r.promised.results {
+		if x, ok := m.results[id]; !ok || fmt.Sprint(x.amount, x.seq, x.time) != r.promised.results[id] {
+			t.Fatalf("cycle %d: result %s was answered %s, and is %+v", cycle, id, r.promised.results[id], x)
+		}
+	}
+	r.results += len(m.results)
 	for id := range r.promised.topUps {
 		if !m.topUps[id] {
 			t.Fatalf("cycle %d: top-up %s was answered and is lost", cycle, id)
@@ -340,7 +347,7 @@ func TestCrashes(t *testing.T) {
 	if testing.Short() {
 		ledgers, budget = 2, 10*time.Second
 	}
-	var resumed, late, voided, rerated, rerates int
+	var resumed, late, voided, rerated, rerates, results int
 	start := time.Now()
 	for n := range ledgers {
 		r := &crashRig{t: t, rng: rng, a: newActivity(t, newWorld(time.Now())), disk: vfs.NewCrashableMem(), customers: 1 + rng.IntN(6),
@@ -351,12 +358,15 @@ func TestCrashes(t *testing.T) {
 				r.check(cycle)
 			}
 		}
-		resumed += r.resumed
+		resumed, results = resumed+r.resumed, results+r.results
 		late, voided, rerated, rerates = late+r.late, voided+r.voided, rerated+r.rerated, rerates+r.resumedRerates
 		if time.Since(start) > budget {
 			t.Logf("stopped after %d ledgers", n+1)
 			break
 		}
 	}
-	t.Logf("%d settlements were resumed; the checks saw %d events rated late, %d voided, %d rerated, %d rerates resumed", resumed, late, voided, rerated, rerates)
+	t.Logf("%d settlements were resumed; the checks saw %d events rated late, %d voided, %d rerated, %d rerates resumed, %d results of lines", resumed, late, voided, rerated, rerates, results)
+	if results == 0 {
+		t.Error("no line had a result")
+	}
 }

@@ -287,6 +287,13 @@ func (m *model) compareStatements(e *Engine, sample map[string]*modelAccount) {
 	m.t.Helper()
 	for id, a := range sample {
 		got, topUps := statement(m.t, e, id)
+		posted := a.due // every movement is in the statement
+		if a.spec.Kind == "customer" {
+			posted = a.paid.Sub(a.due)
+		}
+		if all := transfersSum(m.t, e, id); !all.Equal(posted) {
+			m.t.Fatalf("the transfers of %s come to %s, the model has %s", id, all, posted)
+		}
 		if !got.Neg().Equal(a.charged) || !topUps.Equal(a.topped) {
 			m.t.Fatalf("the transfers of %s for usage come to %s, its top-ups to %s; the model has %s and %s", id, got, topUps, a.charged.Neg(), a.topped)
 		}

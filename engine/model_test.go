@@ -24,7 +24,8 @@ type model struct {
 	operators map[string]*modelOperator // by currency code
 	booked    map[string]bool           // "source\x00id"
 	topUps    map[string]bool
-	unpriced  int // as they arrived
+	results   map[string]modelResult // as they were booked
+	unpriced  int                    // as they arrived
 	priced    int
 	rating
 	window  uint64
@@ -46,13 +47,14 @@ type world struct {
 	versions map[string]*modelVersion
 	voids    map[string]VoidSpec
 	rerates  map[string]RerateSpec
+	results  map[string]worldResult
 }
 
 type modelAccount struct {
 	spec                      AccountSpec
 	paid, due                 decimal.Decimal // due: owed by a customer, payable to a provider
 	grossDebits, grossCredits decimal.Decimal
-	carried                   decimal.Decimal
+	carried, returned         decimal.Decimal
 	events                    uint64
 	charged                   decimal.Decimal // all that usage and its corrections moved
 	topped                    decimal.Decimal // all top-ups
@@ -61,7 +63,7 @@ type modelAccount struct {
 type modelOperator struct {
 	revenue, fees, cash, transit decimal.Decimal // credits − debits
 	grossDebits, grossCredits    decimal.Decimal
-	carried                      decimal.Decimal
+	carried, returned            decimal.Decimal
 }
 
 // modelLine is a line as the contract's equation has it.
@@ -69,7 +71,9 @@ type modelLine struct {
 	account                 string
 	signed, debits, credits decimal.Decimal
 	carriedIn, carriedOut   decimal.Decimal
+	returned                decimal.Decimal
 	events                  uint64
+	after                   modelParts // what became of its amount
 }
 
 type modelBatch struct {
@@ -82,7 +86,7 @@ type modelBatch struct {
 
 func newModel(t testing.TB, w *world) *model {
 	return &model{t: t, w: w, accounts: map[string]*modelAccount{}, operators: map[string]*modelOperator{},
-		booked: map[string]bool{}, topUps: map[string]bool{}, rating: newRating(), window: 1, cutAt: 0, leaves: map[string][][]byte{}, previous: map[string][32]byte{}}
+		booked: map[string]bool{}, topUps: map[string]bool{}, results: map[string]modelResult{}, rating: newRating(), window: 1, cutAt: 0, leaves: map[string][][]byte{}, previous: map[string][32]byte{}}
 }
 
 func (m *model) account(id string) {
@@ -149,11 +153,11 @@ func (m *model) cut(seq uint64) {
 			if l := a.line(id); l.moved() || !l.signed.IsZero() {
 				lines = append(lines, l)
 			}
-			a.grossDebits, a.grossCredits, a.events = decimal.Zero, decimal.Zero, 0
+			a.grossDebits, a.grossCredits, a.returned, a.events = decimal.Zero, decimal.Zero, decimal.Zero, 0
 		}
-		l := modelLine{account: ledger.OperatorID, debits: o.grossDebits, credits: o.grossCredits, carriedIn: o.carried}
-		l.carriedOut = l.carriedIn.Add(l.credits).Sub(l.debits)
-		o.grossDebits, o.grossCredits = decimal.Zero, decimal.Zero
+		l := modelLine{account: ledger.OperatorID, debits: o.grossDebits, credits: o.grossCredits, carriedIn: o.carried, returned: o.returned}
+		l.carriedOut = l.carriedIn.Add(l.returned).Add(l.credits).Sub(l.debits)
+		o.grossDebits, o.grossCredits, o.returned = decimal.Zero, decimal.Zero, decimal.Zero
 		if len(lines) > 0 {
 			lines = append(lines, l)
 		}
@@ -164,11 +168,11 @@ func (m *model) cut(seq uint64) {
 }
 
 func (l *modelLine) moved() bool {
-	return l.debits.IsPositive() || l.credits.IsPositive() || l.events > 0
+	return l.debits.IsPositive() || l.credits.IsPositive() || !l.returned.IsZero() || l.events > 0
 }
 
 func (a *modelAccount) line(id string) modelLine {
-	l := modelLine{account: id, debits: a.grossDebits, credits: a.grossCredits, carriedIn: a.carried, events: a.events}
+	l := modelLine{account: id, debits: a.grossDebits, credits: a.grossCredits, carriedIn: a.carried, returned: a.returned, events: a.events}
 	digits := int32(a.spec.Currency.Digits())
 	switch {
 	case a.spec.Kind == "customer":
@@ -176,7 +180,7 @@ func (a *modelAccount) line(id string) modelLine {
 	case a.due.IsPositive() && a.due.Cmp(a.spec.MinimumPayout.Decimal()) >= 0:
 		l.signed = a.due.Truncate(digits)
 	}
-	l.carriedOut = l.carriedIn.Add(l.credits).Sub(l.debits).Sub(l.signed)
+	l.carriedOut = l.carriedIn.Add(l.returned).Add(l.credits).Sub(l.debits).Sub(l.signed)
 	return l
 }
 
@@ -241,6 +245,8 @@ func (m *model) command(c *cursor) {
 		m.closing(s.currency.Code(), int(s.first), len(s.lines))
 	case kindSeal:
 		m.seal()
+	case kindResult:
+		m.result(r.lineResult().name, c.seq, c.time)
 	case kindPrices:
 		m.put(r.str())
 	case kindAmend:
@@ -270,6 +276,7 @@ func (m *model) compare(e *Engine) {
 	}
 	m.compareBooks(e)
 	m.compareBatches(e)
+	m.compareResults(e)
 	m.compareRating(e)
 }
 
@@ -349,6 +356,6 @@ func (m *model) compareBatch(e *Engine, w *window, b *sealedBatch, want *modelBa
 
 func (l *modelLine) same(got *batch.Line) bool {
 	return got.Account == l.account && got.Signed().Decimal().Equal(l.signed) && got.GrossDebits.Decimal().Equal(l.debits) &&
-		got.GrossCredits.Decimal().Equal(l.credits) && got.Returned.IsZero() && got.CarriedIn.Decimal().Equal(l.carriedIn) &&
+		got.GrossCredits.Decimal().Equal(l.credits) && got.Returned.Decimal().Equal(l.returned) && got.CarriedIn.Decimal().Equal(l.carriedIn) &&
 		got.CarriedOut.Decimal().Equal(l.carriedOut) && got.Events == l.events
 }

@@ -15,7 +15,7 @@ const day = 24 * time.Hour
 // some on what its period counted.
 func newWorld(base time.Time) *world {
 	w := &world{base: base, specs: map[string]AccountSpec{}, calls: map[string]call{}, topUps: map[string]TopUp{},
-		versions: map[string]*modelVersion{}, voids: map[string]VoidSpec{}, rerates: map[string]RerateSpec{}}
+		versions: map[string]*modelVersion{}, voids: map[string]VoidSpec{}, rerates: map[string]RerateSpec{}, results: map[string]worldResult{}}
 	v := &modelVersion{id: "v1", from: base.Add(-60 * day).UnixNano()}
 	for code, scale := range map[string][4]string{
 		"USD": {"0.0000025", "0.00001", "0.000000000000000007", "0.0004"},

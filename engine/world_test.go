@@ -31,6 +31,7 @@ type answers struct {
 	events, topUps, accounts map[string]bool
 	versions, rerates        map[string]bool
 	voids                    map[string]string // by the event's identity: the answer
+	results                  map[string]string // by id: the answer
 	closes                   map[string]Settlement
 	stream                   map[uint64]string // records that were handed to a publisher
 	seq                      uint64            // highest sequence of an answer
@@ -38,12 +39,12 @@ type answers struct {
 
 func newAnswers() answers {
 	return answers{events: map[string]bool{}, topUps: map[string]bool{}, accounts: map[string]bool{}, versions: map[string]bool{},
-		rerates: map[string]bool{}, voids: map[string]string{}, closes: map[string]Settlement{}, stream: map[uint64]string{}}
+		rerates: map[string]bool{}, voids: map[string]string{}, results: map[string]string{}, closes: map[string]Settlement{}, stream: map[uint64]string{}}
 }
 
 func (p *answers) copyAnswers() answers {
 	return answers{maps.Clone(p.events), maps.Clone(p.topUps), maps.Clone(p.accounts), maps.Clone(p.versions), maps.Clone(p.rerates),
-		maps.Clone(p.voids), maps.Clone(p.closes), maps.Clone(p.stream), p.seq}
+		maps.Clone(p.voids), maps.Clone(p.results), maps.Clone(p.closes), maps.Clone(p.stream), p.seq}
 }
 
 func newActivity(t testing.TB, w *world) *activity {
@@ -249,7 +250,7 @@ func recordText(r *Record) string { return fmt.Sprintf("%s %s %s %s", r.Type, r.
 func (a *activity) step(e *Engine, rng *rand.Rand, customers int) {
 	code := worldCurrencies[rng.IntN(len(worldCurrencies))]
 	subject := fmt.Sprintf("c%d-%s", rng.IntN(customers), code)
-	switch n := rng.IntN(28); {
+	switch n := rng.IntN(34); {
 	case n < 12:
 		a.post(e, a.calls(rng, customers, 1+rng.IntN(12)))
 	case n < 15:
@@ -266,7 +267,9 @@ func (a *activity) step(e *Engine, rng *rand.Rand, customers int) {
 		a.rerate(e, rng)
 	case n < 26:
 		a.look(e, rng)
-	case n < 27 && rng.IntN(4) == 0:
+	case n < 32:
+		a.report(e, rng)
+	case n < 33 && rng.IntN(4) == 0:
 		id := a.id("version")
 		a.putVersion(e, a.w.randomVersion(rng, id, a.number()))
 	default:
@@ -333,8 +336,8 @@ func TestEngineAgainstModel(t *testing.T) {
 			o.From, o.To = a.stretch(rand.New(rand.NewPCG(seed, uint64(len(id)))))
 			m.compareRehearsal(r.e, o)
 		}
-		t.Logf("%d events, %d unpriced at first, %d rated late, %d voided, %d rerated by %d rerates, %d versions, %d counters", len(m.order), m.unpriced, m.late,
-			len(m.voids), m.rerated, len(m.rerates), len(m.versions), len(m.counters))
+		t.Logf("%d events, %d unpriced at first, %d rated late, %d voided, %d rerated by %d rerates, %d versions, %d counters, %d results", len(m.order), m.unpriced, m.late,
+			len(m.voids), m.rerated, len(m.rerates), len(m.versions), len(m.counters), len(m.results))
 		if len(m.booked) != len(a.events) || m.unpriced == 0 || m.priced == 0 || len(m.batches) == 0 {
 			t.Fatalf("round %d: %d booked, %d answered, %d unpriced, %d batches", round, len(m.booked), len(a.events), m.unpriced, len(m.batches))
 		}
