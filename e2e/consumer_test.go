@@ -118,6 +118,7 @@ func (s *settlements) take(r *kgo.Record, headers map[string]string) {
 // with the publisher.
 type consumer struct {
 	reader *kgo.Client
+	topic  string
 	next   map[int32]int64 // offset after the last record read, by partition
 	got    *settlements
 }
@@ -125,13 +126,18 @@ type consumer struct {
 // newConsumer lives as long as the test.
 func newConsumer(t *testing.T, broker string) *consumer {
 	t.Helper()
+	return newConsumerOf(t, broker, topic)
+}
+
+func newConsumerOf(t *testing.T, broker, topic string) *consumer {
+	t.Helper()
 	reader, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(reader.Close)
-	return &consumer{reader: reader, next: map[int32]int64{}, got: newSettlements()}
+	return &consumer{reader: reader, topic: topic, next: map[int32]int64{}, got: newSettlements()}
 }
 
 // untilSealed reads until the manifests of want batches have been applied.
@@ -143,7 +149,7 @@ func (c *consumer) untilSealed(ctx context.Context, t *testing.T, want int) {
 // toEnd reads everything that stands in the topic now.
 func (c *consumer) toEnd(ctx context.Context, t *testing.T) {
 	t.Helper()
-	ends, err := kadm.NewClient(c.reader).ListEndOffsets(ctx, topic)
+	ends, err := kadm.NewClient(c.reader).ListEndOffsets(ctx, c.topic)
 	if err := errors.Join(err, ends.Error()); err != nil {
 		t.Fatal(err)
 	}

@@ -113,13 +113,17 @@ func (p *Proxy) serve(client net.Conn) {
 	if !p.keep(client) || !p.keep(broker) {
 		return
 	}
-	asked := make(chan asked, 1000)
+	on, answered := make(chan asked, 1000), make(chan struct{})
 	p.working.Go(func() {
+		defer close(answered)
 		defer p.drop(client)
-		p.answers(client, broker, asked)
+		p.answers(client, broker, on)
 	})
-	defer close(asked)
-	p.requests(client, broker, asked)
+	if refused := p.requests(client, broker, on); refused {
+		p.drop(broker)
+	}
+	close(on)
+	<-answered // a client that is gone has its requests done all the same
 }
 
 // asked is a request on its way to its answer.
@@ -128,30 +132,31 @@ type asked struct {
 	what    Produce
 }
 
-func (p *Proxy) requests(client, broker net.Conn, on chan<- asked) {
+// requests passes the requests until the client or the broker is gone, or one is refused.
+func (p *Proxy) requests(client, broker net.Conn, on chan<- asked) (refused bool) {
 	for {
 		frame, err := readFrame(client)
 		if err != nil {
-			return
+			return false
 		}
 		a := look(frame)
 		p.mu.Lock()
 		ask := p.request
 		p.mu.Unlock()
 		if a.produce && ask != nil && !ask(a.what) {
-			return
+			return true
 		}
 		on <- a
 		if _, err := broker.Write(frame); err != nil {
-			return
+			return false
 		}
 	}
 }
 
 // answers passes the answers, which come in the order of the requests. It reads on when the client is gone, so that the broker gets to
 // do what it was asked.
-func (p *Proxy) answers(client, broker net.Conn, asked <-chan asked) {
-	for a := range asked {
+func (p *Proxy) answers(client, broker net.Conn, on <-chan asked) {
+	for a := range on {
 		frame, err := readFrame(broker)
 		if err != nil {
 			return
