@@ -96,7 +96,8 @@ type Proof struct {
 	Batch    string
 	Window   uint64
 	Currency money.Currency
-	Leaf     []byte     // the leaf's bytes, version 1
+	Leaf     []byte     // the leaf's bytes, version 1 (batch.ParseLeaf)
+	Shape    []byte     // the event's canonical shape, whose hash the leaf has
 	Index    uint64     // of the leaf, from 0
 	Size     uint64     // of the tree
 	Path     [][32]byte // from the leaf's sibling upwards
