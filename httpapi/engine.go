@@ -14,6 +14,7 @@ type Engine interface {
 	Credit
 	Holds
 	Statements
+	Results
 
 	// Acquire takes the budget for a body of so many bytes before it is read. nil: no
 	// room now.

@@ -43,12 +43,13 @@ type fakeEngine struct {
 	bookHolds func(*engine.Request) ([]engine.HoldResult, uint64, *refusal.Refusal)
 	// reprice is what simulations and previews do; simulated tells them apart.
 	reprice func(o engine.RepriceOptions, simulated bool) (engine.Repricing, *refusal.Refusal)
+	lines   [][]byte // of batches
 	// derive is what a statement does before it is there.
 	derive func(progress func() error) error
 }
 
 func newFake() *fakeEngine {
-	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), event: engine.Event{State: "rated"}, hold: someHold, batch: engine.Batch{BatchID: "b1", Manifest: someManifest.AppendJSON(nil)},
+	return &fakeEngine{room: -1, freed: make(chan struct{}, 64), event: engine.Event{State: "rated"}, hold: someHold, batch: engine.Batch{BatchID: "b1", Manifest: someManifest.AppendJSON(nil)}, lines: someLines[:],
 		reprice: func(o engine.RepriceOptions, _ bool) (engine.Repricing, *refusal.Refusal) {
 			return someRepricing(o), nil
 		},
@@ -209,7 +210,7 @@ func (f *fakeEngine) Settlement(batchID string) (engine.Batch, *refusal.Refusal)
 }
 
 func (f *fakeEngine) Lines(batchID, cursor string, limit int) (engine.Page[[]byte], *refusal.Refusal) {
-	return engine.Page[[]byte]{Items: someLines[:]}, f.note(batchID, cursor)
+	return engine.Page[[]byte]{Items: f.lines}, f.note(batchID, cursor)
 }
 
 func (f *fakeEngine) Event(source, id string) (engine.Event, *refusal.Refusal) {

@@ -43,6 +43,9 @@ type Options struct {
 	Keys Keys
 	// Webhooks has the endpoints of webhooks; nil: the server has none, and says so.
 	Webhooks Webhooks
+	// Results tells the state of what reads results of lines from a topic; nil: nothing does.
+	// It is called by many goroutines at once.
+	Results func() ResultFeed
 	// Collectors are registered beside the server's own metrics (the engine's).
 	Collectors []prometheus.Collector
 	// Logger takes what an operator should see; nil: slog.Default().

@@ -81,6 +81,7 @@ func routeTable() []route {
 	table = append(table, creditRoutes()...)
 	table = append(table, holdRoutes()...)
 	table = append(table, statementRoutes()...)
+	table = append(table, resultRoutes()...)
 	for i := range table {
 		table[i].index = i
 		for _, segment := range strings.Split(table[i].pattern[1:], "/") {

@@ -25,6 +25,7 @@ type Server struct {
 	metrics *metrics
 	http    *fasthttp.Server
 	log     *slog.Logger
+	now     func() time.Time
 
 	conns      *connections
 	renders    gate           // long answers being built
@@ -38,7 +39,7 @@ type Server struct {
 // registered, which is a programming error.
 func New(e Engine, o Options) *Server {
 	o = o.withDefaults()
-	s := &Server{engine: e, options: o, routes: routeTable(), log: o.Logger}
+	s := &Server{engine: e, options: o, routes: routeTable(), log: o.Logger, now: time.Now}
 	s.metrics = newMetrics(s.routes, o.Collectors)
 	s.renders, s.statements = newGate(rendersMax, renderWait), newGate(statementsMax, renderWait)
 	s.unread = &unreadAnswers{max: unreadMaxAnswerBytes}

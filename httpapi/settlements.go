@@ -96,7 +96,7 @@ func batchView(b *engine.Batch) json.RawMessage {
 }
 
 func (s *Server) getLines(c *call) (answer, *refusal.Refusal) {
-	q := c.query("limit", "cursor")
+	q := c.query("limit", "cursor", "status")
 	cursor, limit := q.page()
 	id, no := c.param(0)
 	if q.no != nil {
@@ -104,6 +104,9 @@ func (s *Server) getLines(c *call) (answer, *refusal.Refusal) {
 	}
 	if no != nil {
 		return answer{}, no
+	}
+	if q.values.Has("status") {
+		return s.openLines(id, q.values.Get("status"), cursor, limit)
 	}
 	page, no := s.engine.Lines(id, cursor, limit)
 	return listOf(page, no, func(line *[]byte) any { return json.RawMessage(*line) })
