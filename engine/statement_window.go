@@ -63,7 +63,7 @@ func (e *Engine) WindowStatement(o StatementOptions) (out WindowStatement, refus
 			"the window's movements do not add up to the line; this was logged, and the operator has to run farthing verify")
 	}
 	out = statementOfLine(t, p, w, &line)
-	out.State, refused = e.lineState(b, &line)
+	out.State, refused = e.LineState(hexID(b.id), line.Line)
 	sum.render(&out)
 	return out, refused
 }
@@ -302,42 +302,60 @@ func (e *Engine) Statements(account, cursor string, limit int) (page Page[Statem
 		return page, refused
 	}
 	limit = min(limit, listMax)
-	people, looks := e.published.Load().people, 0
-	for _, w := range e.published.Load().windows {
-		for _, ref := range refs {
-			b := w.batchOf(people[ref].Currency)
-			if b == nil || b.firstStream < from {
-				continue
-			}
-			if looks++; looks > statementLooks || len(page.Items) == limit {
-				page.Next = strconv.FormatUint(b.firstStream, 10)
-				return page, nil
-			}
-			if refused = e.statementLine(&page, w, b, people[ref]); refused != nil {
-				return Page[StatementLine]{}, refused
-			}
+	t, looks := e.published.Load(), 0
+	found := foundLines{e: e}
+	for n := range t.batches {
+		b := t.batches[n].sealed()
+		at := slices.IndexFunc(refs, func(r ledger.Ref) bool { return t.people[r].Currency == b.currency })
+		if at < 0 || b.firstStream < from {
+			continue
+		}
+		if looks++; looks > statementLooks || len(found.items) == limit {
+			page.Next = strconv.FormatUint(b.firstStream, 10)
+			break
+		}
+		if err := found.look(t, uint32(n), t.people[refs[at]].ID); err != nil {
+			return page, e.damaged(err)
 		}
 	}
-	return page, nil
+	page.Items, refused = found.states()
+	return page, refused
 }
 
-// statementLine adds a participant's line of a batch, if there is one.
-func (e *Engine) statementLine(page *Page[StatementLine], w *window, b *sealedBatch, p *ledger.Participant) *refusal.Refusal {
-	l, there, err := lineOf(e.store, b, p.ID)
-	if err != nil {
-		return e.damaged(err)
-	}
-	if !there {
-		return nil
-	}
-	state, refused := e.lineState(b, &l)
-	page.Items = append(page.Items, StatementLine{Window: w.number, Time: timeOf(w.time), Currency: p.Currency, Opening: l.CarriedIn, Closing: l.CarriedOut,
-		Direction: l.Direction.String(), Amount: l.Amount, Events: l.Events, State: state})
-	return refused
+// foundLines is an account's lines, and how each stands.
+type foundLines struct {
+	e       *Engine
+	items   []StatementLine
+	lines   []batch.Line
+	numbers []uint32 // of their batches
 }
 
-// lineState is how a line stands that was read.
-func (e *Engine) lineState(b *sealedBatch, l *batch.Line) (LineState, *refusal.Refusal) {
-	return LineState{Batch: hexID(b.id), Line: l.Line, Account: l.Account, Currency: b.currency, Direction: l.Direction.String(), Amount: l.Amount,
-		Open: l.Amount, Status: "open"}, nil
+// look adds the account's line of a batch, if there is one.
+func (f *foundLines) look(t *tables, number uint32, account string) error {
+	w, b := t.batches[number].window, t.batches[number].sealed()
+	l, there, err := lineOf(f.e.store, b, account)
+	if err != nil || !there {
+		return err
+	}
+	f.items = append(f.items, StatementLine{Window: w.number, Time: timeOf(w.time), Currency: b.currency, Opening: l.CarriedIn, Closing: l.CarriedOut,
+		Direction: l.Direction.String(), Amount: l.Amount, Events: l.Events})
+	f.lines, f.numbers = append(f.lines, l), append(f.numbers, number)
+	return nil
+}
+
+// states asks for all lines at once how they stand.
+func (f *foundLines) states() ([]StatementLine, *refusal.Refusal) {
+	if len(f.items) == 0 {
+		return nil, nil
+	}
+	refused := f.e.do(func(s *sequencer) bool {
+		for i := range f.items {
+			f.items[i].State = s.state.lineState(f.numbers[i], &f.lines[i])
+		}
+		return false
+	})
+	if refused != nil {
+		return nil, refused
+	}
+	return f.items, nil
 }

@@ -15,6 +15,7 @@ type Engine interface {
 	Holds
 	Statements
 	Results
+	Evidence
 
 	// Acquire takes the budget for a body of so many bytes before it is read. nil: no
 	// room now.

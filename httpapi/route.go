@@ -82,6 +82,7 @@ func routeTable() []route {
 	table = append(table, holdRoutes()...)
 	table = append(table, statementRoutes()...)
 	table = append(table, resultRoutes()...)
+	table = append(table, evidenceRoutes()...)
 	for i := range table {
 		table[i].index = i
 		for _, segment := range strings.Split(table[i].pattern[1:], "/") {

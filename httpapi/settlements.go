@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 
 	"farthing/engine"
@@ -79,7 +80,7 @@ type publicationJSON struct {
 	LastOffset  int64  `json:"last_offset"`
 }
 
-// batchView returns the manifest with the publication state beside its fields.
+// batchView returns the manifest with the publication state and the signature beside its fields.
 // The manifest's own bytes stay as they are: they are what is hashed.
 func batchView(b *engine.Batch) json.RawMessage {
 	manifest, ok := bytes.CutSuffix(b.Manifest, []byte("}"))
@@ -92,6 +93,10 @@ func batchView(b *engine.Batch) json.RawMessage {
 	}
 	out := append(bytes.Clone(manifest), `,"published":`...)
 	out = append(out, canonicalJSON(published)...)
+	out = append(out, `,"key_id":`...)
+	out = append(out, canonicalJSON(textOrNull(b.KeyID))...)
+	out = append(out, `,"signature":`...)
+	out = append(out, canonicalJSON(textOrNull(base64.StdEncoding.EncodeToString(b.Signature)))...)
 	return append(out, '}')
 }
 

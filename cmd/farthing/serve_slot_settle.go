@@ -38,3 +38,13 @@ func (s *engineSlot) OpenLines(batchID, cursor string, limit int) (engine.Page[e
 func (s *engineSlot) InTransit(cursor string, limit int) (engine.Page[engine.InTransit], *refusal.Refusal) {
 	return call(s, func(e *engine.Engine) (engine.Page[engine.InTransit], *refusal.Refusal) { return e.InTransit(cursor, limit) })
 }
+
+// Proof implements httpapi.Engine.
+func (s *engineSlot) Proof(source, id string) (engine.Proof, *refusal.Refusal) {
+	return call(s, func(e *engine.Engine) (engine.Proof, *refusal.Refusal) { return e.Proof(source, id) })
+}
+
+// Keys implements httpapi.Engine.
+func (s *engineSlot) Keys() ([]engine.SigningKey, *refusal.Refusal) {
+	return call(s, func(e *engine.Engine) ([]engine.SigningKey, *refusal.Refusal) { return e.Keys(), nil })
+}
