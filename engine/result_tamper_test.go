@@ -4,50 +4,69 @@ import (
 	"strings"
 	"testing"
 
+	"farthing/batch"
 	"farthing/journal"
 	"farthing/ledger"
 	"farthing/money"
 )
 
-// TestReplayRefusesForgedResults appends results to a ledger that no sequencer would have booked:
-// a start refuses them, and so does verify. What only the line's record can tell, verify tells.
-func TestReplayRefusesForgedResults(t *testing.T) {
+// forgedResults is a ledger and what may be appended to it: good is what could be booked.
+type forgedResults struct {
+	*amended
+	good             lineResult
+	acme, beta, prov ledger.Ref
+	lines            map[string]batch.Line
+}
+
+func newForgedResults(t *testing.T) *forgedResults {
 	r := resultRig(t, nil)
+	x := &forgedResults{}
 	id, lines := r.window("w1")
 	r.result("whole", id, lines["prov"].Line, ResultPaid, "")
 	r.result("part", id, lines["acme"].Line, ResultPartiallyPaid, "4")
 	r.post(units("e2", "acme", "m", "3"))
 	r.window("w2")
-	ref := func(id string) ledger.Ref {
+	for id, ref := range map[string]*ledger.Ref{"acme": &x.acme, "beta": &x.beta, "prov": &x.prov} {
 		refs, no := r.e.refsOf(id)
 		if no != nil {
 			t.Fatal(no)
 		}
-		return refs[0]
+		*ref = refs[0]
 	}
-	acme, beta, prov := ref("acme"), ref("beta"), ref("prov")
-	ledgerOf := &amended{t: t, dir: r.o.Journal.Dir, o: r.o, head: r.e.store.Head().Seq}
+	x.amended = &amended{t: t, dir: r.o.Journal.Dir, o: r.o, head: r.e.store.Head().Seq}
+	x.lines = lines
+	x.good = lineResult{name: "x", batch: 0, line: lines["acme"].Line, status: ResultFailed, account: x.acme, whole: amount(t, "-10"), amount: amount(t, "6")}
 	r.close()
-	good := lineResult{name: "x", batch: 0, line: lines["acme"].Line, status: ResultFailed, account: acme, whole: amount(t, "-10"), amount: amount(t, "6")}
-	f := func(name, words string, atStart bool, change func(*lineResult)) {
-		t.Run(name, func(t *testing.T) {
-			p := good
-			change(&p)
-			verify, open := ledgerOf.judge(t, []forged{{kindResult, p.append(nil)}})
-			if words == "" {
-				if verify != nil || open != nil {
-					t.Fatalf("the rig is wrong: %v, %v", verify, open)
-				}
-				return
+	return x
+}
+
+// refuses wants verify to say words, and a start to fail too where the state can tell. Without
+// words the result is believed.
+func (x *forgedResults) refuses(name, words string, atStart bool, change func(*lineResult)) {
+	x.t.Run(name, func(t *testing.T) {
+		p := x.good
+		change(&p)
+		verify, open := x.judge(t, []forged{{kindResult, p.append(nil)}})
+		if words == "" {
+			if verify != nil || open != nil {
+				t.Fatalf("the rig is wrong: %v, %v", verify, open)
 			}
-			if verify == nil || !strings.Contains(verify.Error(), words) || strings.Contains(verify.Error(), "PANIC") {
-				t.Errorf("verify: %v, want %q", verify, words)
-			}
-			if (open != nil) != atStart || (open != nil && strings.Contains(open.Error(), "PANIC")) {
-				t.Errorf("start: %v", open)
-			}
-		})
-	}
+			return
+		}
+		if verify == nil || !strings.Contains(verify.Error(), words) || strings.Contains(verify.Error(), "PANIC") {
+			t.Errorf("verify: %v, want %q", verify, words)
+		}
+		if (open != nil) != atStart || (open != nil && strings.Contains(open.Error(), "PANIC")) {
+			t.Errorf("start: %v", open)
+		}
+	})
+}
+
+// TestReplayRefusesForgedResults appends results to a ledger that no sequencer would have booked:
+// a start refuses them, and so does verify. What only the line's record can tell, verify tells.
+func TestReplayRefusesForgedResults(t *testing.T) {
+	x := newForgedResults(t)
+	f, lines, beta, prov := x.refuses, x.lines, x.beta, x.prov
 	f("as it would be", "", false, func(*lineResult) {})
 	f("another batch", "is not there", true, func(p *lineResult) { p.batch = 9 })
 	f("another account number", "is not there", true, func(p *lineResult) { p.account = 99 })
@@ -82,9 +101,9 @@ func TestReplayRefusesForgedResults(t *testing.T) {
 		p.line, p.whole, p.amount = lines["beta"].Line, amount(t, "-6.01"), amount(t, "6.01")
 	})
 	t.Run("an id twice", func(t *testing.T) {
-		p := good
+		p := x.good
 		p.name = "part"
-		if verify, _ := ledgerOf.judge(t, []forged{{kindResult, p.append(nil)}}); verify == nil || !strings.Contains(verify.Error(), "again") {
+		if verify, _ := x.judge(t, []forged{{kindResult, p.append(nil)}}); verify == nil || !strings.Contains(verify.Error(), "again") {
 			t.Error(verify)
 		}
 	})
@@ -92,7 +111,7 @@ func TestReplayRefusesForgedResults(t *testing.T) {
 
 // TestVerifyNamesChangedResults changes what a checkpoint says of results.
 func TestVerifyNamesChangedResults(t *testing.T) {
-	make := func(t *testing.T) *rig {
+	closed := func(t *testing.T) *rig {
 		r := resultRig(t, nil)
 		id, lines := r.window("w1")
 		r.result("whole", id, lines["prov"].Line, ResultFailed, "")
@@ -103,7 +122,7 @@ func TestVerifyNamesChangedResults(t *testing.T) {
 	for kind, words := range map[byte]string{chunkTransit: "batch in transit 0 differs", chunkOutcomes: "page of results 0 differs",
 		chunkLineParts: "line in parts 0 differs", chunkBack: `table 'b' differs`} {
 		t.Run(string(kind), func(t *testing.T) {
-			r := make(t)
+			r := closed(t)
 			withStore(t, r, func(s *journal.Store) {
 				rebuild(t, s, journal.KindCheckpoint, newestCheckpoint(t, s).id, func(_ int, k, v []byte) ([]byte, []byte) {
 					switch {

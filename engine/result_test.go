@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -446,88 +445,4 @@ func TestResultRepeats(t *testing.T) {
 	if s, _ := r.e.LineState(id, lines["acme"].Line); s.text() != "paid open 0 paid 10 failed 0 returned 0" {
 		t.Fatal(s.text())
 	}
-}
-
-// TestResultLists pages through what is in transit and which lines are open.
-func TestResultLists(t *testing.T) {
-	r := newRig(t, nil)
-	r.account("prov", "provider", "")
-	r.prices("v1", resultBook)
-	for i := range 600 {
-		id := fmt.Sprintf("c%03d", i)
-		r.account(id, "customer", "postpaid")
-		kind, n := "m", "10"
-		if i%5 == 4 { // its line moves nothing
-			n = "0"
-		}
-		r.post(units("e"+id, id, kind, n))
-	}
-	id, lines := r.window("w1")
-	r.post(units("last", "c000", "m", "7"))
-	later, _ := r.window("w2")
-	var results []LineResult
-	var open []uint32
-	for account, l := range lines {
-		switch {
-		case l.Direction == batch.None:
-		case account == "prov" || l.Line%7 == 0:
-			open = append(open, l.Line)
-		case l.Line%11 == 0:
-			results = append(results, r.spec("r"+account, id, l.Line, ResultPartiallyPaid, "4"))
-			open = append(open, l.Line)
-		default:
-			results = append(results, r.spec("r"+account, id, l.Line, resultStatuses[[2]int{0, 2}[l.Line%2]], ""))
-		}
-	}
-	out, no := r.e.Results(results)
-	if no != nil {
-		t.Fatal(no)
-	}
-	for i := range out {
-		if out[i].Refusal != nil {
-			t.Fatal(out[i].Refusal)
-		}
-	}
-	slices.Sort(open)
-	var got []uint32
-	sums := map[string]decimal.Decimal{}
-	for cursor := ""; ; {
-		page, no := r.e.OpenLines(id, cursor, 13)
-		if no != nil || len(page.Items) > 13 {
-			t.Fatal(no)
-		}
-		for _, s := range page.Items {
-			got = append(got, s.Line)
-			sums[s.Direction] = sums[s.Direction].Add(s.Open.Decimal())
-			if one, _ := r.e.LineState(id, s.Line); one != s {
-				t.Fatalf("%+v, alone %+v", s, one)
-			}
-		}
-		if cursor = page.Next; cursor == "" {
-			break
-		}
-	}
-	if !slices.Equal(got, open) {
-		t.Fatalf("open: %v, want %v", got, open)
-	}
-	page, no := r.e.InTransit("", 1)
-	if no != nil || len(page.Items) != 1 || page.Next == "" {
-		t.Fatalf("%+v %v", page, no)
-	}
-	if x := page.Items[0]; x.Batch != id || x.Window != 1 || int(x.Lines) != len(open) || !x.Pay.Decimal().Equal(sums["pay"]) || !x.Collect.Decimal().Equal(sums["collect"]) || x.Time.IsZero() {
-		t.Fatalf("%+v, %d open lines of %v", x, len(open), sums)
-	}
-	if page, no = r.e.InTransit(page.Next, 10); no != nil || len(page.Items) != 1 || page.Items[0].Batch != later || page.Items[0].Lines != 2 || page.Next != "" {
-		t.Fatalf("%+v %v", page, no)
-	}
-	for i, n := range open {
-		r.result(fmt.Sprint("end", i), id, n, ResultFailed, "")
-	}
-	if page, no = r.e.InTransit("", 10); no != nil || len(page.Items) != 1 || page.Items[0].Batch != later {
-		t.Fatalf("%+v %v", page, no)
-	}
-	if list, no := r.e.OpenLines(id, "", 10); no != nil || len(list.Items) != 0 || list.Next != "" {
-		t.Fatalf("%+v %v", list, no)
-	}
-	r.verified()
 }
