@@ -128,8 +128,14 @@ type page[T any] struct {
 
 // list follows the cursor to the end.
 func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	return listWith[T](ctx, c, path, "limit", "1000")
+}
+
+// listWith is list with one more parameter.
+func listWith[T any](ctx context.Context, c *Client, path, name, value string) ([]T, error) {
 	var all []T
 	q := url.Values{"limit": {"1000"}}
+	q.Set(name, value)
 	for {
 		var p page[T]
 		if err := c.send(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &p); err != nil {
