@@ -21,17 +21,22 @@ import (
 // serveCmd is `farthing serve`. The defaults of the advanced flags are those of
 // engine.Options, where a zero would mean the same, so it is not offered.
 type serveCmd struct {
-	Data         string        `help:"The data directory: created if absent, served by one process at a time." required:"" placeholder:"DIR"`
-	Listen       string        `help:"Address to listen on, host:port; port 0 takes a free one. Without --api-keys only loopback, and only requests whose Host is localhost or a loopback address." default:"127.0.0.1:8080"`
-	ListenFile   string        `help:"Write the address that was bound, host:port, to this file, outside of the data directory." placeholder:"FILE"`
-	APIKeys      string        `name:"api-keys" help:"File of API keys, made with farthing keys new. Default: no keys, everybody on this machine may do everything." placeholder:"FILE"`
-	SettleEvery  time.Duration `help:"Close the settlement window on UTC multiples of this, from 1s; 0: only on request." default:"1h"`
-	Kafka        []string      `help:"Publish settlement batches to these brokers, host:port separated by commas. Default: they stay in the outbox." placeholder:"BROKER"`
-	KafkaTopic   string        `help:"Topic for --kafka. It must keep its records for ever." default:"farthing.settlements"`
-	CreateTopics bool          `help:"Create the topics if they are missing, with one partition and the broker's replication factor."`
+	Data             string   `help:"The data directory: created if absent, served by one process at a time." required:"" placeholder:"DIR"`
+	Listen           string   `help:"Address to listen on, host:port; port 0 takes a free one. Without --api-keys only loopback, and only requests whose Host is localhost or a loopback address." default:"127.0.0.1:8080"`
+	ListenFile       string   `help:"Write the address that was bound, host:port, to this file, outside of the data directory." placeholder:"FILE"`
+	APIKeys          string   `name:"api-keys" help:"File of API keys, made with farthing keys new. Default: no keys, everybody on this machine may do everything." placeholder:"FILE"`
+	Kafka            []string `help:"Publish settlement batches to these brokers, host:port separated by commas. Default: they stay in the outbox." placeholder:"BROKER"`
+	KafkaTopic       string   `help:"Topic for --kafka. It must keep its records for ever." default:"farthing.settlements"`
+	KafkaCompression string   `help:"How record batches for --kafka are compressed: none, gzip, snappy, lz4 or zstd. kafkajs reads only none and gzip by itself." default:"gzip"`
+	CreateTopics     bool     `help:"Create the topics that are published to if they are missing, with one partition and the broker's replication factor."`
 
+	KafkaResultsTopic       string `help:"Topic that results of lines are read from with --kafka, if it exists; empty: none is." default:"farthing.settlement-results"`
 	KafkaNotificationsTopic string `help:"Topic for notifications with --kafka; empty: they are not published." default:"farthing.notifications"`
 	WebhooksAllowPrivate    bool   `help:"Let webhooks go to loopback and private addresses and over plain http. Whoever has an admin key can then make this server send requests to whatever it can reach: services behind the firewall, the metadata service of a cloud."`
+
+	kafkaFlags
+
+	windowFlags `embed:""`
 
 	LedgerID    string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
 	Catalogue   bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet (farthing prices catalogue shows it)."`
@@ -67,6 +72,9 @@ func (c *serveCmd) Run(ctx *Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.load(); err != nil {
+		return err
+	}
 	if err := c.validate(); err != nil {
 		return usageError{err}
 	}
@@ -94,7 +102,9 @@ func (c *serveCmd) validate() error {
 			problems = append(problems, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.SettleEvery == 0 || c.SettleEvery >= time.Second, "--settle-every=%v is shorter than 1s", c.SettleEvery)
+	if _, err := c.windows(); err != nil {
+		problems = append(problems, err)
+	}
 	check(c.DedupWindow >= time.Hour, "--dedup-window=%v is shorter than 1h", c.DedupWindow)
 	check(c.LedgerID == "" || meter.ValidID([]byte(c.LedgerID)), "--ledger-id %q is no id: want 1 to %d of A-Z a-z 0-9 . _ : - / @", c.LedgerID, meter.MaxIDBytes)
 	check(c.MaxRequests > 0 && c.MaxRequests <= 1<<20, "--max-requests=%d is outside of 1 to 1,048,576", c.MaxRequests)
@@ -120,10 +130,16 @@ func (c *serveCmd) validate() error {
 }
 
 func (c *serveCmd) engineOptions(p *process) engine.Options {
+	w, err := c.windows()
+	if err != nil {
+		panic("BUG: flags that were not validated: " + err.Error())
+	}
 	return engine.Options{
 		Journal:         journal.Options{Dir: c.Data, Logger: p.log},
 		LedgerID:        c.LedgerID,
-		SettleEvery:     c.SettleEvery,
+		SettleEvery:     w.every,
+		Schedule:        w.schedule,
+		Thresholds:      w.thresholds,
 		DedupWindow:     c.DedupWindow,
 		RequestsMax:     c.MaxRequests,
 		EventsMax:       c.MaxEvents,
@@ -138,6 +154,7 @@ func (c *serveCmd) engineOptions(p *process) engine.Options {
 func (c *serveCmd) publishOptions(ledger string, partition uint32) publish.Options {
 	return publish.Options{
 		Brokers: c.Kafka, Topic: c.KafkaTopic, Partition: int32(partition), Ledger: ledger, CreateTopics: c.CreateTopics,
+		TLS: c.tls, SASL: c.sasl, Compression: publish.Compression(c.KafkaCompression),
 	}
 }
 

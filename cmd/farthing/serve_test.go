@@ -40,9 +40,10 @@ func parseServe(t *testing.T, args ...string) serveCmd {
 func TestServeFlags(t *testing.T) {
 	got := parseServe(t, "--data=d")
 	want := serveCmd{
-		Data: "d", Listen: "127.0.0.1:8080", SettleEvery: time.Hour, KafkaTopic: publish.DefaultTopic,
+		Data: "d", Listen: "127.0.0.1:8080", KafkaTopic: publish.DefaultTopic,
 		DedupWindow: engine.DefaultDedupWindow, MaxRequests: 4096, MaxEvents: 2_000_000, MaxBytes: 256 << 20,
 		RunIdentities: 1 << 20, CheckpointBytes: 256 << 20, KafkaNotificationsTopic: "farthing.notifications",
+		KafkaCompression: "gzip", KafkaResultsTopic: "farthing.settlement-results",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults\n%+v, want\n%+v", got, want)
@@ -54,7 +55,9 @@ func TestServeFlags(t *testing.T) {
 	t.Setenv("FARTHING_API_KEYS", "keys.yaml")
 	t.Setenv("FARTHING_SETTLE_EVERY", "5m")
 	got = parseServe(t, "--data=d", "--config", writeFile(t, "max-bytes: 1000\nledger-id: l\ncreate-topics: true\n"))
-	want.Kafka, want.APIKeys, want.SettleEvery = []string{"a:1", "b:2"}, "keys.yaml", 5*time.Minute
+	want.Kafka, want.APIKeys = []string{"a:1", "b:2"}, "keys.yaml"
+	every := 5 * time.Minute
+	want.SettleEvery = &every
 	want.MaxBytes, want.LedgerID, want.CreateTopics = 1000, "l", true
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("with environment and file\n%+v, want\n%+v", got, want)
@@ -79,11 +82,18 @@ func TestServeRefuses(t *testing.T) {
 	f(2, "loopback", "--listen=0.0.0.0:0")
 	f(2, "give --api-keys", "--listen=:0")
 	f(2, "--settle-every=1ms", "--settle-every=1ms")
+	f(2, "never fires", "--settle-cron=0 0 30 2 *")
+	f(2, "no time zone", "--settle-cron=@daily", "--settle-zone=Mars/Olympus")
+	f(2, "exclude each other", "--settle-cron=@daily", "--settle-every=1h")
+	f(2, "no currency XXX", "--settle-threshold=XXX=5")
 	f(2, "--dedup-window=1m0s", "--dedup-window=1m")
 	f(2, "is no id", "--ledger-id=a b")
 	f(2, "--max-requests=0", "--max-requests=0", "--max-bytes=-1")
 	f(2, "--max-bytes=-1", "--max-requests=0", "--max-bytes=-1")
 	f(2, "is not host:port", "--kafka=broker")
+	f(2, `compression "zip"`, "--kafka=a:1", "--kafka-compression=zip")
+	f(2, "SASL mechanism", "--kafka=a:1", "--kafka-sasl=NTLM", "--kafka-user=u", "--kafka-password-file="+writeFile(t, "secret"))
+	f(1, "want each other", "--kafka=a:1", "--kafka-user=u")
 	f(2, "a topic of its own", "--kafka=a:1", "--kafka-topic=x", "--kafka-notifications-topic=x")
 	f(2, "--kafka-notifications-topic", "--kafka=a:1", "--kafka-notifications-topic=a b")
 	f(2, "in the data directory", "--listen-file="+filepath.Join(data, "address"))
