@@ -239,7 +239,7 @@ func compareBatch(ctx context.Context, t *testing.T, c *client.Client, s *settle
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameFields(t, "manifest of "+id, manifest, s.sealed[id], "published", "signature")
+	sameFields(t, "manifest of "+id, manifest, s.sealed[id], "published", "key_id", "signature")
 	if len(lines) != len(s.lines[id]) {
 		t.Errorf("batch %s: %d lines on Kafka, %d over HTTP", id, len(s.lines[id]), len(lines))
 		return len(lines)

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+
+	"farthing/refusal"
 )
 
 // A manifest is signed with the key that the engine was opened with, over its canonical bytes.
@@ -130,8 +132,9 @@ func (e *Engine) signatureHeaders(b *sealedBatch) []Header {
 }
 
 // Keys lists the keys that sign manifests or once did, in the order in which they first signed. A
-// key that signs again after another stands once.
-func (e *Engine) Keys() []SigningKey {
+// key that signs again after another stands once. It refuses nothing; the server, which may be without an
+// engine, does.
+func (e *Engine) Keys() ([]SigningKey, *refusal.Refusal) {
 	var out []SigningKey
 	at := map[string]int{}
 	keys := e.published.Load().keys
@@ -144,5 +147,5 @@ func (e *Engine) Keys() []SigningKey {
 		}
 		out[n].Current = i == len(keys)-1 && e.o.SigningKey != nil
 	}
-	return out
+	return out, nil
 }

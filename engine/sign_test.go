@@ -45,7 +45,8 @@ func (r *rig) verify() error {
 // keyText is what Keys says, short.
 func (r *rig) keyText() string {
 	var out []string
-	for _, k := range r.e.Keys() {
+	keys, _ := r.e.Keys()
+	for _, k := range keys {
 		out = append(out, fmt.Sprintf("%s %v", k.ID, k.Current))
 	}
 	return strings.Join(out, ", ")
@@ -96,7 +97,8 @@ func TestKeysAcrossRestarts(t *testing.T) {
 	check("w3", nil, a+" false, "+b+" false")
 	r.openWith(one)
 	check("w4", one, a+" true, "+b+" false")
-	if k := r.e.Keys()[0]; k.Sequence == 0 || k.Sequence >= before || k.Time.IsZero() || !bytes.Equal(k.PublicKey, publicOf(one)) {
+	keys, _ := r.e.Keys()
+	if k := keys[0]; k.Sequence == 0 || k.Sequence >= before || k.Time.IsZero() || !bytes.Equal(k.PublicKey, publicOf(one)) {
 		t.Errorf("%+v", k)
 	}
 	r.signedRecords(map[string]ed25519.PublicKey{a: publicOf(one), b: publicOf(two)}, []string{a, b, "", a})

@@ -301,11 +301,12 @@ func TestSettlements(t *testing.T) {
 	r.engine.refused = nil
 
 	manifest := strings.TrimSuffix(string(someManifest.AppendJSON(nil)), "}")
-	if got := r.get("/v1/settlements/b1").body; got != manifest+`,"published":null}` {
+	if got := r.get("/v1/settlements/b1").body; got != manifest+`,"published":null,"key_id":null,"signature":null}` {
 		t.Error(got)
 	}
 	r.engine.batch.Published = &engine.Publication{Topic: "farthing.settlements", Partition: 1, FirstOffset: 2, LastOffset: 4}
-	if got, want := r.get("/v1/settlements").body, `{"items":[`+manifest+`,"published":{"topic":"farthing.settlements","partition":1,"first_offset":2,"last_offset":4}}],"next":""}`; got != want {
+	r.engine.batch.KeyID, r.engine.batch.Signature = "ed25519-1", []byte{0, 1}
+	if got, want := r.get("/v1/settlements").body, `{"items":[`+manifest+`,"published":{"topic":"farthing.settlements","partition":1,"first_offset":2,"last_offset":4},"key_id":"ed25519-1","signature":"AAE="}],"next":""}`; got != want {
 		t.Error(got)
 	}
 }

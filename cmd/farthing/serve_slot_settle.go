@@ -36,7 +36,9 @@ func (s *engineSlot) OpenLines(batchID, cursor string, limit int) (engine.Page[e
 
 // InTransit implements httpapi.Engine.
 func (s *engineSlot) InTransit(cursor string, limit int) (engine.Page[engine.InTransit], *refusal.Refusal) {
-	return call(s, func(e *engine.Engine) (engine.Page[engine.InTransit], *refusal.Refusal) { return e.InTransit(cursor, limit) })
+	return call(s, func(e *engine.Engine) (engine.Page[engine.InTransit], *refusal.Refusal) {
+		return e.InTransit(cursor, limit)
+	})
 }
 
 // Proof implements httpapi.Engine.
@@ -46,5 +48,5 @@ func (s *engineSlot) Proof(source, id string) (engine.Proof, *refusal.Refusal) {
 
 // Keys implements httpapi.Engine.
 func (s *engineSlot) Keys() ([]engine.SigningKey, *refusal.Refusal) {
-	return call(s, func(e *engine.Engine) ([]engine.SigningKey, *refusal.Refusal) { return e.Keys(), nil })
+	return call(s, (*engine.Engine).Keys)
 }
