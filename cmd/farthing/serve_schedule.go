@@ -110,9 +110,9 @@ func parseSchedule(expression, zone string) (func(time.Time) time.Time, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--settle-cron %q: %w", expression, err)
 	}
-	next := func(after time.Time) time.Time { return parsed.Next(after.In(location)) }
-	if !everyHour(expression) {
-		next = onceAnHour(next)
+	next := onTheClock(parsed, location)
+	if everyHour(expression) {
+		next = func(after time.Time) time.Time { return parsed.Next(after.In(location)) }
 	}
 	if next(time.Now()).IsZero() {
 		return nil, fmt.Errorf("--settle-cron %q never fires", expression)
@@ -127,19 +127,38 @@ func everyHour(expression string) bool {
 	return expression == "@hourly" || len(fields) == 5 && strings.HasPrefix(fields[1], "*")
 }
 
-// onceAnHour leaves out times that the clock has shown before, when it was set back: what fires at a time
-// of day fires once a day.
-func onceAnHour(next func(time.Time) time.Time) func(time.Time) time.Time {
+// onTheClock makes a schedule of times of day, each of which comes once: of one that the clock shows
+// twice the first counts, and one that it skips comes as much later as it skips.
+func onTheClock(parsed cron.Schedule, location *time.Location) func(time.Time) time.Time {
 	return func(after time.Time) time.Time {
-		t := next(after)
-		for ; !t.IsZero(); t = next(t) {
-			_, offset := t.Zone()
-			_, before := t.Add(-3 * time.Hour).Zone() // no clock is set back by more
-			earlier := t.Add(-time.Duration(before-offset) * time.Second)
-			if before <= offset || earlier.Hour() != t.Hour() || earlier.Minute() != t.Minute() {
+		shown := asShown(after.In(location))
+		for {
+			if shown = parsed.Next(shown); shown.IsZero() {
+				return shown
+			}
+			if t := whenShown(shown, location); t.After(after) {
 				return t
 			}
 		}
-		return t
 	}
+}
+
+// asShown is what a clock shows, as if it were UTC.
+func asShown(t time.Time) time.Time {
+	y, m, d := t.Date()
+	return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+}
+
+// whenShown is when a clock of the location shows that. time.Date does not say what it makes of a time
+// that is there twice or not at all.
+func whenShown(shown time.Time, location *time.Location) time.Time {
+	at := func(near time.Duration) time.Time {
+		_, offset := shown.Add(near).In(location).Zone()
+		return shown.Add(-time.Duration(offset) * time.Second).In(location)
+	}
+	before, after := at(-24*time.Hour), at(24*time.Hour)
+	if asShown(after).Equal(shown) && !asShown(before).Equal(shown) {
+		return after
+	}
+	return before
 }
