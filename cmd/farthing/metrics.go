@@ -57,6 +57,7 @@ type ledgerMetrics struct {
 	outboxAge     *prometheus.Desc
 	settlements   *relayMetrics
 	notifications *relayMetrics
+	transit       transitMetrics
 }
 
 // figure is one number of a set of statistics.
@@ -88,6 +89,7 @@ func newLedgerMetrics(slot *engineSlot, now func() time.Time) *ledgerMetrics {
 		figures:       append(engineFigures(), storeFigures()...),
 		settlements:   newRelayMetrics("farthing_relay_", "settlements"),
 		notifications: newRelayMetrics("farthing_notification_relay_", "notifications"),
+		transit:       newTransitMetrics(),
 	}
 }
 
@@ -139,6 +141,7 @@ func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
 	}
 	m.settlements.describe(to)
 	m.notifications.describe(to)
+	m.transit.describe(to)
 }
 
 // Collect implements prometheus.Collector.
@@ -160,6 +163,7 @@ func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
 	set(m.watermark, float64(stats.Checkpointed), "checkpointed")
 	set(m.watermark, float64(stats.Sealed), "sealed")
 	set(m.outboxAge, m.age(stats.OldestUnpublishedTime))
+	m.transit.collect(e, func(t time.Time) float64 { return m.age(t.UnixNano()) }, to)
 	m.settlements.collect(to)
 	m.notifications.collect(to)
 }

@@ -224,6 +224,12 @@ func (b *badSettlement) idsAreFree() {
 	if status, text := send(b.t, "POST", b.url+"/v1/settlements", "", `{"id":"fresh-close","window":2}`); status != 201 {
 		b.t.Errorf("the id of a refused close: %d %s", status, text)
 	}
+	for _, want := range []string{`farthing_in_transit_lines{currency="USD"} `, `farthing_in_transit_oldest_seconds{currency="USD",direction="collect"} `} {
+		if _, text := b.get("/metrics", ""); !strings.Contains(text, want) {
+			t := strings.Index(text, "farthing_in_transit")
+			b.t.Errorf("the metrics lack %q: %s", want, text[max(0, t):min(len(text), max(0, t)+400)])
+		}
+	}
 	status, text := b.get("/v1/accounts/failed/statements/2?format=csv", "")
 	if status != 200 || !strings.Contains(text, "returned,failed,,,,1,,-2.5\n") || !strings.Contains(text, "payments,collection,,,,1,,2.5\n") {
 		b.t.Errorf("%d %s", status, text)
