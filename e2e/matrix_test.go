@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -18,13 +19,14 @@ import (
 	"farthing/publish/kafkatest"
 )
 
-// TestMatrix is the part of the fault matrix in which the server dies: the built binary publishes to a real broker through a
-// proxy that says when a produce request or its answer passes, and is killed exactly there. After each row an independent
-// consumer that follows the contract has every line once, with the bytes that the server shows, and the ledger verifies. The rest
-// of the matrix is in publish/matrix_test.go and cmd/farthing/matrix_test.go.
+// TestMatrix is the fault matrix on the whole: the built binary publishes to a real broker through a proxy that says when a
+// produce request or its answer passes, and is killed exactly there, or something else happens to it. After each row an independent
+// consumer that follows the contract has every line once, with the bytes that the server shows, the ledger verifies, and reconcile is green. The rest
+// of the matrix is in TestMatrixCluster, publish/matrix_test.go and cmd/farthing/matrix_test.go.
 func TestMatrix(t *testing.T) {
 	proxy := kafkatest.NewProxy(t)
-	broker := kafkatest.StartOwn(t, "advertised.listeners=BROKER://"+proxy.Addr)
+	broker := kafkatest.StartOwn(t, "advertised.listeners=BROKER://"+proxy.Addr,
+		"broker.session.timeout.ms=1500", "broker.heartbeat.interval.ms=300") // a killed broker may come back once its session has ended
 	proxy.To(broker.Addr)
 	dir := t.TempDir()
 	binary := build(t.Context(), t, dir)
@@ -38,6 +40,10 @@ func TestMatrix(t *testing.T) {
 		{"killed between append and ack", killedBeforeAck},
 		{"killed between ack and mark", killedBeforeMark},
 		{"disk full while marking", diskFullWhileMarking},
+		{"connection cut after the append", connectionCut},
+		{"broker killed after the append", brokerKilled},
+		{"message too large", messageTooLarge},
+		{"topic deleted and restored", topicDeleted},
 		{"two servers, the copy first", copyTakesOver},
 		{"two servers, the old one first", copyIsForked},
 	} {
@@ -45,12 +51,10 @@ func TestMatrix(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			name := strings.ReplaceAll(row.name, " ", "-")
-			m := newMachine(t, proxy, binary, filepath.Join(t.TempDir(), "data"), "matrix."+strings.ReplaceAll(name, ",", ""))
-			m.start(ctx)
-			m.kafka = newConsumerOf(t, proxy.Addr, m.topic)
-			m.settle(ctx)
-			m.kafka.untilSealed(ctx, t, 1)
-			m.awaitMetric(ctx, `farthing_relay_state{state="waiting"} 1`)
+			m := newMachine(t, []string{proxy.Addr}, binary, filepath.Join(t.TempDir(), "data"), "matrix."+strings.ReplaceAll(name, ",", ""))
+			m.proxy, m.broker = proxy, broker
+			t.Cleanup(m.heal)
+			m.begin(ctx)
 			row.run(ctx, t, m)
 			m.check(ctx)
 		})
@@ -66,7 +70,9 @@ const (
 // machine is one server with its data and the topic it publishes to.
 type machine struct {
 	t       *testing.T
-	proxy   *kafkatest.Proxy
+	proxy   *kafkatest.Proxy  // nil in a cluster
+	broker  *kafkatest.Broker // behind the proxy
+	brokers []string
 	binary  string
 	data    string
 	topic   string
@@ -77,21 +83,35 @@ type machine struct {
 	mark    string // makes what this machine books its own
 }
 
-func newMachine(t *testing.T, proxy *kafkatest.Proxy, binary, data, topic string) *machine {
+func newMachine(t *testing.T, brokers []string, binary, data, topic string) *machine {
 	t.Helper()
-	m := &machine{t: t, proxy: proxy, binary: binary, data: data, topic: topic, mark: filepath.Base(data)}
+	m := &machine{t: t, brokers: brokers, binary: binary, data: data, topic: topic, mark: filepath.Base(data)}
 	scratch := t.TempDir()
 	m.server = child.New(child.Options{Binary: binary, Data: data, Scratch: scratch, Log: logFile(t, scratch), Args: []string{
-		"--kafka", proxy.Addr, "--kafka-topic", topic, "--kafka-notifications-topic=", "--create-topics", "--settle-every", "0"}})
+		"--kafka", strings.Join(brokers, ","), "--kafka-topic", topic, "--kafka-notifications-topic=", "--create-topics", "--settle-every", "0"}})
 	m.client = client.New(m.server.URL, client.Options{})
 	t.Cleanup(func() {
-		proxy.OnRequest(nil)
-		proxy.OnAnswer(nil)
-		proxy.Away(false)
 		_ = m.server.Kill() // does nothing after Terminate
 		m.client.Close()
 	})
 	return m
+}
+
+// heal has the proxy let everything pass.
+func (m *machine) heal() {
+	m.proxy.OnRequest(nil)
+	m.proxy.OnAnswer(nil)
+	m.proxy.Away(false)
+}
+
+// begin has the first window published.
+func (m *machine) begin(ctx context.Context) {
+	m.t.Helper()
+	m.start(ctx)
+	m.kafka = newConsumerOf(m.t, m.brokers[0], m.topic)
+	m.settle(ctx)
+	m.kafka.untilSealed(ctx, m.t, 1)
+	m.awaitMetric(ctx, `farthing_relay_state{state="waiting"} 1`)
 }
 
 func (m *machine) must(err error) {
@@ -177,6 +197,15 @@ func (m *machine) check(ctx context.Context) {
 	if _, err := child.Verify(ctx, m.binary, m.data); err != nil {
 		m.t.Error(err)
 	}
+	if said, err := m.reconcile(ctx); err != nil {
+		m.t.Errorf("reconcile: %v: %s", err, said)
+	}
+}
+
+// reconcile holds the topic against the ledger, which no server may have open.
+func (m *machine) reconcile(ctx context.Context) (said string, err error) {
+	out, err := exec.CommandContext(ctx, m.binary, "reconcile", "--kafka", strings.Join(m.brokers, ","), "--topic", m.topic, "--data", m.data).CombinedOutput()
+	return string(out), err
 }
 
 // hold stops the first produce request with records, or the answer to it, until somebody says what to do with it.
@@ -304,7 +333,7 @@ func (m *machine) copyOf() *machine {
 	m.t.Helper()
 	data := m.data + "-copy"
 	m.must(os.CopyFS(data, os.DirFS(m.data)))
-	twin := newMachine(m.t, m.proxy, m.binary, data, m.topic)
+	twin := newMachine(m.t, m.brokers, m.binary, data, m.topic)
 	twin.windows, twin.kafka = m.windows, m.kafka
 	return twin
 }
@@ -327,6 +356,10 @@ func copyTakesOver(ctx context.Context, t *testing.T, m *machine) {
 	m.settle(ctx) // goes nowhere
 	twin.settle(ctx)
 	m.crash()
+	var exit *exec.ExitError
+	if said, err := m.reconcile(ctx); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("reconcile of the ledger that was replaced ends with %v: %s", err, said)
+	}
 	m.server, m.client, m.data, m.windows, m.mark = twin.server, twin.client, twin.data, twin.windows, twin.mark
 }
 
@@ -342,4 +375,8 @@ func copyIsForked(ctx context.Context, t *testing.T, m *machine) {
 	twin.settle(ctx) // goes nowhere
 	m.settle(ctx)
 	twin.crash()
+	var exit *exec.ExitError
+	if said, err := twin.reconcile(ctx); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("reconcile of the forked copy ends with %v: %s", err, said)
+	}
 }

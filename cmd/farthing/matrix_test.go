@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -163,7 +162,7 @@ func (m *matrixLedger) must(err error) {
 }
 
 func (m *matrixLedger) journalOptions(fs vfs.FS) journal.Options {
-	return journal.Options{Dir: "ledger", FS: fs, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Fatal: func(err error) {
+	return journal.Options{Dir: "ledger", FS: fs, Logger: slog.New(slog.DiscardHandler), Fatal: func(err error) {
 		m.fatal <- err
 		<-m.t.Context().Done()
 		runtime.Goexit() // it must not return
@@ -172,7 +171,7 @@ func (m *matrixLedger) journalOptions(fs vfs.FS) journal.Options {
 
 func (m *matrixLedger) open(fs vfs.FS) *engine.Engine {
 	m.t.Helper()
-	e, err := engine.Open(engine.Options{Journal: m.journalOptions(fs), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	e, err := engine.Open(engine.Options{Journal: m.journalOptions(fs), Logger: slog.New(slog.DiscardHandler)})
 	m.must(err)
 	return e
 }
