@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
 	"testing"
 
 	"farthing/bench/client"
 
 	"github.com/shopspring/decimal"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -122,94 +121,79 @@ func (p *payments) tell(window uint64) []*bankResult {
 	return p.due[window]
 }
 
-// body is a result as it is sent; whole also says which line it is about.
-func (s *bankResult) body(whole bool) map[string]any {
-	m := map[string]any{"id": s.id, "status": s.status}
+// post is the job of telling the server, which must say what the oracle says.
+func (s *bankResult) post(c *client.Client) job {
+	return func(ctx context.Context) error {
+		r := client.NewResult{ID: s.id, Status: s.status, Reference: s.reference}
+		if s.amount != nil {
+			r.Amount = &client.Money{Decimal: *s.amount}
+		}
+		got, err := c.Result(ctx, s.line.batch.id, s.line.Line.Line, r)
+		if client.Temporary(err) {
+			return err
+		}
+		return s.compare(got, err)
+	}
+}
+
+// compare holds the server's answer against the oracle's.
+func (s *bankResult) compare(got client.Result, refused error) error {
+	if reasonOf(refused) != reasonOf(s.refused) || (refused == nil) != (s.refused == nil) {
+		return fmt.Errorf("%w: %s of line %d (%s), %s %s: %w", errAnswer, s.id, s.line.Line.Line, s.line.Account, s.status, s.moves, errors.Join(refused, s.refused))
+	}
+	if refused == nil && (got.Status != s.status || !got.Amount.Equal(s.moves)) {
+		return fmt.Errorf("%w: %s to %s %s: %+v", errAnswer, s.id, s.status, s.moves, got)
+	}
+	return nil
+}
+
+// reasonOf is the finest word for a refusal, the server's or the oracle's.
+func reasonOf(err error) string {
+	for _, known := range []error{errResultConflict, errInvalidAmount} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	var p *client.Problem
+	if errors.As(err, &p) {
+		return p.Reason
+	}
+	return ""
+}
+
+// record is the result as it stands on Kafka.
+func (s *bankResult) record() ([]byte, error) {
+	m := map[string]any{"id": s.id, "status": s.status, "batch_id": s.line.batch.id, "line": s.line.Line.Line}
 	if s.amount != nil {
 		m["amount"] = s.amount.String()
 	}
 	if s.reference != "" {
 		m["reference"] = s.reference
 	}
-	if whole {
-		m["batch_id"], m["line"] = s.line.batch.id, s.line.Line.Line
-	}
-	return m
-}
-
-func (s *bankResult) path() string {
-	return "/v1/settlements/" + url.PathEscape(s.line.batch.id) + "/lines/" + fmt.Sprint(s.line.Line.Line)
-}
-
-// post is the job of telling the server, which must say what the oracle says.
-func (s *bankResult) post(c *client.Client) job {
-	return func(ctx context.Context) error {
-		body, err := json.Marshal(s.body(false))
-		if err != nil {
-			return err
-		}
-		_, answer, err := c.Do(ctx, http.MethodPost, s.path()+"/result", "application/json", body)
-		if client.Temporary(err) {
-			return err
-		}
-		return s.compare(answer, err)
-	}
-}
-
-// compare holds the server's answer against the oracle's.
-func (s *bankResult) compare(answer []byte, refused error) error {
-	var got struct {
-		Status string       `json:"status"`
-		Amount client.Money `json:"amount"`
-	}
-	if client.CodeOf(refused) != errorCode(s.refused) || (refused == nil) != (s.refused == nil) {
-		return fmt.Errorf("%w: %s of line %d (%s), %s %s: %w", errAnswer, s.id, s.line.Line.Line, s.line.Account, s.status, s.moves, errors.Join(refused, s.refused))
-	}
-	if refused == nil && (json.Unmarshal(answer, &got) != nil || got.Status != s.status || !got.Amount.Equal(s.moves)) {
-		return fmt.Errorf("%w: %s to %s %s: %s", errAnswer, s.id, s.status, s.moves, answer)
-	}
-	return nil
-}
-
-func errorCode(err error) string {
-	for _, known := range []error{errResultConflict, errInvalidAmount} {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	return ""
+	return json.Marshal(m)
 }
 
 // produce is the job of telling it on Kafka; the outcome shows in the line's state.
 func (s *bankResult) produce(writer *kgo.Client) job {
 	return func(ctx context.Context) error {
-		body, err := json.Marshal(s.body(true))
+		value, err := s.record()
 		if err != nil {
 			return err
 		}
-		return writer.ProduceSync(ctx, &kgo.Record{Topic: resultsTopic, Key: []byte(s.line.batch.id), Value: body}).FirstErr()
+		return writer.ProduceSync(ctx, &kgo.Record{Topic: resultsTopic, Key: []byte(s.line.batch.id), Value: value}).FirstErr()
 	}
 }
 
-// lineState is how the server says a line stands.
-type lineState struct {
-	Status   string       `json:"status"`
-	Open     client.Money `json:"open"`
-	Paid     client.Money `json:"paid"`
-	Failed   client.Money `json:"failed"`
-	Returned client.Money `json:"returned"`
-}
-
 // equal says whether the line stands as the oracle has it.
-func (l *settledLine) equal(s *lineState) bool {
+func (l *settledLine) equal(s *client.LineState) bool {
 	return s.Status == l.status() && s.Open.Equal(l.open) && s.Paid.Equal(l.paid) && s.Failed.Equal(l.failed) && s.Returned.Equal(l.returned)
 }
 
 // awaited is the job of waiting until the server's line stands as the oracle's.
 func (s *bankResult) awaited(c *client.Client) job {
 	return func(ctx context.Context) error {
-		var got lineState
-		if err := getJSON(ctx, c, s.path(), &got); err != nil {
+		got, err := c.LineState(ctx, s.line.batch.id, s.line.Line.Line)
+		if err != nil {
 			return err
 		}
 		if !s.line.equal(&got) {
@@ -219,14 +203,8 @@ func (s *bankResult) awaited(c *client.Client) job {
 	}
 }
 
-func getJSON(ctx context.Context, c *client.Client, path string, out any) error {
-	_, answer, err := c.Do(ctx, http.MethodGet, path, "", nil)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(answer, out)
-}
-
+// newResultsWriter makes the topic of results, on two partitions: the server looks for it when it
+// starts.
 func newResultsWriter(t *testing.T, broker string) *kgo.Client {
 	t.Helper()
 	writer, err := kgo.NewClient(kgo.SeedBrokers(broker))
@@ -234,5 +212,8 @@ func newResultsWriter(t *testing.T, broker string) *kgo.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(writer.Close)
+	if _, err := kadm.NewClient(writer).CreateTopic(t.Context(), 2, 1, nil, resultsTopic); err != nil {
+		t.Fatal(err)
+	}
 	return writer
 }

@@ -125,7 +125,7 @@ func (o *settlementOracle) use(c *bill) {
 	transfer(payer, o.house[payer.currency], c.fee)
 	payer.events++
 	payer.moved = true
-	payer.count(c, 1)
+	payer.count(c)
 }
 
 // void takes an event back.
@@ -137,7 +137,7 @@ func (o *settlementOracle) void(c *bill) {
 }
 
 // count adds an event to the payer's usage of the window.
-func (p *party) count(c *bill, sign int64) {
+func (p *party) count(c *bill) {
 	if p.usage == nil {
 		p.usage = map[usageKey]usageSum{}
 	}
@@ -145,7 +145,7 @@ func (p *party) count(c *bill, sign int64) {
 		if quantity := c.event.Usage[component]; quantity != 0 {
 			key := usageKey{model: c.event.Model, component: component}
 			sum := p.usage[key]
-			p.usage[key] = usageSum{sum.quantity + quantity*uint64(sign), sum.amount.Add(amount.Mul(decimal.NewFromInt(sign)))}
+			p.usage[key] = usageSum{sum.quantity + quantity, sum.amount.Add(amount)}
 		}
 	}
 }

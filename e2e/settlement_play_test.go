@@ -105,9 +105,6 @@ func billsIn(batches [][]*bill) (n int) {
 func (s *settlement) tell(ctx context.Context, jobs []job, conduct func(ctx context.Context, done <-chan struct{}, total int) error) {
 	s.t.Helper()
 	var waits []job
-	if s.results == nil {
-		s.bank.due = map[uint64][]*bankResult{}
-	}
 	for _, r := range s.bank.tell(s.oracle.window) {
 		j := r.post(s.client)
 		if r.kafka && s.results != nil {
@@ -283,7 +280,7 @@ func (s *settlement) checkCoverage() {
 	}
 	if s.results != nil {
 		for _, status := range []string{"paid", "partially_paid", "failed", "returned", "refused"} {
-			must = append(must, "POST "+status, "Kafka "+status)
+			must = append(must, "POST "+status, "Kafka "+status) // of what is drawn for Kafka
 		}
 		must = append(must, "USD returned of customer", "JPY returned of customer", "USD returned of operator")
 	}

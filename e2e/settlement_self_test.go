@@ -386,9 +386,9 @@ func TestBankNotices(t *testing.T) {
 	f("right", false, 201, `{"status":"paid","amount":"3.77"}`, nil)
 	f("another amount", true, 201, `{"status":"paid","amount":"3.76"}`, nil)
 	f("another status", true, 201, `{"status":"failed","amount":"3.77"}`, nil)
-	f("refused", true, 409, `{"code":"result_conflict"}`, nil)
-	f("rightly refused", false, 409, `{"code":"result_conflict"}`, errResultConflict)
-	f("refused otherwise", true, 422, `{"code":"invalid_amount"}`, errResultConflict)
+	f("refused", true, 409, `{"code":"result_conflict","reason":"result_conflict"}`, nil)
+	f("rightly refused", false, 409, `{"code":"result_conflict","reason":"result_conflict"}`, errResultConflict)
+	f("refused otherwise", true, 422, `{"code":"invalid","reason":"invalid_amount"}`, errResultConflict)
 	f("paid twice", true, 201, `{"status":"paid","amount":"3.77"}`, errResultConflict)
 	f("busy", true, 503, `{"code":"not_ready"}`, errResultConflict)
 }
@@ -416,7 +416,7 @@ func TestLineStateEqual(t *testing.T) {
 	w.result(l, "partially_paid", "1", "1", nil)
 	f := func(want bool, s string) {
 		t.Helper()
-		var state lineState
+		var state client.LineState
 		if err := json.Unmarshal([]byte(s), &state); err != nil {
 			t.Fatal(err)
 		}

@@ -12,8 +12,8 @@ import (
 	"farthing/publish/kafkatest"
 )
 
-// bankTells is off as long as the server has no results of lines.
-const bankTells = false
+// onKafka is off as long as the server reads no results from Kafka: they are all posted.
+const onKafka = false
 
 // TestSettlement settles the trace in 24 windows; see the package comment. A run is repeated with
 // FARTHING_E2E_SEED, except for the instants of the kills and on which side of a cut the requests
@@ -33,6 +33,7 @@ func TestSettlement(t *testing.T) {
 	data := filepath.Join(dir, "data")
 	server := child.New(child.Options{Binary: binary, Data: data, Scratch: dir, Log: logFile(t, dir),
 		Args: []string{"--kafka", broker.Addr, "--create-topics", "--settle-every", "0"}})
+	results := newResultsWriter(t, broker.Addr)
 	if err := server.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +42,8 @@ func TestSettlement(t *testing.T) {
 	oracle := newSettlementOracle()
 	s := &settlement{t: t, rng: rng, plan: plan, oracle: oracle, bank: newPayments(rand.New(rand.NewPCG(seed, 6)), oracle),
 		flow: &flow{t: t, rng: rng, target: process{server}, client: c}, client: c, broker: broker}
-	if bankTells {
-		s.results = newResultsWriter(t, broker.Addr)
+	if onKafka {
+		s.results = results
 	}
 	began := time.Now()
 	s.play(ctx)
@@ -54,9 +55,11 @@ func TestSettlement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range oracle.trialFaults(rows, oracle.cash) {
+	for _, fault := range oracle.trialFaults(rows, oracle.checkTransit(ctx, t, c)) {
 		t.Error(fault)
 	}
+	read := oracle.checkStatements(ctx, t, c, func(*settledLine) bool { return true })
+	t.Logf("%d statements, after %v", read, time.Since(began))
 	kafka := newConsumer(t, broker.Addr)
 	published, lines := checkKafka(ctx, t, c, kafka)
 	for _, fault := range oracle.topicFaults(kafka.got) {
