@@ -2,12 +2,11 @@ package engine
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 
+	"farthing/batch"
 	"farthing/refusal"
 )
 
@@ -25,13 +24,7 @@ type signingKey struct {
 	time   int64
 }
 
-// SigningKeyID names a public key: "ed25519-" and the beginning of its SHA-256.
-func SigningKeyID(public ed25519.PublicKey) string {
-	hash := sha256.Sum256(public)
-	return "ed25519-" + hex.EncodeToString(hash[:8])
-}
-
-func (k *signingKey) id() string { return SigningKeyID(k.public[:]) }
+func (k *signingKey) id() string { return batch.KeyID(k.public[:]) }
 
 func appendKey(dst []byte, public ed25519.PublicKey) []byte {
 	return append(append(dst, keyEd25519), public...)
@@ -63,7 +56,7 @@ func (s *state) signs(public ed25519.PublicKey) bool {
 // applyKey makes a public key the one that signs.
 func (s *state) applyKey(public [ed25519.PublicKeySize]byte) error {
 	if s.signs(public[:]) {
-		return fmt.Errorf("key %s signs already", SigningKeyID(public[:]))
+		return fmt.Errorf("key %s signs already", batch.KeyID(public[:]))
 	}
 	s.keys = append(s.keys, &signingKey{public: public, seq: s.seq, time: s.time})
 	return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
+	"farthing/batch"
 	"fmt"
 	"strings"
 	"testing"
@@ -56,14 +57,14 @@ func (r *rig) keyText() string {
 // every manifest has the signature of the key of its time, and each key stands once.
 func TestKeysAcrossRestarts(t *testing.T) {
 	one, two := testKey(1), testKey(2)
-	a, b := SigningKeyID(publicOf(one)), SigningKeyID(publicOf(two))
+	a, b := batch.KeyID(publicOf(one)), batch.KeyID(publicOf(two))
 	r := standard(t, func(o *Options) { o.SigningKey, o.CheckpointBytes = one, 1500 })
 	check := func(id string, k ed25519.PrivateKey, keys string) {
 		t.Helper()
 		got := r.settled1(id)
 		want := ""
 		if k != nil {
-			if want = SigningKeyID(publicOf(k)); !ed25519.Verify(publicOf(k), got.Manifest, got.Signature) {
+			if want = batch.KeyID(publicOf(k)); !ed25519.Verify(publicOf(k), got.Manifest, got.Signature) {
 				t.Errorf("%s: the signature is not one of the manifest", id)
 			}
 		}

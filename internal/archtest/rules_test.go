@@ -13,11 +13,12 @@ const (
 // holds for the packages below it too; the longest row counts. Packages of one
 // row may import each other. The codemap of ARCHITECTURE.md says the same.
 var imports = map[string][]string{
-	"cmd/farthing":      {"apikey", "bench", "engine", "httpapi", "journal", "meter", "prices", "prices/catalogue", "publish", "reconcile", "refusal", "webhook"},
-	"httpapi":           {"engine", "meter", "money", "refusal", "usage", "webhook"},
+	"cmd/farthing":      {"apikey", "batch", "bench", "engine", "httpapi", "journal", "meter", "money", "prices", "prices/catalogue", "proof", "publish", "reconcile", "refusal", "webhook"},
+	"httpapi":           {"engine", "meter", "money", "proof", "refusal", "usage", "webhook"},
 	"usage":             {"money", "refusal"},
 	"engine":            {"batch", "cow", "journal", "ledger", "limit", "meter", "money", "period", "refusal", "usage"},
 	"publish":           {},
+	"proof":             {"batch", "meter", "money"},
 	"reconcile":         {"batch", "money", "publish"},
 	"webhook":           {"refusal"},
 	"batch":             {"internal/sha256x2", "money"},
@@ -52,7 +53,7 @@ var onlyIn = map[string][]string{
 
 // pure packages decide and compute. Time, ids and randomness reach them as
 // arguments, so that a replay of the journal gives the same bytes anywhere.
-var pure = []string{"money", "meter", "ledger", "cow", "batch", "refusal", "usage", "period", "limit"}
+var pure = []string{"money", "meter", "ledger", "cow", "batch", "refusal", "usage", "period", "limit", "proof"}
 
 // impureImports are refused in pure packages, with everything below them.
 var impureImports = []string{
