@@ -24,7 +24,7 @@ type Key struct{ Account, Currency string }
 // Totals are the sums of one account's lines over all windows.
 type Totals struct {
 	Debits, Credits decimal.Decimal // gross
-	Settled         decimal.Decimal // signed amounts: paid out positive
+	Settled         decimal.Decimal // signed amounts, paid out positive, without what came back
 	CarriedOut      decimal.Decimal // of the last line
 	Events          uint64
 }
@@ -94,7 +94,7 @@ func (c *checker) line(m client.Manifest, l client.Line) {
 	c.check(l.Signed().Equal(want), m, "%s: %s %s of %s, want %s", l.Account, l.Direction, l.Amount, position, want)
 	c.check(l.Direction == directionOf(l.Signed()) && !l.Amount.IsNegative(), m, "%s: direction %s of %s", l.Account, l.Direction, l.Amount)
 	t.Debits, t.Credits = t.Debits.Add(l.GrossDebits.Decimal), t.Credits.Add(l.GrossCredits.Decimal)
-	t.Settled, t.CarriedOut = t.Settled.Add(l.Signed()), l.CarriedOut.Decimal
+	t.Settled, t.CarriedOut = t.Settled.Add(l.Signed()).Sub(l.Returned.Decimal), l.CarriedOut.Decimal
 	t.Events += l.Events
 	c.totals[key] = t
 }

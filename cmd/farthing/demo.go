@@ -39,7 +39,8 @@ credit for their calls and are charged what they use: a promo grant is used up,
 the credit runs out and is topped up when that is requested, a team reaches its
 budget, and holds that were open when the server was killed are captured after
 it. Then a model that came without a price gets one, and two events are taken
-back. At the end every balance, batch line and usage row
+back. The bank says that one payout was paid and that one collection failed:
+that amount comes back in the customer's next statement. At the end every balance, batch line and usage row
 is compared with what was sent, one event is explained, and the journal is
 verified. Exit 0 only if all of it agrees.`
 }
@@ -86,6 +87,7 @@ type demo struct {
 	closed  int
 	outage  time.Duration
 	credit  *demoCredit
+	results demoResults
 	want    *demoExpected // from the end of the traffic on
 	checks  []demoCheck
 }
@@ -114,6 +116,9 @@ func (d *demo) run(ctx context.Context) error {
 	if err := d.correct(ctx); err != nil {
 		return err
 	}
+	if err := d.bank(ctx); err != nil {
+		return err
+	}
 	if err := d.closeWindow(ctx); err != nil {
 		return err
 	}
@@ -130,16 +135,24 @@ func (d *demo) report(ctx context.Context, took time.Duration) error {
 	if err != nil {
 		return err
 	}
+	statement, err := d.statement(ctx)
+	if err != nil {
+		return err
+	}
 	d.client.Close() // so that no connection waits for what will not come
 	verify, verifyErr := d.target.Finish(ctx)
 	d.out.credit(d.credit)
 	d.out.traffic(d.want, took, d.outage)
 	d.out.tiers(d.world, d.want)
 	d.out.batches(settled.batches)
+	d.out.results(&d.results)
+	d.out.statement(&statement)
 	d.out.trial(settled.trial)
 	d.out.explained(explained)
 	settled.check(d)
 	d.credit.check(d)
+	d.check("a paid line stays paid, a failed one is returned in the next line of its account", d.results.check(settled.batches))
+	d.check("the statement's items make its closing balance, and that of the line", checkStatement(&statement, settled.batches))
 	d.check("the explained event is what was sent, at the listed prices", explained.check(d.world))
 	d.check("farthing verify: "+verify, verifyErr)
 	d.out.checks(d.checks)
