@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,8 @@ type Workload struct {
 	// Holds is false for usage events. Else each request of holds is followed, when
 	// it was answered, by one that captures them with what was used.
 	Holds bool
+	// Settles closes the window once Options.Events have come in, and measures that.
+	Settles bool
 	// Batch is the number of events, or holds, in a request: 1 to 10,000.
 	Batch int
 	// Connections is the default number of connections. For batches, enough
@@ -44,13 +47,18 @@ func Workloads() []Workload {
 		{Name: "single", Batch: 1, Connections: 256, Accounts: 1000, Variants: 16},
 		{Name: "holds", Holds: true, Batch: 1000, Connections: 48, Accounts: 100_000, Variants: 2},
 		{Name: "holds-single", Holds: true, Batch: 1, Connections: 64, Accounts: 100_000, Variants: 16},
+		{Name: "settle", Settles: true, Batch: 1000, Connections: 16, Accounts: 10_000, Variants: 2},
 	}
 }
 
-// WorkloadsNamed returns the workload of that name, or all for "all".
+// moves reports whether the elements go to other payers each time.
+func (w Workload) moves() bool { return w.Holds || w.Settles }
+
+// WorkloadsNamed returns the workload of that name; "all" is all but settle, whose figures are of another
+// kind.
 func WorkloadsNamed(name string) ([]Workload, error) {
 	if name == "all" {
-		return Workloads(), nil
+		return slices.DeleteFunc(Workloads(), func(w Workload) bool { return w.Settles }), nil
 	}
 	for _, w := range Workloads() {
 		if w.Name == name {
@@ -90,6 +98,13 @@ type Options struct {
 	// before and read after the run; those of holds are prepaid and have credit
 	// enough. 1 is one hot account.
 	Accounts int
+	// Events is how many a window that is settled has before it is measured; default 20 for each
+	// account. Others have none.
+	Events uint64
+	// PID is the server's process, whose memory is measured while a window is settled; 0: it is not.
+	PID int
+	// Published says that the server publishes its batches: that is measured too.
+	Published bool
 	// HoldBy says what holds are asked for, HoldByEstimate (the default) or
 	// HoldByAmount. Events have none.
 	HoldBy string
@@ -123,6 +138,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Workload.Holds && o.HoldBy == "" {
 		o.HoldBy = HoldByEstimate
+	}
+	if o.Events == 0 {
+		o.Events = 20 * uint64(max(o.Accounts, 0))
 	}
 	if !o.Workload.Holds {
 		o.HoldBy, o.Chain = "", false

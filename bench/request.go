@@ -94,7 +94,7 @@ type renderer struct {
 
 // render draws one turn's events and writes its requests.
 func (r *renderer) render(rng *rand.Rand) *turn {
-	t := &turn{draws: make([]draw, r.workload.Batch), moves: r.workload.Holds}
+	t := &turn{draws: make([]draw, r.workload.Batch), moves: r.workload.moves()}
 	for i := range t.draws {
 		t.draws[i] = r.draw(rng)
 	}

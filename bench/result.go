@@ -36,6 +36,7 @@ type Result struct {
 	// GeneratorCPU is the processor time of this process within Duration.
 	GeneratorCPU time.Duration `json:"generator_cpu_ns"`
 	Check        Check         `json:"check"`
+	Settle       *SettleResult `json:"settle,omitempty"`
 }
 
 // Latency of a request, from before the write to the whole answer, exact to
@@ -107,6 +108,10 @@ func (r Report) WriteTable(w io.Writer) {
 	}
 	fmt.Fprintln(w, t.Render())
 	for _, run := range r.Runs {
+		if run.Settle != nil {
+			run.Settle.write(w, &run)
+			continue
+		}
 		fmt.Fprintf(w, "%s: %s %s, %s balances and the trial balance equal what was sent: USD %s\n",
 			run.title(), Thousands(int64(run.Check.Events)), run.Unit, Thousands(int64(run.Check.Accounts)), run.Check.Total)
 	}

@@ -42,8 +42,13 @@ type run struct {
 
 	workers []*worker // immutable; each is its goroutine's until wait
 
+	prefix  string          // of ids
+	windows []client.Closed // that were settled
+
 	// The rest is shared with the workers.
-	blocks    atomic.Uint64 // last block of ids given out
+	phase     atomic.Int32         // of a run that settles
+	longest   [phases]atomic.Int64 // answer, in ns, by phase
+	blocks    atomic.Uint64        // last block of ids given out
 	stopped   atomic.Bool
 	measuring atomic.Bool
 
@@ -73,12 +78,16 @@ func Run(ctx context.Context, opts Options) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	result.Check, err = r.check(ctx)
+	if opts.Workload.Settles {
+		result.Check, err = r.checkLines(ctx, result.Settle)
+	} else {
+		result.Check, err = r.check(ctx)
+	}
 	return result, err
 }
 
 func newRun(opts Options, prefix string) *run {
-	return &run{opts: opts, tree: newTree(names{run: prefix}, opts.Accounts, opts.Chain), models: catalogue()[:opts.Models]}
+	return &run{opts: opts, prefix: prefix, tree: newTree(names{run: prefix}, opts.Accounts, opts.Chain), models: catalogue()[:opts.Models]}
 }
 
 // host is the server's host and port.
@@ -114,9 +123,17 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 	}
 	began := time.Now()
 	r.pause(ctx, began, r.opts.Warmup)
-	r.measuring.Store(true)
 	from, cpuFrom := r.take(), cpuTime()
-	r.pause(ctx, began, r.opts.Duration)
+	var settled *SettleResult
+	if r.opts.Workload.Settles {
+		var err error
+		if settled, err = r.settle(ctx); err != nil {
+			r.fail(err)
+		}
+	} else {
+		r.measuring.Store(true)
+		r.pause(ctx, began, r.opts.Duration)
+	}
 	to, cpuTo := r.take(), cpuTime()
 	r.measuring.Store(false)
 	r.stopped.Store(true)
@@ -140,6 +157,7 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 	}
 	result := r.result(from, to)
 	result.GeneratorCPU = cpuTo - cpuFrom
+	result.Settle = settled
 	return result, errors.Join(r.failure.err, ctx.Err())
 }
 

@@ -20,7 +20,9 @@ type worker struct {
 	conn    *conn
 	turns   []*turn
 	latency *hdrhistogram.Histogram // of measured requests, in ns
-	said    string                  // the last answer that was to be tried again; "": none yet
+	// firstBlock is the block of its first turn's ids, once that is sent.
+	firstBlock atomic.Uint64
+	said       string // the last answer that was to be tried again; "": none yet
 
 	// Written by the worker, read by anyone. Padded to a cache line: all of
 	// them are read each second, and each is written for every turn.
@@ -41,13 +43,16 @@ func (w *worker) loop() {
 	r := w.run
 	for next := 0; !r.stopped.Load(); next++ {
 		t := w.turns[next%len(w.turns)]
-		t.stamp(r.blocks.Add(1), r.opts.Accounts)
+		block := r.blocks.Add(1)
+		t.stamp(block, r.opts.Accounts)
+		w.firstBlock.CompareAndSwap(0, block)
 		for _, req := range t.requests {
 			began := time.Now()
 			if err := w.deliver(req); err != nil {
 				r.abort(err)
 				return
 			}
+			r.noteLongest(time.Since(began))
 			if r.measuring.Load() {
 				// Above the histogram's bound only a stuck run gets.
 				_ = w.latency.RecordValue(min(int64(time.Since(began)), int64(time.Minute)))
@@ -55,6 +60,13 @@ func (w *worker) loop() {
 		}
 		t.sent++
 		w.done.Add(1)
+	}
+}
+
+// noteLongest keeps the longest answer of the phase.
+func (r *run) noteLongest(took time.Duration) {
+	longest := &r.longest[r.phase.Load()]
+	for old := longest.Load(); int64(took) > old && !longest.CompareAndSwap(old, int64(took)); old = longest.Load() {
 	}
 }
 
