@@ -21,6 +21,10 @@
 // in decimals replays what was acknowledged, one command after the other, and decides anew what
 // fits and who pays: each refusal, charge, balance, limit and grant must be its own.
 //
+// TestMatrix and TestMatrixCluster: the fault matrix on the whole. A server with a small ledger publishes while it is killed at
+// each step of a batch's way, has its disk filled, runs twice on copies of its data, and while brokers, connections and the topic
+// fail. After each an independent consumer has every line once, verify and reconcile are green.
+//
 // The package holds tests alone. The oracles (oracle_test.go, listed_oracle_test.go)
 // compute what must come out and share no code with the server; the flow
 // (flow_test.go) plays a scenario against a target; the checks compare. Oracles and

@@ -7,5 +7,8 @@
 // What was started ends with the test binary, however that ends: a guardian process waits for the end of a pipe that
 // only the test binary holds, then stops the broker and removes its directory. It is the only state of this package.
 //
+// StartOwn gives a test a broker that it may kill and freeze, StartCluster three of them. Proxy stands between clients
+// and a broker and is asked about each produce request and each answer, so that a fault can be had exactly there.
+//
 // Where Java or Maven are missing, tests are skipped with one line; with CI=true they fail.
 package kafkatest
