@@ -63,10 +63,10 @@ type Transfer struct {
 	Class    string       // the other side's class: revenue, payable, receivable …
 	Grant    string       // the grant that it was taken from or given to
 	Amount   money.Amount // + is credit to the account asked for
-	Reason   string       // usage, fee, void, void_fee, rerate, rerate_fee, topup, collection, payout
+	Reason   string       // usage, fee, void, void_fee, rerate, rerate_fee, topup, collection, payout, failed, returned
 	Source   string       // of the event, when an event is the reason
 	Event    string
-	Batch    string // hex batch id, when the reason is a closing transfer
+	Batch    string // hex batch id, when the reason is a closing transfer or a result of a line
 	ID       string // of the top-up, grant, refund, move, hold, subscription …
 	Balance  *money.Amount
 }

@@ -334,3 +334,36 @@ func (r *rig) openLines(id string, want []uint32) (sums map[string]decimal.Decim
 	}
 	return sums
 }
+
+// TestResultsAreToldOf: a collection that comes back takes the credit below its mark, which is told
+// right after the result; one that is paid lets it be told again.
+func TestResultsAreToldOf(t *testing.T) {
+	r := resultRig(t, nil)
+	r.post(units("b1", "beta", "own", "12"))
+	id, lines := r.window("w1")
+	if _, _, no := r.e.TopUp(TopUp{ID: "t2", Account: "beta", Amount: amount(t, "20")}); no != nil {
+		t.Fatal(no)
+	}
+	low := amount(t, "15")
+	if _, _, no := r.e.PutSettings(SettingsSpec{Account: "beta", Excess: "allow", Abandoned: "void", CreditLow: &low}); no != nil {
+		t.Fatal(no)
+	}
+	told := func() int {
+		t.Helper()
+		list, no := r.e.Notifications(0, 100)
+		if no != nil {
+			t.Fatal(no)
+		}
+		return len(list)
+	}
+	before := told() // 13: 7 of 20 are in transit
+	r.result("p", id, lines["beta"].Line, ResultPaid, "")
+	if n := told(); n != before {
+		t.Fatalf("%d notifications of 20, were %d", n, before)
+	}
+	r.result("b", id, lines["beta"].Line, ResultReturned, "")
+	if n := told(); n != before+1 {
+		t.Fatalf("%d notifications, were %d", n, before)
+	}
+	r.verified()
+}

@@ -20,6 +20,8 @@
 //     no movement. The caller stores it, in burn order (Compare), and gives it back
 //     whole: to Release, or to Capture.
 //   - Excess: what a capture may take beyond its hold, and who bears the rest.
+//   - Returned: what the open window gave back of lines, by participant and the
+//     operator with the sign turned; beside the rows, because few have any.
 //
 // The caller decides, the ledger posts. What is asked for must be there: amounts of
 // grants are at most what is free of them, those of the pool at most Refundable, a
