@@ -48,6 +48,7 @@ var onlyIn = map[string][]string{
 	"github.com/segmentio/kafka-go":       {"publish"},
 	"github.com/twmb/franz-go":            {},
 	"github.com/alecthomas/kong":          {"cmd/farthing"},
+	"github.com/netresearch/go-cron":      {"cmd/farthing"},
 	"github.com/prometheus/client_golang": {"httpapi", "cmd/farthing"},
 }
 
