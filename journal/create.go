@@ -65,7 +65,7 @@ func mustBeEmpty(o *Options) error {
 		return fmt.Errorf("journal: list %s: %w", o.Dir, err)
 	}
 	for _, name := range names {
-		if name != lockName && name != newName {
+		if name != lockName && name != newName && name != signingKeyName {
 			return fmt.Errorf("%w: %s holds %s", ErrNotEmpty, o.Dir, name)
 		}
 	}

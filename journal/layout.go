@@ -9,10 +9,14 @@ import "encoding/binary"
 //	DIR/ledger/store/    Pebble
 //	DIR/ledger/build/    tables being built; emptied at open
 //	DIR/ledger.new/      a ledger being created; becomes ledger/ by one rename
+//	DIR/signing-key.pem  may stand there: the key that signs batches, which this package does not touch
 const (
-	lockName  = "LOCK"
-	liveName  = "ledger"
-	newName   = "ledger.new"
+	lockName = "LOCK"
+	liveName = "ledger"
+	newName  = "ledger.new"
+
+	signingKeyName = "signing-key.pem"
+
 	headName  = "HEAD"
 	storeName = "store"
 	buildName = "build"
