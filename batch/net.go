@@ -33,7 +33,9 @@ type Netter struct {
 // NewNetter returns a Netter that gives each line to emit, in the order of
 // accounts. digits are those of the currency's minor unit. The line is valid
 // during the call; the error of emit ends Add or Finish.
-func NewNetter(digits int, emit func(*Line) error) *Netter { return &Netter{digits: digits, emit: emit} }
+func NewNetter(digits int, emit func(*Line) error) *Netter {
+	return &Netter{digits: digits, emit: emit}
+}
 
 // Add nets a position. Positions come in the order of their accounts
 // (bytewise; see Order), each account once, or it is ErrPosition. p is not

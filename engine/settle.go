@@ -25,8 +25,8 @@ const (
 	// closingLines is the lines of one slice: some 25 KiB of journal, a third of a
 	// millisecond of the sequencer.
 	closingLines = 1000
-	// closingsAhead is how many slices are on their way at once: some 2 ms of the sequencer in a group.
-	closingsAhead = 6
+	// closingsAhead is how many slices are on their way at once: some 4 ms of the sequencer in a group.
+	closingsAhead = 12
 )
 
 // closeWait is a request to close the open window: queued, then waiting for the seal.

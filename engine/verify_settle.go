@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"farthing/batch"
@@ -77,8 +78,8 @@ func (v *verifier) seal(c sealCommand) error {
 		v.report.Batches++
 		v.report.Lines += uint64(m.Lines)
 	}
-	if stored.differs != nil {
-		return stored.differs
+	if stored.differs != "" {
+		return errors.New(stored.differs)
 	}
 	v.job, v.batches = nil, nil
 	return v.sealedTiles(c.window)
@@ -88,11 +89,11 @@ func (v *verifier) seal(c sealCommand) error {
 // differs: where the sealed batch differs as well, that says more.
 type lineCheck struct {
 	store   *journal.Store
-	differs error
+	differs string // what differs first; empty: nothing
 }
 
 func (l *lineCheck) put(key, want []byte) error {
-	if l.differs != nil {
+	if l.differs != "" {
 		return nil
 	}
 	id, first := hex.EncodeToString(key[:32]), binary.BigEndian.Uint32(key[32:])
@@ -101,25 +102,25 @@ func (l *lineCheck) put(key, want []byte) error {
 	case err != nil:
 		return err
 	case !ok:
-		l.differs = fmt.Errorf("batch %s: line %d is missing", id, first)
+		l.differs = fmt.Sprintf("batch %s: line %d is missing", id, first)
 	case !bytes.Equal(got, want):
 		a, b, n := reader{p: got}, reader{p: want}, first
 		for len(a.p) > 0 && len(b.p) > 0 && bytes.Equal(a.bytes(), b.bytes()) && !a.bad {
 			n++
 		}
-		l.differs = fmt.Errorf("batch %s, line %d: the stored record differs from the one that follows from the journal", id, n)
+		l.differs = fmt.Sprintf("batch %s, line %d: the stored record differs from the one that follows from the journal", id, n)
 	}
 	return nil
 }
 
 // end refuses lines beyond a batch's last one.
 func (l *lineCheck) end(m *batch.Manifest) error {
-	if l.differs != nil {
+	if l.differs != "" {
 		return nil
 	}
 	last := (m.Lines-1)/stagedLines*stagedLines + 1
-	return l.store.Scan(journal.SpaceLines, lineKey(m.BatchID, last+1), lineKey(m.BatchID, ^uint32(0)), func(key, _ []byte) (bool, error) {
-		l.differs = fmt.Errorf("batch %s: there are lines after the last one, %d", hexID(m.BatchID), m.Lines)
+	return l.store.Scan(journal.SpaceLines, lineKey(m.BatchID, last+1), lineKey(m.BatchID, ^uint32(0)), func([]byte, []byte) (bool, error) {
+		l.differs = fmt.Sprintf("batch %s: there are lines after the last one, %d", hexID(m.BatchID), m.Lines)
 		return false, nil
 	})
 }

@@ -63,7 +63,9 @@ func TestScheduleClosesWindows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	day := func(m time.Month, d, hour, minute int) time.Time { return time.Date(2026, m, d, hour, minute, 0, 0, zone) }
+	day := func(m time.Month, d, hour, minute int) time.Time {
+		return time.Date(2026, m, d, hour, minute, 0, 0, zone)
+	}
 	for _, date := range []time.Time{day(3, 28, 12, 0), day(10, 24, 12, 0)} { // the 29th has 23 hours, the 25th 25
 		m, d := date.Month(), date.Day()
 		r, move := clockRig(t, date, func(o *Options) { o.Schedule = midnights(zone) })
