@@ -29,6 +29,7 @@ type commands struct {
 	Serve     serveCmd     `cmd:"" help:"Take usage events and settle them, until stopped."`
 	Verify    verifyCmd    `cmd:"" help:"Derive every balance from the journal again and check the hash chain."`
 	Reconcile reconcileCmd `cmd:"" help:"Hold the topic of settlements against the ledger."`
+	Proof     proofCmd     `cmd:"" help:"Check offline that an event was settled; make the keys that sign batches."`
 	Demo      demoCmd      `cmd:"" help:"Run a server under generated traffic and check that everything adds up."`
 	Bench     benchCmd     `cmd:"" help:"Measure durable events per second on this machine."`
 	Keys      keysCmd      `cmd:"" help:"Make API keys."`

@@ -57,6 +57,7 @@ type ledgerMetrics struct {
 	outboxAge     *prometheus.Desc
 	settlements   *relayMetrics
 	notifications *relayMetrics
+	results       *resultsMetrics
 	transit       transitMetrics
 }
 
@@ -89,6 +90,7 @@ func newLedgerMetrics(slot *engineSlot, now func() time.Time) *ledgerMetrics {
 		figures:       append(engineFigures(), storeFigures()...),
 		settlements:   newRelayMetrics("farthing_relay_", "settlements"),
 		notifications: newRelayMetrics("farthing_notification_relay_", "notifications"),
+		results:       newResultsMetrics(),
 		transit:       newTransitMetrics(),
 	}
 }
@@ -141,6 +143,7 @@ func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
 	}
 	m.settlements.describe(to)
 	m.notifications.describe(to)
+	m.results.describe(to)
 	m.transit.describe(to)
 }
 
@@ -166,6 +169,7 @@ func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
 	m.transit.collect(e, func(t time.Time) float64 { return m.age(t.UnixNano()) }, to)
 	m.settlements.collect(to)
 	m.notifications.collect(to)
+	m.results.collect(to)
 }
 
 // age is the seconds since a time in nanoseconds, 0 for none. The ledger's clock

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+	"strconv"
 	"sync/atomic"
 
 	"farthing/publish"
@@ -13,8 +15,8 @@ import (
 type relayMetrics struct {
 	relay atomic.Pointer[publish.Relay] // set once, before the slot is open; nil: there is none
 
-	state, lastError *prometheus.Desc
-	figures          []figure[publish.Stats]
+	state, lastError, warning *prometheus.Desc
+	figures                   []figure[publish.Stats]
 }
 
 // newRelayMetrics names the figures of a relay; those of settlements have the shorter
@@ -23,6 +25,7 @@ func newRelayMetrics(prefix, what string) *relayMetrics {
 	return &relayMetrics{
 		state:     desc(prefix+"state", "1 for the state that the publisher of "+what+" is in, else 0; fenced, forked and lost are final and need an operator.", "state"),
 		lastError: desc(prefix+"last_failure_timestamp_seconds", "Unix time in seconds of the publisher's last failure; 0 if there was none."),
+		warning:   desc(prefix+"topic_warning", "1 for a setting of the topic that endangers "+what+", else 0; the log says why.", "setting"),
 		figures:   relayFigures(prefix),
 	}
 }
@@ -45,12 +48,13 @@ func relayFigures(prefix string) []figure[publish.Stats] {
 // relayStates are all that publish.Stats may show.
 var relayStates = [...]publish.State{
 	publish.StateIdle, publish.StateStarting, publish.StatePublishing, publish.StateWaiting,
-	publish.StateFailing, publish.StateFenced, publish.StateForked, publish.StateLost,
+	publish.StateFailing, publish.StateRefused, publish.StateFenced, publish.StateForked, publish.StateLost,
 }
 
 func (m *relayMetrics) describe(to chan<- *prometheus.Desc) {
 	to <- m.state
 	to <- m.lastError
+	to <- m.warning
 	for _, f := range m.figures {
 		to <- f.desc
 	}
@@ -66,11 +70,62 @@ func (m *relayMetrics) collect(to chan<- prometheus.Metric) {
 	for _, state := range relayStates {
 		to <- prometheus.MustNewConstMetric(m.state, prometheus.GaugeValue, truth(stats.State == state), string(state))
 	}
+	for _, setting := range publish.WarningSettings() {
+		warned := slices.ContainsFunc(stats.Warnings, func(w publish.Warning) bool { return w.Setting == setting })
+		to <- prometheus.MustNewConstMetric(m.warning, prometheus.GaugeValue, truth(warned), setting)
+	}
 	failed := 0.0
 	if !stats.LastErrorAt.IsZero() {
 		failed = float64(stats.LastErrorAt.UnixMilli()) / 1000
 	}
 	to <- prometheus.MustNewConstMetric(m.lastError, prometheus.GaugeValue, failed)
+}
+
+// resultsMetrics are the figures of the reader of results.
+type resultsMetrics struct {
+	reader atomic.Pointer[publish.ResultsReader] // set once, before the slot is open; nil: there is none
+
+	state, next *prometheus.Desc
+	figures     []figure[publish.ResultsStats]
+}
+
+func newResultsMetrics() *resultsMetrics {
+	type s = publish.ResultsStats
+	return &resultsMetrics{
+		state: desc("farthing_results_state", "1 for the state that the reader of results is in, else 0.", "state"),
+		next:  desc("farthing_results_next_offset", "Offset of the next message to read.", "partition"),
+		figures: []figure[s]{
+			counter("farthing_results_applied_total", "Results from the topic that were booked.", func(s *s) float64 { return float64(s.Applied) }),
+			counter("farthing_results_repeated_total", "Results from the topic that had been booked before.", func(s *s) float64 { return float64(s.Repeated) }),
+			counter("farthing_results_refused_total", "Messages of the topic that booked nothing; GET /v1/settlement-results has the last ones. Alarm on it: a payment may be waiting for its result.", func(s *s) float64 { return float64(s.Refused) }),
+			counter("farthing_results_failures_total", "Failures that the reader of results waited after.", func(s *s) float64 { return float64(s.Failures) }),
+		},
+	}
+}
+
+var resultsStates = [...]publish.State{publish.StateIdle, publish.StateReading, publish.StateNoTopic, publish.StateFailing, publish.StateRefused}
+
+func (m *resultsMetrics) describe(to chan<- *prometheus.Desc) {
+	to <- m.state
+	to <- m.next
+	for _, f := range m.figures {
+		to <- f.desc
+	}
+}
+
+func (m *resultsMetrics) collect(to chan<- prometheus.Metric) {
+	reader := m.reader.Load()
+	if reader == nil {
+		return
+	}
+	stats := reader.Stats()
+	collect(m.figures, &stats, to)
+	for _, state := range resultsStates {
+		to <- prometheus.MustNewConstMetric(m.state, prometheus.GaugeValue, truth(stats.State == state), string(state))
+	}
+	for _, p := range stats.Partitions {
+		to <- prometheus.MustNewConstMetric(m.next, prometheus.GaugeValue, float64(p.Next), strconv.Itoa(int(p.Partition)))
+	}
 }
 
 // webhookMetrics shows the figures of the webhooks; none until the ledger is open.

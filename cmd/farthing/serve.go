@@ -37,6 +37,7 @@ type serveCmd struct {
 	kafkaFlags
 
 	windowFlags `embed:""`
+	signingFlags
 
 	LedgerID    string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
 	Catalogue   bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet (farthing prices catalogue shows it)."`
@@ -123,7 +124,11 @@ func (c *serveCmd) validate() error {
 			problems = append(problems, fmt.Errorf("--kafka: %w", err))
 		} else if err := c.noticeOptions("any", 0).EnsureDefaults().Validate(); err != nil {
 			problems = append(problems, fmt.Errorf("--kafka-notifications-topic: %w", err))
+		} else if err := c.resultsOptions("any").EnsureDefaults().Validate(); err != nil {
+			problems = append(problems, fmt.Errorf("--kafka-results-topic: %w", err))
 		}
+		check(!c.readsResults() || (c.KafkaResultsTopic != c.KafkaTopic && c.KafkaResultsTopic != c.KafkaNotificationsTopic),
+			"--kafka-results-topic is one that is published to")
 		check(c.KafkaNotificationsTopic != c.KafkaTopic, "--kafka-notifications-topic is that of --kafka-topic: each stream counts in a topic of its own")
 	}
 	return errors.Join(problems...)
@@ -146,6 +151,7 @@ func (c *serveCmd) engineOptions(p *process) engine.Options {
 		BytesMax:        c.MaxBytes,
 		RunIdentities:   c.RunIdentities,
 		CheckpointBytes: c.CheckpointBytes,
+		SigningKey:      c.signing,
 		Observer:        p.groups,
 		Logger:          p.log,
 	}
@@ -156,6 +162,14 @@ func (c *serveCmd) publishOptions(ledger string, partition uint32) publish.Optio
 		Brokers: c.Kafka, Topic: c.KafkaTopic, Partition: int32(partition), Ledger: ledger, CreateTopics: c.CreateTopics,
 		TLS: c.tls, SASL: c.sasl, Compression: publish.Compression(c.KafkaCompression),
 	}
+}
+
+// readsResults says whether results are to be read from a topic.
+func (c *serveCmd) readsResults() bool { return len(c.Kafka) > 0 && c.KafkaResultsTopic != "" }
+
+// resultsOptions are those of the reader of results.
+func (c *serveCmd) resultsOptions(ledger string) publish.Options {
+	return publish.Options{Brokers: c.Kafka, Topic: c.KafkaResultsTopic, Stream: "results", Ledger: ledger, TLS: c.tls, SASL: c.sasl}
 }
 
 // noticeOptions are those of the relay of notifications.

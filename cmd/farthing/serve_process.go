@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"farthing/engine"
@@ -42,8 +43,9 @@ type process struct {
 	served   chan error // gets what Serve returned, once
 
 	relays         []stream
+	results        atomic.Pointer[publish.ResultsReader] // set once, before the slot is open; nil: results come over HTTP alone
 	stopPublishing context.CancelFunc
-	publishing     sync.WaitGroup // the relays, the webhooks and the log of sealed windows
+	publishing     sync.WaitGroup // the relays, the webhooks, the reader of results and the log of sealed windows
 }
 
 // stream is a stream of records and the relay that publishes it.
@@ -55,8 +57,12 @@ type stream struct {
 func newProcess(c *serveCmd, keys httpapi.Keys, log *slog.Logger) *process {
 	p := &process{cmd: c, keys: keys, log: log, slot: &engineSlot{}, webhooks: &webhookSlot{}, groups: newGroupMetrics(), served: make(chan error, 1)}
 	p.metrics = newLedgerMetrics(p.slot, time.Now)
-	p.server = httpapi.New(p.slot, httpapi.Options{Keys: keys, Webhooks: p.webhooks, Logger: log,
-		Collectors: []prometheus.Collector{p.groups, p.metrics, newWebhookMetrics(p.webhooks)}})
+	o := httpapi.Options{Keys: keys, Webhooks: p.webhooks, Logger: log,
+		Collectors: []prometheus.Collector{p.groups, p.metrics, newWebhookMetrics(p.webhooks)}}
+	if c.readsResults() {
+		o.Results = p.resultFeed
+	}
+	p.server = httpapi.New(p.slot, o)
 	return p
 }
 
@@ -91,6 +97,9 @@ func (p *process) run(ctx context.Context) error {
 	p.log.Info("starting", "version", version, "address", address, "data", p.cmd.Data, "keys", p.keys != nil)
 	go func() { p.served <- p.server.Serve(listener) }()
 
+	if err := p.cmd.loadSigningKey(p.cmd.Data, p.log); err != nil {
+		return errors.Join(fmt.Errorf("--signing-key: %w", err), p.drain())
+	}
 	began := time.Now()
 	e, err := engine.Open(p.cmd.engineOptions(p))
 	if err != nil {
@@ -178,6 +187,9 @@ func (p *process) openStreams(e *engine.Engine) error {
 	if len(p.cmd.Kafka) == 0 {
 		return nil
 	}
+	if err := p.openResults(e); err != nil {
+		return err
+	}
 	settlements, err := p.newRelay(p.cmd.publishOptions(e.LedgerID(), e.Partition()), e.Outbox(), "settlements")
 	if err != nil {
 		return err
@@ -206,6 +218,7 @@ func (p *process) startPublishing(e *engine.Engine, seen engine.Stats) {
 	p.stopPublishing = cancel
 	p.publishing.Go(func() { p.logSeals(ctx, e, seen) })
 	p.publishing.Go(func() { p.webhooks.dispatcher.Load().Run(ctx) })
+	p.publishing.Go(func() { p.readResults(ctx) })
 	for _, s := range p.relays {
 		p.publishing.Go(func() { p.relay(ctx, s) })
 	}
