@@ -41,8 +41,8 @@ budget, and holds that were open when the server was killed are captured after
 it. Then a model that came without a price gets one, and two events are taken
 back. The bank says that one payout was paid and that one collection failed:
 that amount comes back in the customer's next statement. At the end every balance, batch line and usage row
-is compared with what was sent, one event is explained, and the journal is
-verified. Exit 0 only if all of it agrees.`
+is compared with what was sent, one event is explained and proven offline, and
+the journal is verified. Exit 0 only if all of it agrees.`
 }
 
 // demoTarget is the server as the demo drives it; a child process, or in tests
@@ -126,7 +126,7 @@ func (d *demo) run(ctx context.Context) error {
 }
 
 // report reads everything back, prints it and says whether it adds up.
-func (d *demo) report(ctx context.Context, took time.Duration) error {
+func (d *demo) report(ctx context.Context, took time.Duration) (err error) {
 	settled, err := readSettled(ctx, d.client, d.world)
 	if err != nil {
 		return err
@@ -139,6 +139,11 @@ func (d *demo) report(ctx context.Context, took time.Duration) error {
 	if err != nil {
 		return err
 	}
+	proven, err := d.fetchProof(ctx, explained)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, proven.remove()) }()
 	d.client.Close() // so that no connection waits for what will not come
 	verify, verifyErr := d.target.Finish(ctx)
 	d.out.credit(d.credit)
@@ -149,11 +154,14 @@ func (d *demo) report(ctx context.Context, took time.Duration) error {
 	d.out.statement(&statement)
 	d.out.trial(settled.trial)
 	d.out.explained(explained)
+	proof := proven.check(explained)
+	d.out.proof(&proven)
 	settled.check(d)
 	d.credit.check(d)
 	d.check("a paid line stays paid, a failed one is returned in the next line of its account", d.results.check(settled.batches))
 	d.check("the statement's items make its closing balance, and that of the line", checkStatement(&statement, settled.batches))
 	d.check("the explained event is what was sent, at the listed prices", explained.check(d.world))
+	d.check("the explained event is in the signed tree of its batch, and the batches are a chain", proof)
 	d.check("farthing verify: "+verify, verifyErr)
 	d.out.checks(d.checks)
 	var faults []error

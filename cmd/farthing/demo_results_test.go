@@ -54,3 +54,11 @@ func TestDemoShowsResultsAndStatement(t *testing.T) {
 		}
 	}
 }
+
+// TestDemoFindsAWrongProof has one hash too many in the path.
+func TestDemoFindsAWrongProof(t *testing.T) {
+	out, _, err := runDemo(t, false, nil, tampered("GET", "/proof", `"path":["`, `"path":["00000000000000000000000000000000000000000000000000000000000000ff","`))
+	if !errors.Is(err, errDemo) || strings.Count(out, "FAIL") != 1 || !strings.Contains(out, "FAIL the explained event is in the signed tree") {
+		t.Errorf("a wrong proof was not noticed: %v\n%s", err, out)
+	}
+}
