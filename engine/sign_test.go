@@ -142,15 +142,17 @@ func (r *rig) signedRecords(keys map[string]ed25519.PublicKey, want []string) {
 // with the number of one that does not sign any more.
 func TestVerifyChecksSignatures(t *testing.T) {
 	r := standard(t, func(o *Options) { o.SigningKey = testKey(1) })
-	r.e.o.SigningKey = testKey(3)
+	r.e.internal(func(s *sequencer) { s.e.o.SigningKey = testKey(3) })
 	r.settled1("w1")
 	if err := r.verify(); err == nil || !strings.Contains(err.Error(), "signature of its manifest is not one of key") {
 		t.Errorf("another key: %v", err)
 	}
 	r = standard(t, func(o *Options) { o.SigningKey = testKey(1) })
 	r.openWith(testKey(2))
-	r.e.o.SigningKey = testKey(1)
-	r.e.signAs.Store(1)
+	r.e.internal(func(s *sequencer) {
+		s.e.o.SigningKey = testKey(1)
+		s.e.signAs.Store(1)
+	})
 	r.settled1("w1")
 	if err := r.verify(); err == nil || !strings.Contains(err.Error(), "is signed with key 1 of 2") {
 		t.Errorf("an old key: %v", err)
