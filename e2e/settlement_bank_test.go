@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"farthing/bench/client"
@@ -147,6 +148,51 @@ func (s *bankResult) compare(got client.Result, refused error) error {
 	return nil
 }
 
+// checkFeed waits until the server has read every result on Kafka, and looks at what it refused.
+func (p *payments) checkFeed(ctx context.Context, t *testing.T, c *client.Client, produced int64) {
+	t.Helper()
+	var feed struct {
+		Partitions []struct {
+			NextOffset int64 `json:"next_offset"`
+		} `json:"partitions"`
+		Recent []struct {
+			ID     string `json:"id"`
+			Reason string `json:"reason"`
+		} `json:"recent"`
+	}
+	err := client.Retry(ctx, retryEvery, func(ctx context.Context) error {
+		raw, err := c.ResultFeed(ctx)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(raw, &feed); err != nil {
+			return err
+		}
+		read := int64(0)
+		for _, at := range feed.Partitions {
+			read += at.NextOffset
+		}
+		if read < produced {
+			return fmt.Errorf("%w: %d of %d results are read: %s", client.ErrNotYet, read, produced, raw)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for _, results := range p.due {
+		for _, r := range results {
+			want[r.id] = reasonOf(r.refused)
+		}
+	}
+	for _, r := range feed.Recent {
+		if r.Reason == "" || want[r.ID] != r.Reason {
+			t.Errorf("the server refused result %s from Kafka with %q, want %q", r.ID, r.Reason, want[r.ID])
+		}
+	}
+}
+
 // reasonOf is the finest word for a refusal, the server's or the oracle's.
 func reasonOf(err error) string {
 	for _, known := range []error{errResultConflict, errInvalidAmount} {
@@ -174,13 +220,17 @@ func (s *bankResult) record() ([]byte, error) {
 }
 
 // produce is the job of telling it on Kafka; the outcome shows in the line's state.
-func (s *bankResult) produce(writer *kgo.Client) job {
+func (s *bankResult) produce(writer *kgo.Client, produced *atomic.Int64) job {
 	return func(ctx context.Context) error {
 		value, err := s.record()
 		if err != nil {
 			return err
 		}
-		return writer.ProduceSync(ctx, &kgo.Record{Topic: resultsTopic, Key: []byte(s.line.batch.id), Value: value}).FirstErr()
+		err = writer.ProduceSync(ctx, &kgo.Record{Topic: resultsTopic, Key: []byte(s.line.batch.id), Value: value}).FirstErr()
+		if err == nil {
+			produced.Add(1)
+		}
+		return err
 	}
 }
 

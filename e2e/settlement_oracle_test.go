@@ -34,6 +34,7 @@ type flows struct {
 	// What the statement tells apart, in the account's sign: plus is credit.
 	topups, voided decimal.Decimal
 	usage          map[usageKey]usageSum // without a day; payers alone
+	bills          []*bill               // that it paid
 }
 
 // position is what a participant has with the operator.
@@ -125,6 +126,7 @@ func (o *settlementOracle) use(c *bill) {
 	transfer(payer, o.house[payer.currency], c.fee)
 	payer.events++
 	payer.moved = true
+	payer.bills = append(payer.bills, c)
 	payer.count(c)
 }
 

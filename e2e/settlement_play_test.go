@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"farthing/bench/client"
@@ -24,6 +25,7 @@ type settlement struct {
 	t       *testing.T
 	rng     *rand.Rand
 	plan    *settlementPlan
+	signing *signing
 	oracle  *settlementOracle
 	bank    *payments
 	flow    *flow
@@ -38,6 +40,8 @@ type settlement struct {
 	early  int     // straddling events that came before the cut
 	late   int     // … and after it
 	voided int
+
+	produced atomic.Int64 // results on Kafka
 }
 
 // play settles every window of the plan.
@@ -59,6 +63,7 @@ func (s *settlement) play(ctx context.Context) {
 	}
 	// The bank has more to tell; it stands in the lines of a window that stays open.
 	s.tell(ctx, nil, nil)
+	s.bank.checkFeed(ctx, s.t, s.client, s.produced.Load())
 }
 
 // window sends everything of a window, closes it, and compares its lines.
@@ -108,7 +113,7 @@ func (s *settlement) tell(ctx context.Context, jobs []job, conduct func(ctx cont
 	for _, r := range s.bank.tell(s.oracle.window) {
 		j := r.post(s.client)
 		if r.kafka && s.results != nil {
-			j = r.produce(s.results)
+			j = r.produce(s.results, &s.produced)
 			if r.refused == nil {
 				waits = append(waits, r.awaited(s.client))
 			}
@@ -133,6 +138,9 @@ func (s *settlement) kill(ctx context.Context, done <-chan struct{}, total int) 
 			return ctx.Err()
 		case <-done:
 		}
+	}
+	if len(s.signing.keys) < len(settlementKills) && int(s.oracle.window) == settlementKills[len(settlementKills)-1] {
+		s.signing.rotate(s.t)
 	}
 	return s.flow.crash(ctx)
 }

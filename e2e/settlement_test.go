@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -11,9 +12,6 @@ import (
 	"farthing/bench/client"
 	"farthing/publish/kafkatest"
 )
-
-// onKafka is off as long as the server reads no results from Kafka: they are all posted.
-const onKafka = false
 
 // TestSettlement settles the trace in 24 windows; see the package comment. A run is repeated with
 // FARTHING_E2E_SEED, except for the instants of the kills and on which side of a cut the requests
@@ -31,8 +29,9 @@ func TestSettlement(t *testing.T) {
 	plan := newSettlementPlan(rng, readTraceFile(t, traceFile), models, time.Now())
 
 	data := filepath.Join(dir, "data")
+	signing := newSigning(t, dir)
 	server := child.New(child.Options{Binary: binary, Data: data, Scratch: dir, Log: logFile(t, dir),
-		Args: []string{"--kafka", broker.Addr, "--create-topics", "--settle-every", "0"}})
+		Args: []string{"--kafka", broker.Addr, "--create-topics", "--settle-every", "0", "--signing-key", signing.private}})
 	results := newResultsWriter(t, broker.Addr)
 	if err := server.Start(ctx); err != nil {
 		t.Fatal(err)
@@ -40,38 +39,40 @@ func TestSettlement(t *testing.T) {
 	defer func() { _ = server.Kill() }() // does nothing after Terminate
 	c := client.New(server.URL, client.Options{})
 	oracle := newSettlementOracle()
-	s := &settlement{t: t, rng: rng, plan: plan, oracle: oracle, bank: newPayments(rand.New(rand.NewPCG(seed, 6)), oracle),
-		flow: &flow{t: t, rng: rng, target: process{server}, client: c}, client: c, broker: broker}
-	if onKafka {
-		s.results = results
-	}
+	s := &settlement{t: t, rng: rng, plan: plan, signing: signing, oracle: oracle, bank: newPayments(rand.New(rand.NewPCG(seed, 6)), oracle),
+		flow: &flow{t: t, rng: rng, target: process{server}, client: c}, client: c, broker: broker, results: results}
 	began := time.Now()
+	phase := func(what string, args ...any) {
+		t.Logf("after %v: %s", time.Since(began).Round(time.Millisecond), fmt.Sprintf(what, args...))
+	}
 	s.play(ctx)
-	t.Logf("played in %v", time.Since(began))
-
+	phase("%d windows", len(plan.windows))
 	s.checkCoverage()
-	oracle.checkAccounts(ctx, t, c)
-	rows, err := c.TrialBalance(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fault := range oracle.trialFaults(rows, oracle.checkTransit(ctx, t, c)) {
-		t.Error(fault)
-	}
-	read := oracle.checkStatements(ctx, t, c, func(*settledLine) bool { return true })
-	t.Logf("%d statements, after %v", read, time.Since(began))
+	oracle.checkBooks(ctx, t, c)
+	phase("accounts, lines, what is in transit, cash")
+	read := oracle.checkStatements(ctx, t, c)
+	phase("%d statements", read)
+
 	kafka := newConsumer(t, broker.Addr)
 	published, lines := checkKafka(ctx, t, c, kafka)
-	for _, fault := range oracle.topicFaults(kafka.got) {
+	for _, fault := range append(oracle.topicFaults(kafka.got), signing.signatureFaults(kafka.got)...) {
 		t.Error(fault)
 	}
+	phase("%d batches and %d lines on Kafka", published, lines)
+	paper := s.evidence(ctx, dir)
+	said, code := runBinary(ctx, t, binary, "reconcile", "--kafka", broker.Addr, "--url", server.URL())
+	if code != 0 {
+		t.Errorf("reconcile: exit %d", code)
+	}
+	phase("reconcile: %s", said)
 	if err := server.Terminate(); err != nil {
 		t.Errorf("SIGTERM must end with exit 0: %v", err)
 	}
 	kafka.checkOnce(ctx, t, published, lines)
+	phase("proof check, without a server: %s", checkProof(ctx, t, binary, paper, signing))
 	said, err := child.Verify(ctx, binary, data)
 	if err != nil {
 		t.Error(err)
 	}
-	t.Logf("verify: %s", said)
+	phase("verify: %s", said)
 }
