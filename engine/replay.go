@@ -65,7 +65,6 @@ func (p *replayer) apply() error {
 		return p.applyEvent(&c.event)
 	}
 	r := reader{p: c.payload}
-	var err error
 	switch c.kind {
 	case kindGenesis:
 		return fmt.Errorf("a second genesis")
@@ -73,7 +72,7 @@ func (p *replayer) apply() error {
 		s.applySource(append([]byte(nil), c.payload...))
 		return nil
 	case kindShape:
-		_, err = s.applyShape(string(c.payload))
+		_, err := s.applyShape(string(c.payload))
 		return err
 	case kindAccount:
 		return p.applyAccount(&r)
@@ -81,6 +80,21 @@ func (p *replayer) apply() error {
 		return p.applyPrices(&r)
 	case kindTopUp:
 		return p.applyTopUp(&r)
+	case kindCut, kindClosing, kindSeal, kindKey:
+		return p.applySettlement(c.kind, &r)
+	case kindAmend, kindRerate, kindRerated:
+		return p.applyChange(c.kind, &r)
+	case kindHold, kindExtend, kindCapture, kindRelease, kindExpire:
+		return p.applyHolds(c.kind, c.payload)
+	default:
+		return p.applyBooking(c.kind, c.payload)
+	}
+}
+
+// applySettlement applies what closes a window, and the key that signs.
+func (p *replayer) applySettlement(kind byte, r *reader) (err error) {
+	s := p.state
+	switch kind {
 	case kindCut:
 		cut := r.cut()
 		if s.pending != nil || cut.window != s.ledger.Window() {
@@ -99,12 +113,6 @@ func (p *replayer) apply() error {
 		if public := r.key(); !r.bad {
 			err = s.applyKey(public)
 		}
-	case kindAmend, kindRerate, kindRerated:
-		return p.applyChange(c.kind, &r)
-	case kindHold, kindExtend, kindCapture, kindRelease, kindExpire:
-		return p.applyHolds(c.kind, c.payload)
-	default:
-		return p.applyBooking(c.kind, c.payload)
 	}
 	if err != nil {
 		return err

@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
-	"farthing/batch"
 	"fmt"
 	"strings"
 	"testing"
+
+	"farthing/batch"
 )
 
 // testKey is a key that depends on a number alone.
