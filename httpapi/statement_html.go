@@ -13,7 +13,7 @@ const statementPolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri
 //go:embed statement.html
 var statementPage string
 
-var statementTemplate = template.Must(template.New("statement").Funcs(template.FuncMap{"title": statementTitle}).Parse(statementPage))
+var statementTemplate = template.Must(template.New("statement").Funcs(template.FuncMap{"title": statementTitle, "state": statementState}).Parse(statementPage))
 
 // statementTitles are the words of a page for sections and reasons that do not read well as they
 // are.
@@ -27,8 +27,14 @@ var statementTitles = map[string]string{
 	"late": "Rated late", "void": "Voided", "rerate": "Rated anew", "usage": "Usage",
 	"collection": "Collected from the account", "payout": "Paid out to the account",
 	"failed": "Payments that failed", "pay": "to be paid out", "collect": "to be collected", "none": "nothing to pay or collect",
-	"partially_paid": "partially paid",
 }
+
+// statementStates are the words of a page for how a line's amount stands.
+var statementStates = map[string]string{
+	"open": "no result yet", "paid": "paid", "partially_paid": "paid in part", "failed": "failed, and given back", "returned": "paid, and returned",
+}
+
+func statementState(status string) string { return statementStates[status] }
 
 func statementTitle(word string) string {
 	if title, ok := statementTitles[word]; ok {
