@@ -21,6 +21,13 @@
 // in decimals replays what was acknowledged, one command after the other, and decides anew what
 // fits and who pays: each refusal, charge, balance, limit and grant must be its own.
 //
+// TestSettlement settles the trace in 24 windows, in two currencies, for three providers under two fee
+// plans, with minimum payouts, top-ups and voids. A bank answers the lines, by POST and on Kafka: paid,
+// in parts, failed, returned, and sometimes what may not be. The server is killed twice, the broker
+// restarted, the signing key changed. An oracle in decimals, written from the contract, books the same:
+// every line of every batch, every line's state, statement and balance, and what the bank moved
+// must be its own; every signature and a participant's proof check without the server.
+//
 // TestMatrix and TestMatrixCluster: the fault matrix on the whole. A server with a small ledger publishes while it is killed at
 // each step of a batch's way, has its disk filled, runs twice on copies of its data, and while brokers, connections and the topic
 // fail. After each an independent consumer has every line once, verify and reconcile are green.

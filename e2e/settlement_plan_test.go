@@ -27,7 +27,7 @@ const (
 	voidsSame     = 2  // in each window, of its own events
 	quietWindow   = 13 // in which provider 0 earns nothing in dollars, and much is taken back from it
 	quietProvider = "0"
-	voidsInQuiet  = 80
+	voidsInQuiet  = 250
 )
 
 var settlementCurrencies = []string{"JPY", "USD"}
@@ -140,7 +140,7 @@ func (p *settlementPlan) draw(rng *rand.Rand, n int, row traced, window int) *bi
 	}
 	payer := p.customer(i)
 	m := p.models[rng.IntN(len(p.models))]
-	for window == quietWindow && payer.Currency == "USD" && m.provider == quietProvider {
+	for (window == quietWindow || window == quietWindow-1) && payer.Currency == "USD" && m.provider == quietProvider {
 		m = p.models[rng.IntN(len(p.models))]
 	}
 	return p.charge(client.Event{ID: fmt.Sprintf("trace-%05d", n), Source: settlementSource, Type: "llm.tokens", Subject: payer.ID,

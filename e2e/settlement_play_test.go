@@ -152,7 +152,7 @@ func (s *settlement) voidsFrom(n, from int, which func(*bill) bool) (jobs []job)
 	if len(s.booked) == from {
 		return nil
 	}
-	for tries := 0; n > 0 && tries < 1000; tries++ {
+	for tries := 0; n > 0 && tries < 10_000; tries++ {
 		i := from + s.rng.IntN(len(s.booked)-from)
 		b := s.booked[i]
 		if b == nil || !which(b) {
