@@ -4,20 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
 )
 
 // Limits of TopicReader.
 const (
 	readerBytes = 8 << 20
-	readerWait  = 500 * time.Millisecond
-	// readerQuiet is how long nothing may come before it is asked why; readerQuietMax is how often.
-	readerQuiet    = 2 * time.Second
-	readerQuietMax = 5
+	// readerPatience is how many times Options.RequestTimeout nothing may come; the Reader tries again by itself.
+	readerPatience = 3
 )
 
 // TopicReader reads a partition from its first record to where it ends now, for those who check what was published. It shares nothing
@@ -67,69 +66,104 @@ func (r *TopicReader) Topic() string { return r.o.Topic }
 
 // Bounds returns the partition's first offset and the one after its last record. ErrNoTopic: there is no such partition.
 func (r *TopicReader) Bounds(ctx context.Context) (first, end int64, err error) {
-	for _, address := range r.o.Brokers {
-		if first, end, err = r.boundsBy(ctx, address); err == nil {
-			return first, end, nil
-		}
+	transport := &kafka.Transport{Dial: r.o.Dial, TLS: r.o.TLS, SASL: r.dialer.SASLMechanism, MetadataTopics: []string{r.o.Topic}}
+	defer transport.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(r.o.Brokers...), Timeout: r.o.RequestTimeout, Transport: transport}
+	if first, end, err = r.boundsBy(ctx, client); err != nil {
+		return 0, 0, fmt.Errorf("%s/%d: %w", r.o.Topic, r.o.Partition, err)
 	}
-	if errors.Is(err, kafka.UnknownTopicOrPartition) {
-		err = errors.Join(ErrNoTopic, err)
-	}
-	return 0, 0, fmt.Errorf("%s/%d: %w", r.o.Topic, r.o.Partition, err)
+	return first, end, nil
 }
 
-func (r *TopicReader) boundsBy(ctx context.Context, address string) (first, end int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.o.RequestTimeout)
-	defer cancel()
-	conn, err := r.dialer.DialLeader(ctx, "tcp", address, r.o.Topic, int(r.o.Partition))
+func (r *TopicReader) boundsBy(ctx context.Context, client *kafka.Client) (first, end int64, err error) {
+	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{r.o.Topic}})
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(r.o.Now().Add(r.o.RequestTimeout)); err != nil {
+	p := int(r.o.Partition)
+	isOurs := func(at kafka.Partition) bool { return at.ID == p }
+	switch {
+	case len(meta.Topics) != 1, errors.Is(meta.Topics[0].Error, kafka.UnknownTopicOrPartition):
+		return 0, 0, ErrNoTopic
+	case meta.Topics[0].Error != nil:
+		return 0, 0, meta.Topics[0].Error
+	case !slices.ContainsFunc(meta.Topics[0].Partitions, isOurs):
+		return 0, 0, ErrNoTopic
+	}
+	res, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{
+		r.o.Topic: {kafka.FirstOffsetOf(p), kafka.LastOffsetOf(p)},
+	}})
+	if err != nil {
 		return 0, 0, err
 	}
-	return conn.ReadOffsets()
+	for _, at := range res.Topics[r.o.Topic] {
+		if at.Partition == p {
+			return at.FirstOffset, at.LastOffset, at.Error
+		}
+	}
+	return 0, 0, errors.New("the broker named no offsets")
 }
 
-// Read calls visit with every record at an offset in [from, end), in order. The broker's own markers are left out. An error of visit
-// ends it and is returned as it is.
+// Read calls visit with every record at an offset in [from, end), in order. kafka-go shows the markers of other people's transactions
+// as records without headers, and aborted records like others: a consumer may see them too. An error of visit ends it and is returned as it is.
 func (r *TopicReader) Read(ctx context.Context, from, end int64, visit func(*TopicRecord) error) error {
 	if from >= end {
 		return nil
 	}
+	conns := &openConns{dial: r.o.Dial}
+	dialer := *r.dialer
+	dialer.DialFunc = conns.open
 	reader := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: r.o.Brokers, Topic: r.o.Topic, Partition: int(r.o.Partition), Dialer: r.dialer,
-		// Close waits for the fetch on the way.
-		MaxWait: readerWait, MinBytes: 1, MaxBytes: readerBytes, QueueCapacity: 1000, IsolationLevel: kafka.ReadUncommitted, OffsetOutOfRangeError: true,
+		Brokers: r.o.Brokers, Topic: r.o.Topic, Partition: int(r.o.Partition), Dialer: &dialer,
+		MinBytes: 1, MaxBytes: readerBytes, QueueCapacity: 1000, IsolationLevel: kafka.ReadUncommitted, OffsetOutOfRangeError: true,
 	})
-	defer func() { _ = reader.Close() }()
+	defer func() {
+		conns.close()
+		_ = reader.Close()
+	}()
 	if err := reader.SetOffset(from); err != nil {
 		return fmt.Errorf("read %s/%d: %w", r.o.Topic, r.o.Partition, err)
 	}
-	for quiet := 0; from < end; {
-		message, err := fetchWithin(ctx, reader, readerQuiet)
-		switch {
-		case err == nil && message.Offset >= end:
-			return nil // what came in since the bounds were asked for, behind a marker
-		case err == nil:
-			quiet, from = 0, message.Offset+1
-			if err := visit(topicRecordOf(&message)); err != nil {
-				return err
-			}
-			continue
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, context.DeadlineExceeded) && quiet < readerQuietMax:
-			quiet++
-			if r.onlyMarkers(ctx, from, end) {
-				return nil
-			}
-			continue
+	for from < end {
+		message, err := fetchWithin(ctx, reader, readerPatience*r.o.RequestTimeout)
+		if err != nil {
+			return fmt.Errorf("read %s/%d at offset %d of %d: %w", r.o.Topic, r.o.Partition, from, end, errors.Join(ctx.Err(), err))
 		}
-		return fmt.Errorf("read %s/%d at offset %d of %d: %w", r.o.Topic, r.o.Partition, from, end, err)
+		from = message.Offset + 1
+		if message.Offset >= end {
+			return nil // compacted away in between
+		}
+		if err := visit(topicRecordOf(&message)); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// openConns closes what a Reader has open. By itself it waits, when it is closed, for the answer to the fetch on the way, which at the end of
+// the partition is a long one.
+type openConns struct {
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	mu   sync.Mutex
+	all  []net.Conn
+}
+
+func (c *openConns) open(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := c.dial(ctx, network, address)
+	if err == nil {
+		c.mu.Lock()
+		c.all = append(c.all, conn)
+		c.mu.Unlock()
+	}
+	return conn, err
+}
+
+func (c *openConns) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.all {
+		_ = conn.Close()
+	}
 }
 
 func fetchWithin(ctx context.Context, reader *kafka.Reader, patience time.Duration) (kafka.Message, error) {
@@ -144,53 +178,4 @@ func topicRecordOf(m *kafka.Message) *TopicRecord {
 		t.Headers[i] = Header{Key: h.Key, Value: h.Value}
 	}
 	return t
-}
-
-// onlyMarkers says whether all that stands in [from, end) are the markers of somebody's transaction, which the Reader never shows and
-// waits behind for ever.
-func (r *TopicReader) onlyMarkers(ctx context.Context, from, end int64) bool {
-	transport := &kafka.Transport{Dial: r.o.Dial, MetadataTopics: []string{r.o.Topic}, TLS: r.dialer.TLS, SASL: r.dialer.SASLMechanism}
-	defer transport.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(r.o.Brokers...), Timeout: r.o.RequestTimeout, Transport: transport}
-	for from < end {
-		res, err := client.Fetch(ctx, &kafka.FetchRequest{Topic: r.o.Topic, Partition: int(r.o.Partition), Offset: from,
-			MinBytes: 1, MaxBytes: readerBytes, MaxWait: fetchWait, IsolationLevel: kafka.ReadUncommitted})
-		if err != nil || res.Error != nil {
-			return false
-		}
-		stream, ok := res.Records.(*protocol.RecordStream)
-		if !ok {
-			return false
-		}
-		next, ok := afterMarkers(stream, from, end)
-		if !ok {
-			return false
-		}
-		from = next
-	}
-	return true
-}
-
-// afterMarkers returns the offset after the markers in stream; false if it has anything else below end, or nothing new.
-func afterMarkers(stream *protocol.RecordStream, from, end int64) (next int64, ok bool) {
-	next = from
-	for _, batch := range stream.Records {
-		_, marker := batch.(*protocol.ControlBatch)
-		for {
-			record, err := batch.ReadRecord()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			switch {
-			case err != nil:
-				return next, false
-			case record.Offset < from:
-				continue
-			case !marker && record.Offset < end:
-				return next, false
-			}
-			next = record.Offset + 1
-		}
-	}
-	return next, next > from
 }
