@@ -25,13 +25,9 @@ func (e *Engine) Proof(source, id string) (Proof, *refusal.Refusal) {
 	if refused != nil {
 		return Proof{}, refused
 	}
-	last, refused := e.lastAmendment(origin)
+	seq, refused := e.ratedAt(origin, &blocks)
 	if refused != nil {
 		return Proof{}, refused
-	}
-	seq, err := blocks.ratedAt(origin, last)
-	if err != nil {
-		return Proof{}, e.damaged(err)
 	}
 	if seq == 0 {
 		return Proof{}, refusal.New(refusal.SettlementConflict, "not_priced", "event %s of source %s has no price, so no batch has it", id, source)
@@ -44,6 +40,28 @@ func (e *Engine) Proof(source, id string) (Proof, *refusal.Refusal) {
 		return Proof{}, refusal.New(refusal.SettlementConflict, "not_settled", "the window of event %s of source %s is not settled yet", id, source)
 	}
 	return out, nil
+}
+
+// ratedAt returns the sequence at which an event got its first rating; 0: it has none. Only of an
+// event that had no price when it came is the sequencer asked what amended it: that waits for a
+// group, which under load takes longer than everything else.
+func (e *Engine) ratedAt(origin uint64, blocks *blockReader) (uint64, *refusal.Refusal) {
+	c, err := blocks.at(origin)
+	if err != nil {
+		return 0, e.damaged(err)
+	}
+	if c.isEvent() && c.event.reason == priced {
+		return origin, nil
+	}
+	last, refused := e.lastAmendment(origin)
+	if refused != nil {
+		return 0, refused
+	}
+	seq, err := blocks.ratedAt(origin, last)
+	if err != nil {
+		return 0, e.damaged(err)
+	}
+	return seq, nil
 }
 
 // ratedAt returns the sequence at which an event got its first rating, itself or an amendment;
