@@ -109,7 +109,7 @@ func (p *lineResult) check(s *state) *refusal.Refusal {
 		return wrong("a result of %s", p.amount)
 	case p.fromPaid != p.takesPaid(s):
 		return wrong("the result takes %s from paid credit, the books %s", p.fromPaid, p.takesPaid(s))
-	case !s.ledger.FitsResult(b.currency, p.amount):
+	case !s.ledger.FitsResult(b.currency, p.amount, p.givesBack()):
 		return overflow()
 	}
 	parts := s.lineParts(p.batch, p.line, p.whole.Abs())

@@ -210,14 +210,18 @@ func (t *resultTable) enterPage(batch, page, n uint32) {
 }
 
 // mayBeOpen appends up to limit numbers of lines from one on that had no result about all of them,
-// and the line to go on at; 0: there is no further one. Lines that move nothing are among them.
+// and the line to go on at; 0: there is no further one. Lines that move nothing are among them. It
+// looks at no more than limit lines that had results or may have, so it may find none and still
+// go on.
 func (t *resultTable) mayBeOpen(batch, from, lines uint32, limit int, out []uint32) ([]uint32, uint32) {
-	for line := from; line <= lines; {
-		if len(out) == limit {
+	line, budget := from, limit*lookCost
+	for line <= lines {
+		if budget <= 0 {
 			return out, line
 		}
 		word, shift := outcomeAt(line)
 		if n := t.pageRow(batch, line); n != 0 {
+			budget--
 			// A pair of bits is 0 where the line is open or in parts.
 			pairs := t.pages.At(n - 1).bits[word]
 			free := ^(pairs | pairs>>1) & 0x5555555555555555 >> shift
@@ -231,6 +235,7 @@ func (t *resultTable) mayBeOpen(batch, from, lines uint32, limit int, out []uint
 		if line > lines {
 			break
 		}
+		budget -= lookCost
 		if n, ok := t.partOf[lineNumber(batch, line)]; !ok || !t.parts.At(n).parts.open.IsZero() {
 			out = append(out, line)
 		}
@@ -238,6 +243,9 @@ func (t *resultTable) mayBeOpen(batch, from, lines uint32, limit int, out []uint
 	}
 	return out, 0
 }
+
+// lookCost is what looking a line up takes, in words of outcomes that are passed over.
+const lookCost = 8
 
 // restored rebuilds what is derived.
 func (t *resultTable) restored(s *state) error {

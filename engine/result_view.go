@@ -34,7 +34,8 @@ func (e *Engine) LineState(id string, line uint32) (LineState, *refusal.Refusal)
 
 const (
 	// openVisit is how many lines one look at the sequencer takes at most, some hundred microseconds.
-	openVisit = 4096
+	// The first look takes what the page needs, or a little more; each one after it twice as many.
+	openVisit, openVisitFirst = 4096, 64
 	// openRecords bounds the records that one page of open lines reads: where most lines move
 	// nothing a page may have fewer items than were asked for, or none, and still a next one.
 	openRecords = 8 * openVisit
@@ -61,13 +62,13 @@ func (e *Engine) OpenLines(id, cursor string, limit int) (page Page[LineState], 
 	if from > uint64(b.lines) {
 		return page, nil
 	}
-	next := max(uint32(from), 1)
-	for read := 0; next != 0; read += openVisit {
-		if len(page.Items) == limit || read == openRecords {
+	next, visit := max(uint32(from), 1), min(max(limit, openVisitFirst), openVisit)
+	for read := 0; next != 0; read, visit = read+visit, min(2*visit, openVisit) {
+		if len(page.Items) == limit || read >= openRecords {
 			page.Next = strconv.FormatUint(uint64(next), 10)
 			break
 		}
-		seen, refused := e.openLines(number, next, b.lines)
+		seen, refused := e.openLines(number, next, b.lines, visit)
 		if refused != nil {
 			return Page[LineState]{}, refused
 		}
@@ -96,12 +97,12 @@ type openSeen struct {
 	next  uint32      // 0: there is no further one
 }
 
-func (e *Engine) openLines(number, from, lines uint32) (out openSeen, refused *refusal.Refusal) {
+func (e *Engine) openLines(number, from, lines uint32, visit int) (out openSeen, refused *refusal.Refusal) {
 	refused = e.do(func(s *sequencer) bool {
 		if s.state.results.transit.At(number).lines == 0 {
 			return false
 		}
-		out.lines, out.next = s.state.results.mayBeOpen(number, from, lines, openVisit, nil)
+		out.lines, out.next = s.state.results.mayBeOpen(number, from, lines, visit, nil)
 		out.parts = make([]lineParts, len(out.lines))
 		for i, n := range out.lines {
 			out.parts[i] = s.state.lineParts(number, n, money.Amount{})

@@ -73,31 +73,39 @@ func (l *Ledger) add(p *Participant) Ref {
 // balance and every figure of a window is bounded by the sum of all movements, so this one
 // guard keeps all of them in range.
 func (l *Ledger) Fits(c money.Currency, amount money.Amount) bool {
-	sum, ok := l.totals[c.Index()].Moved.Add(amount.Abs())
-	return ok && sum.Cmp(headroom) < 0
+	return l.within(c, amount, headroom)
 }
 
 // FitsClosing reports whether a closing transfer can be posted. What it closes was moved before,
 // so it needs no room of its own: a window that could not be closed would stay open for ever.
-// An amount is closed again only if it was given back, once a window, so this bound is far: a
-// currency would have to fail sixteen times over with all that it ever moved.
+// An amount is closed again only if it was given back, which FitsResult refuses early enough: only a
+// journal that no sequencer wrote says that it does not fit.
 func (l *Ledger) FitsClosing(c money.Currency, amount money.Amount) bool {
-	sum, ok := l.totals[c.Index()].Moved.Add(amount.Abs())
-	return ok && sum.Cmp(closingRoom) < 0
+	return l.within(c, amount, closingRoom)
 }
 
-// FitsResult reports whether a result of a line can be posted. Every amount that was closed is
-// settled or given back at most twice, so with closings within their room it always can: only a
-// journal that no sequencer wrote says otherwise.
-func (l *Ledger) FitsResult(c money.Currency, amount money.Amount) bool {
-	sum, ok := l.totals[c.Index()].Moved.Add(amount.Abs())
-	return ok && sum.Cmp(resultRoom) < 0
+// FitsResult reports whether a result of a line can be posted. What settles an amount always fits.
+// What gives one back is refused once it went around so often that closing and settling all that
+// there is would come near the end of the room: an event makes two participants owe or be owed at
+// most what is below headroom, so that is 2 headrooms to close, and 2 to settle, above givingRoom.
+func (l *Ledger) FitsResult(c money.Currency, amount money.Amount, givesBack bool) bool {
+	if givesBack {
+		return l.within(c, amount, givingRoom)
+	}
+	return l.within(c, amount, resultRoom)
 }
 
-// resultRoom is 2^126 units: three times closingRoom and more.
-var resultRoom = money.FromWords(1<<62, 0)
+func (l *Ledger) within(c money.Currency, amount, room money.Amount) bool {
+	sum, ok := l.totals[c.Index()].Moved.Add(amount.Abs())
+	return ok && sum.Cmp(room) < 0
+}
 
-var closingRoom = money.FromWords(1<<60, 0)
+// The rooms above headroom, in units: 2^123, 2^124, 2^126.
+var (
+	givingRoom  = money.FromWords(1<<59, 0)
+	closingRoom = money.FromWords(1<<60, 0)
+	resultRoom  = money.FromWords(1<<62, 0)
+)
 
 // headroom is 2^120 units of 10^-18: 1.3·10^18 currency units in total, with room for
 // the sums of a batch over all accounts.
