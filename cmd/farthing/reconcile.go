@@ -27,6 +27,8 @@ type reconcileCmd struct {
 	Data         string   `help:"The ledger's data directory instead. No server may be running on it." placeholder:"DIR" xor:"ledger" required:""`
 	AllowPending bool     `help:"Be content when the last batches are sealed and not yet published."`
 	JSON         bool     `help:"Print the report as JSON."`
+
+	kafkaFlags
 }
 
 // Help is the long help of the command.
@@ -44,7 +46,10 @@ The exit code is 0 if all agrees, 1 if anything differs or is not yet published 
 
 // Run compares and prints what was found.
 func (c *reconcileCmd) Run(ctx *Context) error {
-	topic, err := publish.NewTopicReader(publish.Options{Brokers: c.Kafka, Topic: c.KafkaTopic, Logger: ctx.Log})
+	if err := c.load(); err != nil {
+		return usageError{err}
+	}
+	topic, err := publish.NewTopicReader(publish.Options{Brokers: c.Kafka, Topic: c.KafkaTopic, TLS: c.tls, SASL: c.sasl, Logger: ctx.Log})
 	if err != nil {
 		return usageError{err}
 	}
