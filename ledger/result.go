@@ -47,7 +47,7 @@ func (l *Ledger) GiveBack(r Ref, signed money.Amount, from Class) {
 		if from == InTransit {
 			row.arrived(amount)
 		}
-		row.bought(amount.Neg())
+		row.Bought = row.Bought.MustSub(amount) // whatever became of it meanwhile
 		paid := least(row.Paid.Credit(), amount)
 		row.Paid.debit(paid)
 		row.Due.debit(amount.MustSub(paid))

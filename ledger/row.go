@@ -33,7 +33,8 @@ type Row struct {
 	Transit money.Amount // customers: collected by batches, and neither paid nor failed yet
 	// Bought is what came in from outside for a customer and did not go out again: what it paid,
 	// what was collected, paid grants. More is never paid back, because what prices that count
-	// give back may have come from promotional credit.
+	// give back may have come from promotional credit. Below zero: what it had paid came back to it
+	// through its bank after it had been refunded or moved away.
 	Bought money.Amount
 
 	GrossDebits, GrossCredits money.Amount // the window's transfers, without closing transfers
@@ -136,10 +137,12 @@ func (r *Row) Refundable() money.Amount {
 // Arrived is what of Bought is here: not what batches collect and whose result is not known.
 func (r *Row) Arrived() money.Amount { return upTo(r.Bought.MustSub(r.Transit), r.Bought) }
 
-// bought counts what came in from outside; below zero: it went out again.
+// bought counts what came in from outside; below zero: it went out again, which takes no more than
+// there is.
 func (r *Row) bought(a money.Amount) {
-	if r.Bought = r.Bought.MustAdd(a); r.Bought.Sign() < 0 {
-		r.Bought = money.Amount{}
+	had := r.Bought
+	if r.Bought = had.MustAdd(a); a.Sign() < 0 && r.Bought.Sign() < 0 {
+		r.Bought = least(had, money.Amount{})
 	}
 }
 

@@ -29,7 +29,7 @@ func (w *twin) resultBack(r Ref, signed decimal.Decimal, class Class) {
 		if class == InTransit {
 			a.transit = a.transit.Sub(amount)
 		}
-		a.buy(amount.Neg())
+		a.bought = a.bought.Sub(amount)
 		w.flow(0, a.purse(amount), w.operators(r, class, amount))
 	}
 	a.returned = a.returned.Add(signed)
@@ -129,5 +129,35 @@ func TestGiveBackOfLines(t *testing.T) {
 		if _, returned := b.l.Cut(); len(returned) != 3 || b.l.HasReturned() {
 			t.Errorf("the cut takes them along: %v", returned)
 		}
+	}
+}
+
+// TestNothingIsPaidBackTwice: a payment comes back through the bank after it was refunded. What the
+// customer tops up then makes up for that, and is not there to be paid back.
+func TestNothingIsPaidBackTwice(t *testing.T) {
+	b := newBooks(t)
+	b.l.PostUsage(Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "10")})
+	b.l.Cut()
+	b.l.Close(b.acme, amt(t, "-10"), money.Amount{})
+	b.l.Settle(b.acme, amt(t, "-10"))
+	b.l.Correct(Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "-10")})
+	acme := b.l.Rows.At(uint32(b.acme))
+	if acme.Refundable() != amt(t, "10") {
+		t.Fatalf("%+v", acme)
+	}
+	b.l.Refund(b.acme, amt(t, "10"))
+	b.l.GiveBack(b.acme, amt(t, "-10"), Cash)
+	b.l.TopUp(b.acme, amt(t, "10"))
+	b.l.Correct(Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "-3")})
+	b.balanced()
+	if acme.Paid.Credit() != amt(t, "3") || !acme.Refundable().IsZero() {
+		t.Fatalf("of %s credit %s is paid back; the customer paid nothing in all", acme.Paid.Credit(), acme.Refundable())
+	}
+	b.l.TopUp(b.acme, amt(t, "2"))
+	if acme.Refundable() != amt(t, "2") {
+		t.Fatalf("%s of 2 is paid back", acme.Refundable())
+	}
+	if row, _, err := DecodeRow(acme.Append(nil)); err != nil || row != *acme {
+		t.Fatalf("%+v, %v", row, err)
 	}
 }

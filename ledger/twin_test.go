@@ -156,7 +156,11 @@ func (w *twin) topUp(r Ref, amount decimal.Decimal) {
 
 // buy counts what came in from outside, or went out again: what is bought.
 func (a *twinAccount) buy(amount decimal.Decimal) {
-	a.bought = decimal.Max(decimal.Zero, a.bought.Add(amount))
+	if sum := a.bought.Add(amount); amount.IsNegative() && sum.IsNegative() {
+		a.bought = decimal.Min(decimal.Zero, a.bought)
+	} else {
+		a.bought = sum
+	}
 }
 
 func (w *twin) refund(r Ref, amount decimal.Decimal) {
