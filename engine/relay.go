@@ -3,7 +3,9 @@ package engine
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sort"
+	"strconv"
 
 	"farthing/batch"
 	"farthing/journal"
@@ -94,12 +96,16 @@ func sizeOf(records []Record) int {
 // batchRecords appends the records of one batch from a stream_seq on, as far as room goes.
 func (o *Outbox) batchRecords(b *sealedBatch, from uint64, room int, out []Record) ([]Record, error) {
 	id := hexID(b.id)
+	key, name := []byte(id), append([]byte(id), '/')
 	first := uint32(from-b.firstStream) + 1
 	size := 0
 	if first <= b.lines {
+		var values slab
+		out = slices.Grow(out, min(int(b.lines-first)+2, room/lineBytesUsual))
 		err := scanLines(o.e.store, b.id, b.lines, first, func(n uint32, record []byte) bool {
+			name = strconv.AppendUint(name[:len(id)+1], uint64(n), 10)
 			out = append(out, Record{StreamSeq: b.firstStream + uint64(n) - 1, Type: TypeLine,
-				ID: fmt.Sprintf("%s/%d", id, n), Key: []byte(id), Value: append([]byte(nil), record...)})
+				ID: string(name), Key: key, Value: values.copy(record)})
 			size += len(id) + len(record)
 			first = n + 1
 			return size < room
@@ -115,8 +121,25 @@ func (o *Outbox) batchRecords(b *sealedBatch, from uint64, room int, out []Recor
 	if err != nil || !ok {
 		return nil, missing("manifest of batch "+id, err)
 	}
-	return append(out, Record{StreamSeq: b.lastStream(), Type: TypeManifest, ID: id, Key: []byte(id), Value: manifest,
+	return append(out, Record{StreamSeq: b.lastStream(), Type: TypeManifest, ID: id, Key: key, Value: manifest,
 		Headers: o.e.signatureHeaders(b)}), nil
+}
+
+// lineBytesUsual is about what the record of a line has, with its key.
+const lineBytesUsual = 450
+
+// slab copies many small values into few allocations.
+type slab []byte
+
+const slabBytes = 64 << 10
+
+func (s *slab) copy(p []byte) []byte {
+	if cap(*s)-len(*s) < len(p) {
+		*s = make([]byte, 0, max(slabBytes, len(p)))
+	}
+	at := len(*s)
+	*s = append(*s, p...)
+	return (*s)[at:len(*s):len(*s)]
 }
 
 func missing(what string, err error) error {

@@ -18,7 +18,7 @@ const (
 	DefaultStream = "settlement"
 	// DefaultMaxBatchBytes leaves a broker's default message.max.bytes (1,048,588) more than 10 % of headroom.
 	DefaultMaxBatchBytes  = 900 << 10
-	DefaultCompression    = LZ4
+	DefaultCompression    = Gzip
 	DefaultRequestTimeout = 10 * time.Second
 	DefaultBackoffMin     = 100 * time.Millisecond
 	DefaultBackoffMax     = 10 * time.Second
@@ -49,7 +49,7 @@ type Options struct {
 	// MaxBatchBytes bounds one record batch on the wire, from 1 KiB; default 900 KiB. The topic's max.message.bytes does too. A
 	// record that is larger by itself is sent alone; if the broker refuses it the relay waits, failing, until the topic takes it.
 	MaxBatchBytes int
-	// Compression of record batches; default lz4.
+	// Compression of record batches; default gzip, which every consumer reads without further modules.
 	Compression Compression
 	// TLS, if set, is how connections are encrypted and brokers identified; without ServerName it is the broker's host.
 	TLS *tls.Config
