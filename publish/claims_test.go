@@ -18,17 +18,20 @@ import (
 // The tests of this file check on the real broker why kafka-go's own ways to publish are not used; ARCHITECTURE.md, section 14, has what
 // came out.
 
+// examined is what nothing else may use.
+type examined = kafka.Writer //nolint:forbidigo // the tests show why it is forbidden
+
 // TestClaimWriterLoses: the zero Writer asks for no acks, and a batch that the broker refuses is gone without an error. †
 func TestClaimWriterLoses(t *testing.T) {
 	c := realCluster(t)
 	c.topic += ".small"
 	c.createTopicWith(t, map[string]*string{setMaxMessage: new("1000")})
 	write := func(acks kafka.RequiredAcks) error {
-		w := &kafka.Writer{Addr: kafka.TCP(c.addr), Topic: c.topic, RequiredAcks: acks, BatchTimeout: time.Millisecond}
+		w := &examined{Addr: kafka.TCP(c.addr), Topic: c.topic, RequiredAcks: acks, BatchTimeout: time.Millisecond}
 		err := w.WriteMessages(t.Context(), kafka.Message{Value: make([]byte, 5000)})
 		return errors.Join(err, w.Close())
 	}
-	var zero kafka.Writer
+	var zero examined
 	if err := write(zero.RequiredAcks); err != nil || c.end(t) != 0 {
 		t.Fatalf("error %v, the topic ends at %d", err, c.end(t))
 	}
@@ -42,7 +45,7 @@ func TestClaimWriterRepeats(t *testing.T) {
 	c := realCluster(t)
 	w := &wire{}
 	w.cutAnswers.Store(2)
-	writer := &kafka.Writer{Addr: kafka.TCP(c.addr), Topic: c.topic, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond,
+	writer := &examined{Addr: kafka.TCP(c.addr), Topic: c.topic, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond,
 		WriteBackoffMin: time.Millisecond, WriteBackoffMax: time.Millisecond, Transport: &kafka.Transport{Dial: w.dial}}
 	err := errors.Join(writer.WriteMessages(t.Context(), kafka.Message{Value: []byte("once")}), writer.Close())
 	if end := c.end(t); err != nil || end != 3 {
@@ -55,7 +58,7 @@ func TestClaimWriterDeliversLate(t *testing.T) {
 	c := realCluster(t)
 	g, w := newGate(), &wire{}
 	w.gate.Store(g)
-	writer := &kafka.Writer{Addr: kafka.TCP(c.addr), Topic: c.topic, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond,
+	writer := &examined{Addr: kafka.TCP(c.addr), Topic: c.topic, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond,
 		Transport: &kafka.Transport{Dial: w.dial}}
 	ctx, cancel := context.WithCancel(t.Context())
 	written := make(chan error, 1)

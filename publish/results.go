@@ -135,10 +135,7 @@ func (r *ResultsReader) Run(ctx context.Context) error {
 			r.backoff.reset()
 			continue
 		}
-		if ctx.Err() == nil {
-			err = r.wait(ctx, err)
-		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || r.wait(ctx, err) != nil {
 			r.update(func(s *ResultsStats) { s.State = StateIdle })
 			return nil
 		}

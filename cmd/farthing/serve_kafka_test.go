@@ -36,8 +36,8 @@ func TestKafkaFlags(t *testing.T) {
 	f := func(flags kafkaFlags, want string) kafkaFlags {
 		t.Helper()
 		err := flags.load()
-		if got := ""; err != nil {
-			got = err.Error()
+		if err != nil {
+			got := err.Error()
 			if want == "" || !strings.Contains(got, want) || strings.Contains(got, "horse") {
 				t.Fatalf("%+v: %q, want %q", flags, got, want)
 			}
