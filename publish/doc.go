@@ -1,12 +1,15 @@
 // Package publish relays the sealed records of an outbox to one Kafka partition, each exactly once in the eyes of a
-// consumer that follows the contract. It is the only package that knows Kafka.
+// consumer that follows the contract, and reads what banks say of settled lines. It is the only package that knows Kafka.
 //
 // # Types
 //
 //   - Relay runs the loop. New checks the options, Run works until its context ends or the relay must stop.
 //   - Outbox is what the relay needs from the ledger; the ledger's owner implements it. Record, Position, Attempt and
 //     Confirmation are the values that pass through it.
-//   - Options and Stats.
+//   - Options, with TLS, SASL and Compression, and Stats, with a Warning for each setting of the topic that endangers batches.
+//   - ResultsReader reads the results topic, all partitions, at least once, and hands each Result to a ResultsLedger, which keeps the
+//     positions and knows what it has booked. Bad messages and refusals end up in ResultsStats; they stop nothing.
+//   - TopicReader reads a partition as an independent consumer would, for those who check what was published.
 //
 // # How it works
 //
@@ -27,6 +30,10 @@
 // was appended, is followed only by the identical bytes under the identical triple, which the broker recognises. It is
 // never followed by a read and a new triple within the same epoch: the first send could still arrive after the read.
 //
+// A feed reads the outbox and encodes the next batch while one is in flight; time, triple and checksum stand before the records and are
+// written when it is sent (chunk.stamp). If the next one is ready when an answer comes, its attempt is durable in the same step as the
+// confirmation. What was sent is never written to again: a request that timed out may still be on its way out of kafka-go.
+//
 // A session ends, and the next one starts with a new epoch, when the broker lost its memory of the producer, when the
 // outbox fails, and after Options.RenewEvery: a broker forgets silent producers after a day, and transactional ids after
 // a week even while their producer sends, because it never begins a transaction. A forgotten id fences nobody.
@@ -34,15 +41,16 @@
 // # Why not kafka.Writer
 //
 // Its zero value asks for no acks and loses silently, with RequireAll it repeats a retriable error as a new append (three copies and
-// a nil error were seen), and after a context timeout it still delivers. kafka-go encodes producer id, epoch and
-// sequence as -1, so batch.go patches them into the encoded batch and recomputes its checksum.
+// a nil error were seen), and after a context timeout it still delivers (claims_test.go). kafka-go's encoder writes producer id, epoch and
+// sequence as -1 and allocates for each record, so encode.go has one of its own.
 //
 // # Ownership
 //
-// The goroutine in Run owns everything except the Stats, which stand under one mutex. Run starts no other goroutine;
-// kafka-go's transport starts its own for connections, and Run closes the transport before it returns.
+// The goroutine in Run owns everything except the Stats, which stand under one mutex, and the feed, whose goroutine owns the encoder and
+// ends with its session. kafka-go's transport starts its own for connections, and Run closes the transport before it returns. The
+// ResultsReader has one goroutine.
 //
 // # What it does not do
 //
-// It seals nothing, keeps nothing (all durable progress is the outbox's), knows nothing of settlement batches, and never consumes for others.
+// It seals nothing, books nothing, keeps nothing (all durable progress is the ledger's) and knows nothing of settlement batches.
 package publish
