@@ -58,6 +58,21 @@ func createLocked(o Options, genesis *Group) (*Store, error) {
 	return openLocked(o)
 }
 
+// Prepare makes Options.Dir, durably, if it is absent: for who puts something beside a ledger before it is created. ErrNotEmpty
+// says that the directory holds something else than a ledger.
+func Prepare(o Options) error {
+	if err := o.prepare(); err != nil {
+		return err
+	}
+	if err := makeDir(o.FS, o.Dir); err != nil {
+		return err
+	}
+	if _, err := o.FS.Stat(o.path(liveName)); err == nil {
+		return nil
+	}
+	return mustBeEmpty(&o)
+}
+
 // mustBeEmpty ignores the lock file and an interrupted creation.
 func mustBeEmpty(o *Options) error {
 	names, err := o.FS.List(o.Dir)

@@ -2,11 +2,16 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"farthing/journal"
 )
 
 // command runs a command line and returns exit code, output and messages.
@@ -123,5 +128,56 @@ func TestSigningKeyRefused(t *testing.T) {
 	f("", strings.Replace(key, "MC4CAQ", "MC4CAA", 1), 0o600)
 	if code, _, messages := command(t, "proof", "new-key", good); code != exitFailure || !strings.Contains(messages, "exists") {
 		t.Errorf("a key is written over another: %d %s", code, messages)
+	}
+}
+
+// TestSigningKeyOfFirstStart: the key is made beside a ledger or where one can be, in a directory that is its owner's alone, and
+// over what a power cut left of it; nothing is put into a directory that is something else.
+func TestSigningKeyOfFirstStart(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	parent := t.TempDir()
+	data := filepath.Join(parent, "new")
+	var f signingFlags
+	if err := f.loadSigningKey(data, log); err != nil || f.signing == nil {
+		t.Fatal(err)
+	}
+	if info := must(os.Stat(data))(t); info.Mode().Perm() != 0o700 {
+		t.Errorf("the data directory has mode %04o", info.Mode().Perm())
+	}
+
+	path := filepath.Join(data, signingKeyName)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	var again signingFlags
+	if err := again.loadSigningKey(data, log); err != nil || again.signing.Equal(f.signing) {
+		t.Errorf("over an empty file: %v", err)
+	}
+	var same signingFlags
+	if err := same.loadSigningKey(data, log); err != nil || !same.signing.Equal(again.signing) {
+		t.Errorf("the key that was made is not the one that is read: %v", err)
+	}
+
+	foreign := filepath.Join(parent, "foreign")
+	if err := os.MkdirAll(filepath.Join(foreign, "photos"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var none signingFlags
+	if err := none.loadSigningKey(foreign, log); !errors.Is(err, journal.ErrNotEmpty) {
+		t.Errorf("a directory of something else: %v", err)
+	}
+	if entries := must(os.ReadDir(foreign))(t); len(entries) != 1 {
+		t.Errorf("it now holds %v", entries)
+	}
+}
+
+// TestSecretIsNoPipe: a start does not wait for what may never come.
+func TestSecretIsNoPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readSigningKey(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Error(err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"farthing/publish"
 )
@@ -96,8 +97,13 @@ func (f *kafkaFlags) loadSASL() (publish.SASL, error) {
 }
 
 // readSmall reads a file, which if it is secret nobody but its owner may be able to read. The open file is asked, not its name.
+// A secret is not waited for: a named pipe, which nobody may ever write to, is refused.
 func readSmall(path string, secret bool) ([]byte, error) {
-	file, err := os.Open(path)
+	flags := os.O_RDONLY
+	if secret {
+		flags |= syscall.O_NONBLOCK
+	}
+	file, err := os.OpenFile(path, flags, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +111,9 @@ func readSmall(path string, secret bool) ([]byte, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if secret && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	if mode := info.Mode().Perm(); secret && mode&0o077 != 0 {
 		return nil, fmt.Errorf("%s can be read or written by others than its owner (mode %04o); chmod 600 it", path, mode)

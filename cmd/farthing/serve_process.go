@@ -98,7 +98,7 @@ func (p *process) run(ctx context.Context) error {
 	go func() { p.served <- p.server.Serve(listener) }()
 
 	if err := p.cmd.loadSigningKey(p.cmd.Data, p.log); err != nil {
-		return errors.Join(fmt.Errorf("--signing-key: %w", err), p.drain())
+		return errors.Join(err, p.drain())
 	}
 	began := time.Now()
 	e, err := engine.Open(p.cmd.engineOptions(p))

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"farthing/batch"
+	"farthing/journal"
 )
 
 // A signing key is a file as `openssl genpkey -algorithm ed25519` makes it: PKCS#8 in PEM, for its
@@ -39,19 +40,32 @@ func (f *signingFlags) loadSigningKey(data string, log *slog.Logger) (err error)
 	path := f.SigningKey
 	if path == "" {
 		path = filepath.Join(data, signingKeyName)
-		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			if err := os.MkdirAll(data, 0o755); err != nil {
-				return err
+		if isAbsent(path) {
+			if err := journal.Prepare(journal.Options{Dir: data, Logger: log}); err != nil {
+				return fmt.Errorf("%s: %w", data, err)
 			}
 			if f.signing, err = makeSigningKey(path); err != nil {
-				return err
+				return fmt.Errorf("--signing-key: %w", err)
 			}
 			log.Info("made a key to sign batches with", "file", path, "key_id", batch.KeyID(f.signing.Public().(ed25519.PublicKey)))
 			return nil
 		}
 	}
-	f.signing, err = readSigningKey(path)
-	return err
+	if f.signing, err = readSigningKey(path); err != nil {
+		return fmt.Errorf("--signing-key: %w", err)
+	}
+	return nil
+}
+
+// isAbsent says that no key was ever used from that file: nothing is signed before the key is on disk, so
+// an empty file is what a power cut left of the first start. It is removed.
+func isAbsent(path string) bool {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		err = os.Remove(path)
+		return err == nil
+	}
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // makeSigningKey makes a key and writes it to a file that is not there yet. It is on disk before
@@ -93,7 +107,7 @@ func readSigningKey(path string) (ed25519.PrivateKey, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil || block.Type != pemPrivate {
-		return nil, fmt.Errorf("%s: no private key (PKCS#8, PEM) in it; make one with: farthing proof new-key %s", path, path)
+		return nil, fmt.Errorf("%s: no private key (PKCS#8, PEM, without a passphrase) in it; farthing proof new-key makes one", path)
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
