@@ -173,30 +173,43 @@ func (r *ResultsReader) round(ctx context.Context) error {
 		r.lookAt = now.Add(lookEvery)
 	}
 	atMost := max(resultsWait/time.Duration(len(r.next)), 10*time.Millisecond)
+	var away error // a partition that cannot be read holds up none of the others
 	for _, p := range r.partitions() {
 		r.broker.o.Partition = p
 		messages, next, err := r.broker.results(ctx, r.next[p], atMost)
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			next, err = r.inRange(ctx, p)
 		}
-		if err != nil {
-			return err
-		}
-		if next == r.next[p] {
-			continue
-		}
-		for list := range slices.Chunk(messages, resultsAtOnce) {
-			if err := r.hand(list); err != nil {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && away == nil:
+			away = err
+		case err == nil && next != r.next[p]:
+			if err := r.take(p, messages, next); err != nil {
 				return err
 			}
 		}
-		if err := r.ledger.SetPosition(r.o.Topic, p, next); err != nil {
-			return fmt.Errorf("record the position in %s/%d: %w", r.o.Topic, p, err)
-		}
-		r.next[p] = next
-		r.showPositions()
 	}
-	return ctx.Err()
+	if away == nil {
+		r.update(func(s *ResultsStats) { s.State = StateReading })
+	}
+	return away
+}
+
+// take hands over what was read of a partition, and goes on behind it.
+func (r *ResultsReader) take(p int32, messages []message, next int64) error {
+	for list := range slices.Chunk(messages, resultsAtOnce) {
+		if err := r.hand(list); err != nil {
+			return err
+		}
+	}
+	if err := r.ledger.SetPosition(r.o.Topic, p, next); err != nil {
+		return fmt.Errorf("record the position in %s/%d: %w", r.o.Topic, p, err)
+	}
+	r.next[p] = next
+	r.showPositions()
+	return nil
 }
 
 func (r *ResultsReader) partitions() []int32 {
@@ -226,7 +239,6 @@ func (r *ResultsReader) look(ctx context.Context) error {
 		}
 	}
 	r.next = next
-	r.update(func(s *ResultsStats) { s.State = StateReading })
 	r.showPositions()
 	return nil
 }

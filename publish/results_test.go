@@ -9,13 +9,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"farthing/publish/kafkatest"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // resultBook is a ledger in memory: it books each id once and refuses ids that begin with "no".
@@ -316,6 +319,38 @@ func TestResultsBrokerAway(t *testing.T) {
 	if s := r.Stats(); s.Applied != 2 || s.Repeated != 0 || s.State != StateReading {
 		t.Fatalf("%+v", s)
 	}
+}
+
+// TestResultsPartitionAway has one partition without a leader: the others are read meanwhile, and it once it has one.
+func TestResultsPartitionAway(t *testing.T) {
+	c := fakeCluster(t).parts(t, 3)
+	var back atomic.Bool
+	c.fake.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.fake.KeepControl()
+		req := r.(*kmsg.FetchRequest)
+		if back.Load() || len(req.Topics) != 1 || len(req.Topics[0].Partitions) != 1 || req.Topics[0].Partitions[0].Partition != 1 {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		topic, partition := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+		topic.Topic, topic.TopicID = req.Topics[0].Topic, req.Topics[0].TopicID
+		partition.Partition, partition.ErrorCode = 1, kerr.LeaderNotAvailable.Code
+		topic.Partitions = append(topic.Partitions, partition)
+		resp.Topics = append(resp.Topics, topic)
+		return resp, nil, true
+	})
+	for p := range int32(3) {
+		c.say(t, p, resultText(fmt.Sprint("r", p)))
+	}
+	book := newResultBook()
+	r, _ := readResults(t, c, book)
+	book.awaitPositions(t, map[int32]int64{0: 1, 2: 1})
+	r.awaitState(t, StateFailing)
+	c.say(t, 2, resultText("r3"))
+	book.awaitPositions(t, map[int32]int64{0: 1, 2: 2})
+	back.Store(true)
+	book.awaitPositions(t, map[int32]int64{0: 1, 1: 1, 2: 2})
+	r.awaitState(t, StateReading)
 }
 
 // TestRefusedKept keeps the last hundred.
