@@ -131,13 +131,20 @@ func textOf(s *string) string {
 	return *s
 }
 
-// guarded is a text cell that no spreadsheet takes for a formula. Numbers are ours and stay
-// numbers.
+// guarded is a text cell that no spreadsheet takes for a formula. Where the list separator is a
+// semicolon or a tab, one splits our rows there, quoted or not, so what stands behind a separator may
+// begin a cell too. Numbers are ours and stay numbers.
 func guarded(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n|%＝＋－＠", []rune(text)[0]) {
-		return "'" + text
+	var out strings.Builder
+	begins := true
+	for i, r := range text {
+		if begins && strings.ContainsRune("=+-@|%＝＋－＠", r) || i == 0 && strings.ContainsRune("\t\r\n", r) {
+			out.WriteByte('\'')
+		}
+		begins = strings.ContainsRune(",;|\t\r\n", r) || begins && strings.ContainsRune(" \"", r)
+		out.WriteRune(r)
 	}
-	return text
+	return out.String()
 }
 
 // fileName is a name for the statement's file; ids have characters that names must not have.

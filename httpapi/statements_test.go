@@ -188,9 +188,15 @@ func TestGuardedCells(t *testing.T) {
 	f("+1", "'+1")
 	f("-1", "'-1")
 	f("@SUM(A1)", "'@SUM(A1)")
-	f("\t=1", "'\t=1")
+	f("\t=1", "'\t'=1")
 	f("＝1", "'＝1")
 	f("a=1", "a=1")
+	f(" =1", " '=1")
+	f("a;=1", "a;'=1")
+	f("a,\"=1", "a,\"'=1")
+	f("a\r\n=1", "a\r\n'=1")
+	f("gpt-4, o-mini", "gpt-4, o-mini")
+	f("a=b", "a=b")
 }
 
 // TestStatementStops has a client go away while its statement is derived: the work ends, and
