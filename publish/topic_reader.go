@@ -44,6 +44,16 @@ func (r *TopicRecord) Header(key string) (value []byte, ok bool) {
 	return nil, false
 }
 
+// Count is how many headers have that name.
+func (r *TopicRecord) Count(key string) (n int) {
+	for i := range r.Headers {
+		if r.Headers[i].Key == key {
+			n++
+		}
+	}
+	return n
+}
+
 // NewTopicReader returns a reader of o's topic and partition. Of o it needs the brokers; the ledger's id is of no interest.
 func NewTopicReader(o Options) (*TopicReader, error) {
 	if o.Ledger == "" {

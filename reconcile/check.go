@@ -135,7 +135,7 @@ func (c *checker) repeat(t *publish.TopicRecord, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	if problem := compare(t, &want); problem != "" {
+	if problem := c.compare(t, &want); problem != "" {
 		c.differ(Difference{Kind: Content, StreamSeq: seq, Offset: &t.Offset, BatchID: b.id, Line: want.line, Detail: "a repeat with other content: " + problem})
 		return nil
 	}
@@ -166,7 +166,7 @@ func (c *checker) apply(t *publish.TopicRecord, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	problem := compare(t, &want)
+	problem := c.compare(t, &want)
 	if problem != "" {
 		c.differ(Difference{Kind: Content, StreamSeq: seq, Offset: &t.Offset, BatchID: b.id, Line: want.line, Detail: problem})
 	}
@@ -218,15 +218,20 @@ func (c *checker) refresh() error {
 }
 
 // compare names how a record differs from the ledger's; "" if it does not.
-func compare(t *publish.TopicRecord, want *record) string {
+func (c *checker) compare(t *publish.TopicRecord, want *record) string {
 	var problems []string
 	header := func(name, want string) {
-		if got, _ := t.Header(name); string(got) != want {
+		switch got, _ := t.Header(name); {
+		case string(got) != want:
 			problems = append(problems, fmt.Sprintf("%s is %.120q instead of %q", name, got, want))
+		case t.Count(name) > 1: // a consumer may read another one of them
+			problems = append(problems, fmt.Sprintf("%s stands there %d times", name, t.Count(name)))
 		}
 	}
+	header("stream_seq", strconv.FormatUint(want.seq, 10))
 	header("ce_type", want.kind)
 	header("ce_id", want.id)
+	header("ce_source", c.source)
 	header("ce_specversion", "1.0")
 	header("content-type", "application/json")
 	if want.signature != "" {

@@ -66,6 +66,18 @@ var plans = []plan{
 		setHeader(s[at(4)], "ce_type", []byte("x.y"))
 		return s
 	}, want: "content 4", detail: "ce_type"},
+	{name: "another source", stream: func(s []*kgo.Record) []*kgo.Record {
+		setHeader(s[at(4)], "ce_source", []byte("farthing/other/0"))
+		return s
+	}, want: "content 4", detail: "ce_source"},
+	{name: "two numbers", stream: func(s []*kgo.Record) []*kgo.Record {
+		s[at(4)].Headers = append(s[at(4)].Headers, kgo.RecordHeader{Key: "stream_seq", Value: []byte("5")})
+		return s
+	}, want: "content 4", detail: "2 times"},
+	{name: "another spelling of a number", stream: func(s []*kgo.Record) []*kgo.Record {
+		setHeader(s[at(4)], "stream_seq", []byte("04"))
+		return s
+	}, want: "content 4", detail: "stream_seq"},
 	{name: "another signature", stream: func(s []*kgo.Record) []*kgo.Record {
 		setHeader(s[at(18)], "signature", []byte("sig1"))
 		return s
