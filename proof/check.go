@@ -25,10 +25,11 @@ type Finding struct {
 	Err  error
 }
 
-// Report is what was found. Event is what the leaf says, if it could be read.
+// Report is what was found. Event and Currency are what the leaf says, if it could be read.
 type Report struct {
 	Findings []Finding
 	Event    *Event
+	Currency string
 }
 
 // Err is the first thing that is not so; nil: all is.
@@ -50,8 +51,8 @@ func Check(in Input) Report {
 		keys[batch.KeyID(k)] = k
 	}
 	d, m := in.Document, in.Manifest
-	leaf, event, err := d.leaf()
-	r.Event = event
+	leaf, event, currency, err := d.leaf()
+	r.Event, r.Currency = event, currency
 	add("the leaf is that of the event shown", err)
 	add("the leaf is in the tree", d.included(leaf))
 	add("the tree is that of the manifest", d.of(m))
@@ -65,18 +66,17 @@ func Check(in Input) Report {
 }
 
 // leaf decodes the leaf and compares it with what the document shows of it.
-func (d *Document) leaf() ([]byte, *Event, error) {
-	leaf, err := base64.StdEncoding.Strict().DecodeString(d.Leaf)
-	if err != nil {
-		return nil, nil, err
+func (d *Document) leaf() (leaf []byte, e *Event, currency string, err error) {
+	if leaf, err = base64.StdEncoding.Strict().DecodeString(d.Leaf); err != nil {
+		return nil, nil, "", err
 	}
 	shape, err := base64.StdEncoding.Strict().DecodeString(d.Shape)
 	if err != nil {
-		return leaf, nil, err
+		return leaf, nil, "", err
 	}
 	l, s, err := parseLeaf(leaf, shape)
 	if err != nil {
-		return leaf, nil, err
+		return leaf, nil, "", err
 	}
 	event := eventOf(l, s)
 	switch hash := batch.LeafHash(leaf); {
@@ -89,7 +89,7 @@ func (d *Document) leaf() ([]byte, *Event, error) {
 	case !event.equal(&d.Event):
 		err = errors.New("event is not what the leaf says")
 	}
-	return leaf, &event, err
+	return leaf, &event, l.Currency.Code(), err
 }
 
 func (e *Event) equal(o *Event) bool {

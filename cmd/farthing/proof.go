@@ -141,8 +141,12 @@ func writeReport(ctx *Context, r *proof.Report) error {
 		for _, name := range slices.Sorted(maps.Keys(e.Usage)) {
 			usage = append(usage, name+" "+e.Usage[name])
 		}
-		_, err = fmt.Fprintf(ctx.Stdout, "%s of source %s, %s: %s paid %s for %s (%s), price version %s\n",
-			e.ID, e.Source, e.Time, e.Subject, e.Amount, e.Type, strings.Join(usage, ", "), e.PriceVersion)
+		verdict := "proven"
+		if r.Err() != nil {
+			verdict = "NOT proven"
+		}
+		_, err = fmt.Fprintf(ctx.Stdout, "%s: %s of source %s, %s: %s paid %s %s for %s (%s), price version %s\n",
+			verdict, e.ID, e.Source, e.Time, e.Subject, e.Amount, r.Currency, e.Type, strings.Join(usage, ", "), e.PriceVersion)
 	}
 	return err
 }

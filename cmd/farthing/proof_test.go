@@ -56,7 +56,7 @@ func TestProof(t *testing.T) {
 	args := []string{"proof", "check", "--proof=" + filepath.Join(files, proofName), "--manifest=" + filepath.Join(files, manifestName), "--chain=" + filepath.Join(files, chainName)}
 	for _, keys := range []string{trusted, filepath.Join(files, keysName)} {
 		code, out, messages := command(t, append(args, "--key="+keys)...)
-		if code != exitOK || !strings.Contains(out, "all 3 manifests of the chain are signed") || !strings.Contains(out, "acme paid 1.25 for call (call 1)") || strings.Contains(out, "NO") {
+		if code != exitOK || !strings.Contains(out, "all 3 manifests of the chain are signed") || !strings.Contains(out, "\nproven: e2 of source t") || !strings.Contains(out, "acme paid 1.25 USD for call (call 1)") || strings.Contains(out, "NO") {
 			t.Errorf("exit code %d\n%s%s", code, out, messages)
 		}
 	}
@@ -69,8 +69,8 @@ func TestProof(t *testing.T) {
 	if err := os.WriteFile(forged, bytes.Replace(text, []byte(`"1.25"`), []byte(`"1.24"`), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, messages := command(t, append(args, "--key="+trusted)...); code != exitFailure || !strings.Contains(messages, "event is not what the leaf says") {
-		t.Errorf("a forged proof: exit code %d: %s", code, messages)
+	if code, out, messages := command(t, append(args, "--key="+trusted)...); code != exitFailure || !strings.Contains(out, "\nNOT proven: e2") || !strings.Contains(messages, "event is not what the leaf says") {
+		t.Errorf("a forged proof: exit code %d: %s%s", code, out, messages)
 	}
 }
 
