@@ -60,7 +60,7 @@ func TestCodemapRule(t *testing.T) {
 func TestLibraryRule(t *testing.T) {
 	wantProblems(t, libraryProblems("engine", []string{"github.com/cockroachdb/pebble/v2/vfs"}), "only [journal]")
 	wantProblems(t, libraryProblems("journal", []string{"github.com/cockroachdb/pebble/v2"}))
-	wantProblems(t, libraryProblems("publish", []string{"github.com/twmb/franz-go/pkg/kgo"}), "only []")
+	wantProblems(t, libraryProblems("publish", []string{"github.com/twmb/franz-go/pkg/kgo"}), "only [examples]")
 }
 
 func TestPurityRule(t *testing.T) {
