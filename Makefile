@@ -1,6 +1,7 @@
 # Needs Go (see go.mod), a C compiler for the race detector, bash and GNU make.
-# The tests against a real Kafka broker also need Java 17 and Maven. Everything
-# else is fetched into .cache, which git ignores.
+# The tests against a real Kafka broker also need Java 17 and Maven, those of the
+# example consumers PostgreSQL, Node and npm besides. Everything else is fetched
+# into .cache, which git ignores.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -49,6 +50,9 @@ test: ## vet, then all tests with the race detector, with a real Kafka broker if
 	$(GO) vet ./...
 	$(GO) test -count=1 ./internal/archtest
 	[[ -d ../shared/data ]] || echo "make test: the tests on real input are not run: ../shared/data is absent"
+	if ! { command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb'; } >/dev/null || ! { command -v node && command -v npm; } >/dev/null; then
+		[[ $${CI:-} == true ]] || echo "make test: the tests of the example consumers are not run: they need PostgreSQL, Node and npm"
+	fi
 	if [[ -z $${FARTHING_TEST_KAFKA:-} ]]; then
 		code=0
 		FARTHING_TEST_KAFKA=$$(kafka/kafka.sh up) || code=$$?
@@ -81,6 +85,10 @@ test-alloc: ## the tests that count allocations, without the race detector
 lint: $(LINT) ## shell syntax, golangci-lint, tidy go.mod
 	@for script in $(SCRIPTS); do bash -n "$$script"; done
 	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(LINT) run ./...
+	$(GO) mod tidy -diff
+	cd examples/consumer-go
+	test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
 	$(GO) mod tidy -diff
 
 $(LINT):
