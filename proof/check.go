@@ -59,7 +59,7 @@ func Check(in Input) Report {
 	add("the manifest is signed", m.signedBy(keys))
 	if in.Chain != nil {
 		add(fmt.Sprintf("all %d manifests of the chain are signed", len(in.Chain)), signed(in.Chain, keys))
-		add("each names the one before", linked(in.Chain))
+		add("each names the one before, "+beginning(in.Chain), linked(in.Chain))
 		add("the manifest stands in the chain", among(in.Chain, m))
 	}
 	return r
@@ -148,6 +148,17 @@ func signed(chain []*Manifest, keys map[string]ed25519.PublicKey) error {
 		}
 	}
 	return nil
+}
+
+// beginning says how far back a chain goes: what is cut off there was not looked at.
+func beginning(chain []*Manifest) string {
+	switch {
+	case len(chain) == 0:
+		return "as there is none"
+	case chain[0].Previous == [32]byte{}:
+		return fmt.Sprintf("from the first one, window %d", chain[0].Window)
+	}
+	return fmt.Sprintf("from window %d on; those before it are not in the file", chain[0].Window)
 }
 
 // linked checks that the manifests are those of one partition and currency, one after the other.

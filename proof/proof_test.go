@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,22 +120,28 @@ func rootOf(leaves [][]byte) [32]byte {
 
 // check reads the files as a command does; an error of reading is one of checking.
 func (f files) check(keys ...ed25519.PublicKey) error {
-	d, err := ParseDocument([]byte(f.document))
+	in, err := f.input(keys...)
 	if err != nil {
 		return err
-	}
-	m, err := ParseManifests([]byte(f.manifest))
-	if err != nil {
-		return err
-	}
-	in := Input{Document: d, Manifest: m[0], Keys: keys}
-	if f.chain != "" {
-		if in.Chain, err = ParseManifests([]byte(f.chain)); err != nil {
-			return err
-		}
 	}
 	r := Check(in)
 	return r.Err()
+}
+
+func (f files) input(keys ...ed25519.PublicKey) (in Input, err error) {
+	d, err := ParseDocument([]byte(f.document))
+	if err != nil {
+		return in, err
+	}
+	m, err := ParseManifests([]byte(f.manifest))
+	if err != nil {
+		return in, err
+	}
+	in = Input{Document: d, Manifest: m[0], Keys: keys}
+	if f.chain != "" {
+		in.Chain, err = ParseManifests([]byte(f.chain))
+	}
+	return in, err
 }
 
 func TestCheck(t *testing.T) {
@@ -150,6 +157,30 @@ func TestCheck(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestChainSaysHowFarBack: one that is cut off at its beginning is no broken one, and the report says so.
+func TestChainSaysHowFarBack(t *testing.T) {
+	whole := world(t, 3, 1)
+	f := func(chain, want string) {
+		t.Helper()
+		files := whole
+		files.chain = chain
+		in, err := files.input(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report := Check(in)
+		if err := report.Err(); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(report.Findings, func(f Finding) bool { return strings.Contains(f.What, want) }) {
+			t.Errorf("%+v, want %q", report.Findings, want)
+		}
+	}
+	f(whole.chain, "from the first one, window")
+	_, rest, _ := strings.Cut(whole.chain, "\n")
+	f(rest, "those before it are not in the file")
 }
 
 // TestManifestsAreReadInAnySpelling: a page of the API, a list, indented, keys in another order.
