@@ -79,6 +79,9 @@ func (c *serveCmd) Run(ctx *Context) error {
 	if err := c.validate(); err != nil {
 		return usageError{err}
 	}
+	if c.sendsPassword() {
+		ctx.Log.Warn("--kafka-sasl=PLAIN shows the password to whoever can listen on the way to the brokers; use --kafka-tls, or SCRAM")
+	}
 	return newProcess(c, keys, ctx.Log).run(ctx.Ctx)
 }
 

@@ -96,6 +96,9 @@ func (f *kafkaFlags) loadSASL() (publish.SASL, error) {
 	return publish.SASL{Mechanism: publish.Mechanism(f.KafkaSASL), User: f.KafkaUser, Password: string(password)}, nil
 }
 
+// sendsPassword says that the password goes over the network as it is.
+func (f *kafkaFlags) sendsPassword() bool { return f.sasl.Mechanism == publish.Plain && f.tls == nil }
+
 // readSmall reads a file, which if it is secret nobody but its owner may be able to read. The open file is asked, not its name.
 // A secret is not waited for: a named pipe, which nobody may ever write to, is refused.
 func readSmall(path string, secret bool) ([]byte, error) {

@@ -59,6 +59,13 @@ func TestKafkaFlags(t *testing.T) {
 	if got.sasl != (publish.SASL{Mechanism: publish.ScramSHA256, User: "u", Password: "correct horse"}) {
 		t.Fatalf("%+v", got)
 	}
+	plain := kafkaFlags{KafkaSASL: "PLAIN", KafkaUser: "u", KafkaPasswordFile: password}
+	safe := plain
+	safe.KafkaTLS = true
+	plain, safe = f(plain, ""), f(safe, "")
+	if got.sendsPassword() || safe.sendsPassword() || !plain.sendsPassword() {
+		t.Fatal("whether the password can be read on the way")
+	}
 	f(kafkaFlags{KafkaCA: filepath.Join(dir, "none")}, "--kafka-ca: open")
 	f(kafkaFlags{KafkaCA: password}, "no certificate")
 	f(kafkaFlags{KafkaCert: ca}, "--kafka-cert and --kafka-cert-key")
