@@ -87,8 +87,7 @@ lint: $(LINT) ## shell syntax, golangci-lint, tidy go.mod
 	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(LINT) run ./...
 	$(GO) mod tidy -diff
 	cd examples/consumer-go
-	test -z "$$(gofmt -l . | tee /dev/stderr)"
-	$(GO) vet ./...
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(CURDIR)/$(LINT) run -c ../../.golangci.yml ./...
 	$(GO) mod tidy -diff
 
 $(LINT):
