@@ -16,31 +16,33 @@ import (
 // keyring is the ledger's public keys by key id. A ledger has had several once its key was changed.
 type keyring map[string]ed25519.PublicKey
 
-// readKeys reads PEM files, separated by commas.
+// readKeys reads PEM files, separated by commas, each with any number of keys. Files without a key are an error: nothing would be checked.
 func readKeys(files string) (keyring, error) {
 	keys := keyring{}
+	if files == "" {
+		return keys, nil
+	}
 	for _, file := range strings.Split(files, ",") {
-		if file == "" {
-			continue
-		}
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
-		block, _ := pem.Decode(text)
+		block, rest := pem.Decode(text)
 		if block == nil {
 			return nil, fmt.Errorf("%s: no PEM in it", file)
 		}
-		key, err := x509.ParsePKIXPublicKey(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+		for ; block != nil; block, rest = pem.Decode(rest) {
+			key, err := x509.ParsePKIXPublicKey(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+			public, ok := key.(ed25519.PublicKey)
+			if !ok {
+				return nil, fmt.Errorf("%s: not an Ed25519 key", file)
+			}
+			sum := sha256.Sum256(public)
+			keys[fmt.Sprintf("ed25519-%x", sum[:8])] = public
 		}
-		public, ok := key.(ed25519.PublicKey)
-		if !ok {
-			return nil, fmt.Errorf("%s: not an Ed25519 key", file)
-		}
-		sum := sha256.Sum256(public)
-		keys[fmt.Sprintf("ed25519-%x", sum[:8])] = public
 	}
 	return keys, nil
 }

@@ -3,15 +3,20 @@ import { readFile } from 'node:fs/promises'
 
 const RAW_BYTES = 32 // of an Ed25519 key, at the end of its DER form
 
-// readKeys reads the ledger's public keys from PEM files, separated by commas, into a map by key id. A ledger has had several
-// once its key was changed.
+// readKeys reads the ledger's public keys from PEM files, separated by commas, each with any number of keys, into a map by key id. A
+// ledger has had several once its key was changed. Files without a key are an error: nothing would be checked.
 export async function readKeys (files) {
   const keys = new Map()
-  for (const file of files.split(',').filter(Boolean)) {
-    const key = createPublicKey(await readFile(file))
-    if (key.asymmetricKeyType !== 'ed25519') throw new Error(`${file}: not an Ed25519 key`)
-    const raw = key.export({ type: 'spki', format: 'der' }).subarray(-RAW_BYTES)
-    keys.set(`ed25519-${createHash('sha256').update(raw).digest('hex').slice(0, 16)}`, key)
+  if (files === '') return keys
+  for (const file of files.split(',')) {
+    const blocks = (await readFile(file, 'utf8')).match(/-----BEGIN [^-]+-----[^-]+-----END [^-]+-----/g)
+    if (!blocks) throw new Error(`${file}: no PEM in it`)
+    for (const block of blocks) {
+      const key = createPublicKey(block)
+      if (key.asymmetricKeyType !== 'ed25519') throw new Error(`${file}: not an Ed25519 key`)
+      const raw = key.export({ type: 'spki', format: 'der' }).subarray(-RAW_BYTES)
+      keys.set(`ed25519-${createHash('sha256').update(raw).digest('hex').slice(0, 16)}`, key)
+    }
   }
   return keys
 }
