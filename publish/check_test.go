@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // safe are settings that endanger nothing, but for the replicas, of which a test's broker has one.
@@ -116,10 +114,7 @@ func TestTopicLimit(t *testing.T) {
 	if s := r.relay.Stats(); s.Failures != 0 || s.Sessions != 1 || s.Batches < 300*200/3000 {
 		t.Fatalf("%+v", s)
 	}
-	set := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: setMaxMessage, Value: new("1000")}}
-	if res, err := kadm.NewClient(c.admin(t)).AlterTopicConfigs(t.Context(), set, c.topic); err != nil || res[0].Err != nil {
-		t.Fatal(res, err)
-	}
+	c.alterTopic(t, setMaxMessage, "1000")
 	box.seal(all[300:]...)
 	box.awaitConfirmed(t, 600)
 	if s := r.relay.Stats(); s.Sessions != 2 || s.Failures != 1 {

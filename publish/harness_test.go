@@ -250,11 +250,42 @@ func (c cluster) createTopicWith(t testing.TB, settings map[string]*string) {
 	}
 }
 
+// alterTopic changes a setting and waits until the broker goes by it. It applies changes of the cluster one after the other, so it does
+// once it shows the setting, and then has a topic that was created after that.
+func (c cluster) alterTopic(t testing.TB, name, value string) {
+	t.Helper()
+	admin, began := kadm.NewClient(c.admin(t)), time.Now()
+	res, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, c.topic)
+	if err != nil || res[0].Err != nil {
+		t.Fatal(res, err)
+	}
+	for {
+		configs, err := admin.DescribeTopicConfigs(t.Context(), c.topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(configs[0].Configs, func(c kadm.Config) bool { return c.Key == name && c.MaybeValue() == value }) {
+			break
+		}
+		if time.Since(began) > patience {
+			t.Fatalf("%s never becomes %s", name, value)
+		}
+	}
+	c.topic = topicName(t) + ".later"
+	c.createTopic(t)
+	c.awaitLeader(t)
+}
+
 // recreateTopic deletes the topic with all that it holds, creates it again and waits until it has a leader.
 func (c cluster) recreateTopic(t testing.TB) {
 	t.Helper()
 	c.deleteTopic(t)
 	c.createTopic(t)
+	c.awaitLeader(t)
+}
+
+func (c cluster) awaitLeader(t testing.TB) {
+	t.Helper()
 	admin, began := kadm.NewClient(c.admin(t)), time.Now()
 	for {
 		ends, err := admin.ListEndOffsets(t.Context(), c.topic)

@@ -10,7 +10,6 @@ import (
 
 	"farthing/publish/kafkatest"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -57,8 +56,8 @@ func (w *world) sealRest() { w.box.seal(w.all[rowRecords/2:]...) }
 func (w *world) finish(t *testing.T, second int) Stats {
 	t.Helper()
 	w.box.awaitConfirmed(t, uint64(len(w.all)))
+	w.run.stop(t) // the figures follow the outbox, in which it was confirmed
 	s := w.run.relay.Stats()
-	w.run.stop(t)
 	w.check(t, s, w.log(t), second)
 	return s
 }
@@ -133,15 +132,5 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// alterTopic sets one setting of the row's topic.
-func (w *world) alterTopic(t *testing.T, name, value string) {
-	t.Helper()
-	res, err := kadm.NewClient(w.admin(t)).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, w.topic)
-	must(t, err)
-	for _, r := range res {
-		must(t, r.Err)
 	}
 }

@@ -18,10 +18,10 @@ func TestPublish(t *testing.T) {
 		box.awaitConfirmed(t, 101)
 		box.seal(all[101:]...)
 		box.awaitConfirmed(t, 300)
+		r.stop(t)
 		if s := r.relay.Stats(); s.Sent != 300 || s.Confirmed != 300 || s.Failures > s.Sessions*20 || s.Sessions != 1 || s.Batches < 10 {
 			t.Fatalf("stats %+v", s)
 		}
-		r.stop(t)
 		if a := checkApplied(t, c, o, box, all); a.fences != 1 {
 			t.Fatalf("%d fences", a.fences)
 		}

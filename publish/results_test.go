@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -355,7 +356,7 @@ func TestResultsPartitionAway(t *testing.T) {
 
 // TestRefusedKept keeps the last hundred.
 func TestRefusedKept(t *testing.T) {
-	r, err := NewResultsReader(Options{Brokers: []string{"127.0.0.1:1"}, Ledger: "l"}, newResultBook())
+	r, err := NewResultsReader(Options{Brokers: []string{"127.0.0.1:1"}, Ledger: "l", Logger: slog.New(slog.DiscardHandler)}, newResultBook())
 	if err != nil {
 		t.Fatal(err)
 	}
