@@ -37,6 +37,7 @@ func (reconcileCmd) Help() string {
 with the ledger's: every sealed batch must be there once, byte for byte, without a gap in
 stream_seq, the lines adding up to their manifest, at the place that the ledger names. A
 record that stands twice is reported and allowed if both are equal: consumers drop the second.
+With --url the headers key_id and signature are compared too; a data directory does not tell them.
 
     farthing reconcile --kafka kafka-1:9092 --url http://127.0.0.1:8080
 
