@@ -26,11 +26,15 @@
 // in parts, failed, returned, and sometimes what may not be. The server is killed twice, the broker
 // restarted, the signing key changed. An oracle in decimals, written from the contract, books the same:
 // every line of every batch, every line's state, statement and balance, and what the bank moved
-// must be its own; every signature and a participant's proof check without the server.
+// must be its own, also in the tables of both example consumers; every signature and a participant's
+// proof check without the server.
 //
 // TestMatrix and TestMatrixCluster: the fault matrix on the whole. A server with a small ledger publishes while it is killed at
 // each step of a batch's way, has its disk filled, runs twice on copies of its data, and while brokers, connections and the topic
 // fail. After each an independent consumer has every line once, verify and reconcile are green.
+//
+// TestConsumers: the example consumers are killed, given repeats, foreign and forged records, run both on one
+// database, and met with a gap; their tables are the ledger's.
 //
 // The package holds tests alone. The oracles (oracle_test.go, listed_oracle_test.go)
 // compute what must come out and share no code with the server; the flow

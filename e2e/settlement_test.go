@@ -69,6 +69,8 @@ func TestSettlement(t *testing.T) {
 		t.Errorf("SIGTERM must end with exit 0: %v", err)
 	}
 	kafka.checkOnce(ctx, t, published, lines)
+	t.Run("consumers", func(t *testing.T) { oracle.checkTables(ctx, t, broker.Addr, signing, published+lines) })
+	phase("the tables of both consumers")
 	phase("proof check, without a server: %s", checkProof(ctx, t, binary, paper, signing))
 	said, err := child.Verify(ctx, binary, data)
 	if err != nil {
