@@ -333,6 +333,7 @@ func (m *machine) copyOf() *machine {
 	m.t.Helper()
 	data := m.data + "-copy"
 	m.must(os.CopyFS(data, os.DirFS(m.data)))
+	m.must(os.Chmod(filepath.Join(data, "signing-key.pem"), 0o600)) // as a copy of a directory usually keeps it
 	twin := newMachine(m.t, m.brokers, m.binary, data, m.topic)
 	twin.windows, twin.kafka = m.windows, m.kafka
 	return twin
