@@ -204,6 +204,10 @@ func (s *Server) Kill() error {
 	}
 	err := s.cmd.Process.Kill()
 	<-s.exited
+	// A process that has ended and was not waited for yet takes the signal without an error.
+	if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); err == nil && ok && status.Signal() != syscall.SIGKILL {
+		err = fmt.Errorf("it had ended before: %s", s.cmd.ProcessState)
+	}
 	s.reaped()
 	if err != nil {
 		return fmt.Errorf("kill: %w; its last words: %s", err, s.tail)
