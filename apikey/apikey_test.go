@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -159,4 +160,15 @@ func TestScopesText(t *testing.T) {
 	f(Ingest, "ingest")
 	f(Read|Admin, "read, admin")
 	f(Ingest|Read|Admin, ScopeNames())
+}
+
+// TestLoadDoesNotWaitForAPipe names a pipe that nobody writes to.
+func TestLoadDoesNotWaitForAPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.yaml")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); !errors.Is(err, ErrFile) {
+		t.Errorf("error %v, want ErrFile", err)
+	}
 }

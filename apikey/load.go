@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -34,7 +35,8 @@ func Load(path string) (*Set, error) {
 }
 
 func readPrivate(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	// A named pipe, which nobody may ever write to, is not waited for.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
