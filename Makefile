@@ -81,6 +81,25 @@ test-prices: ## every line of the trace at every chat model's list price, withou
 test-alloc: ## the tests that count allocations, without the race detector
 	@$(GO) test -run Alloc $$(grep -rlE '^func Test[A-Za-z0-9]*Alloc' --include='*_test.go' . | xargs dirname | sort -u)
 
+# The tests that have a full size: package and what to run of it, one a line. Each is a process
+# of its own, one after the other, so that they measure themselves alone.
+define SOAK
+./internal/soak ^TestSizesAndSeed$$
+endef
+export SOAK
+SOAK_ROWS := .cache/soak/rows
+
+.PHONY: soak
+soak: ## every test at its full size, without the race detector: an hour and more; writes docs/soak.md
+	@mkdir -p $(dir $(SOAK_ROWS)); rm -f $(SOAK_ROWS)
+	export FARTHING_SOAK=full FARTHING_SOAK_REPORT=$(CURDIR)/$(SOAK_ROWS)
+	while read -r package tests; do
+		echo "==== $$package $$tests"
+		$(GO) test -count=1 -timeout 60m -v -run "$$tests" "$$package" </dev/null | grep -vE '^=== '
+	done <<<"$$SOAK"
+	$(GO) run ./internal/soak/report $(SOAK_ROWS) "$$(git describe --always --dirty)" >docs/soak.md
+	@echo "docs/soak.md"
+
 .PHONY: lint
 lint: $(LINT) ## shell syntax, golangci-lint, tidy go.mod
 	@for script in $(SCRIPTS); do bash -n "$$script"; done

@@ -39,6 +39,7 @@ var imports = map[string][]string{
 	"examples":              {},
 	"internal/archtest":     {},
 	"internal/postgrestest": {},
+	"internal/soak":         {},
 }
 
 // onlyIn says which packages may import a library, by the start of its import
