@@ -25,12 +25,7 @@ func (e *Engine) pokeAbandoned() {
 // the holds under way. What it leaves is due again after the next start.
 func (e *Engine) abandonLoop() {
 	defer close(e.abandonDone)
-	for {
-		select {
-		case <-e.abandonStop:
-			return
-		case <-e.abandonPoke:
-		}
+	for e.told(e.abandonPoke, e.abandonStop) {
 		for {
 			list := e.takeAbandoned()
 			if len(list) == 0 {

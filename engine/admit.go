@@ -272,7 +272,7 @@ func (e *Engine) lookup(r *Request) error {
 // submit hands the request to the sequencer and waits for its answer.
 func (e *Engine) submit(r *Request) {
 	e.queue(r)
-	<-r.done
+	receive(e, r.done)
 }
 
 func (e *Engine) queue(r *Request) {

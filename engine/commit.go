@@ -77,7 +77,7 @@ const maxEventBytes = 512
 func (e *Engine) commitLoop() {
 	defer close(e.toIndex)
 	var jg journal.Group
-	for g := range e.toCommit {
+	for g := range received(e, e.toCommit) {
 		if g.first != 0 {
 			jg.Blocks, jg.Time, jg.Rows = g.blocks, g.time, g.rows
 			start := time.Now()
@@ -100,6 +100,6 @@ func (e *Engine) commitLoop() {
 			r.done <- struct{}{} // has room for one: never blocks
 		}
 		e.idle <- struct{}{} // room for one: the sequencer took the last token
-		e.toIndex <- g
+		send(e, e.toIndex, g)
 	}
 }

@@ -1,10 +1,10 @@
 package engine
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +19,7 @@ import (
 // Close ends the repricer first, then the others in that order, and waits for each.
 type Engine struct {
 	o         Options
-	store     *journal.Store
+	store     storage
 	ledgerID  string
 	partition uint32
 	seed      uint64
@@ -93,7 +93,7 @@ func Open(o Options) (*Engine, error) {
 	return e, nil
 }
 
-func closeAfter(store *journal.Store, err error) error {
+func closeAfter(store storage, err error) error {
 	if closing := store.Close(); closing != nil {
 		return fmt.Errorf("%w (and closing the store: %w)", err, closing)
 	}
@@ -101,28 +101,46 @@ func closeAfter(store *journal.Store, err error) error {
 }
 
 // openStore opens the store or creates it with a genesis command.
-func openStore(o *Options) (*journal.Store, error) {
+func openStore(o *Options) (storage, error) {
+	if o.world.open != nil {
+		return o.world.open(o.birth)
+	}
 	there, err := journal.Exists(o.Journal)
 	if err != nil {
 		return nil, err
 	}
 	if there {
-		return journal.Open(o.Journal)
+		return opened(journal.Open(o.Journal))
 	}
-	g, err := newGenesis(o)
+	g, err := o.birth()
 	if err != nil {
 		return nil, err
 	}
+	return opened(journal.Create(o.Journal, g))
+}
+
+func opened(store *journal.Store, err error) (storage, error) {
+	if err != nil {
+		return nil, err
+	}
+	return onDisk{store}, nil
+}
+
+// birth is the group that a ledger begins with.
+func (o *Options) birth() (journal.Group, error) {
+	g, err := newGenesis(o)
+	if err != nil {
+		return journal.Group{}, err
+	}
 	body := appendBytes([]byte{kindGenesis}, g.append(nil))
-	return journal.Create(o.Journal, journal.Group{Time: o.Clock().UnixNano(),
-		Blocks: []journal.BlockInput{{First: 1, Last: 1, Body: body}}})
+	return journal.Group{Time: o.Clock().UnixNano(), Blocks: []journal.BlockInput{{First: 1, Last: 1, Body: body}}}, nil
 }
 
 // newGenesis draws the seed, and the id if none was given: the only randomness of a
 // ledger, journaled as its first command.
 func newGenesis(o *Options) (genesis, error) {
 	var random [24]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	if _, err := io.ReadFull(o.randomness(), random[:]); err != nil {
 		return genesis{}, err
 	}
 	g := genesis{version: formatVersion, ledgerID: o.LedgerID, partition: o.Partition, seed: binary.LittleEndian.Uint64(random[:])}
@@ -132,13 +150,13 @@ func newGenesis(o *Options) (genesis, error) {
 	return g, nil
 }
 
-func newEngine(o Options, store *journal.Store) *Engine {
+func newEngine(o Options, store storage) *Engine {
 	e := &Engine{
 		o: o, store: store, startWall: o.Clock().UnixNano(), startMono: time.Now(),
 		admission: newAdmission(&o), ring: newRing(int(o.RequestsMax) + internalMax),
 		free: make(chan *group, groupsMax), toCommit: make(chan *group, 1), toIndex: make(chan *group, groupsMax),
 		idle: make(chan struct{}, 1), writerIdle: make(chan struct{}, 1), toCheckpoint: make(chan *checkpointJob, 1), toSettle: make(chan *settleJob, 1),
-		stop: make(chan struct{}), sequencerDone: make(chan struct{}), buildDone: make(chan struct{}), toBuild: make(chan runJob),
+		stop: make(chan struct{}), sequencerDone: make(chan struct{}), buildDone: make(chan struct{}), toBuild: make(chan runJob, o.handover()),
 		checkpointDone: make(chan struct{}), settleDone: make(chan struct{}), repriceDone: make(chan struct{}),
 		abandonPoke: make(chan struct{}, 1), abandonStop: make(chan struct{}), abandonDone: make(chan struct{}), repricePoke: make(chan struct{}, 1), repriceIdle: make(chan chan struct{}), repriceStop: make(chan struct{}),
 	}
@@ -208,7 +226,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 
 // dropOrphans removes tables whose marker never came: a crash between ingest and marker
 // leaves one, and its number will be used again.
-func dropOrphans(store *journal.Store) error {
+func dropOrphans(store storage) error {
 	valid := map[journal.Kind]map[uint64]bool{}
 	runKinds := []journal.Kind{journal.KindIdentity, journal.KindIdentityFilter, journal.KindStatement}
 	for _, k := range append([]journal.Kind{journal.KindCheckpoint, journal.KindEpochFilter}, runKinds...) {
@@ -254,7 +272,7 @@ type genesisAt struct {
 	time int64
 }
 
-func readGenesis(store *journal.Store) (genesisAt, error) {
+func readGenesis(store storage) (genesisAt, error) {
 	b, err := store.BlockAt(1)
 	if err != nil {
 		return genesisAt{}, err
@@ -325,22 +343,24 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	for range groupsMax - 1 {
 		e.free <- &group{}
 	}
-	s.ticker = time.NewTicker(tickEvery)
-	s.tick = s.ticker.C
+	if e.o.world.stages == nil {
+		s.ticker = time.NewTicker(tickEvery)
+		s.tick = s.ticker.C
+	}
 	s.state.holds.start(s.state.time)
 	s.state.startAgenda()
 	s.startWatching()
-	go func() {
+	e.spawn("sequencer", func() {
 		defer close(e.sequencerDone)
 		s.run()
-	}()
-	go e.commitLoop()
-	go x.loop()
-	go e.buildLoop()
-	go e.checkpointLoop()
-	go e.settleLoop()
-	go e.repriceLoop()
-	go e.abandonLoop()
+	})
+	e.spawn("committer", e.commitLoop)
+	e.spawn("indexer", x.loop)
+	e.spawn("builder", e.buildLoop)
+	e.spawn("checkpoints", e.checkpointLoop)
+	e.spawn("settler", e.settleLoop)
+	e.spawn("repricer", e.repriceLoop)
+	e.spawn("abandoner", e.abandonLoop)
 	e.pokeRepricer() // what a crash left undone
 }
 
@@ -369,15 +389,15 @@ func (e *Engine) close() error {
 	e.admission.close()
 	close(e.repriceStop)
 	close(e.abandonStop)
-	<-e.repriceDone
-	<-e.abandonDone
+	receive(e, e.repriceDone)
+	receive(e, e.abandonDone)
 	close(e.stop)
-	<-e.sequencerDone // closes toCommit, which ends the committer, the indexer, the run builder
-	<-e.buildDone
+	receive(e, e.sequencerDone) // closes toCommit, which ends the committer, the indexer, the run builder
+	receive(e, e.buildDone)
 	close(e.toCheckpoint)
-	<-e.checkpointDone
+	receive(e, e.checkpointDone)
 	close(e.toSettle)
-	<-e.settleDone
+	receive(e, e.settleDone)
 	return e.store.Close()
 }
 
@@ -389,7 +409,7 @@ func (e *Engine) fail(err error) {
 
 // internal runs op on the sequencer for the engine itself, outside of the budget, and
 // returns when it is durable.
-func (e *Engine) internal(op func(*sequencer)) { <-e.begin(op).done }
+func (e *Engine) internal(op func(*sequencer)) { receive(e, e.begin(op).done) }
 
 // begin is internal without the wait for done.
 func (e *Engine) begin(op func(*sequencer)) *Request {

@@ -79,7 +79,7 @@ func evidenceKey(window uint64, c money.Currency, level int, number uint64) []by
 // write writes the tiles that were given out. It does not wait for the disk: the fsync of the
 // window's seal and that of a checkpoint's marker cover what was written before them, and replay
 // from there writes the others again, the same.
-func (v *evidence) write(store *journal.Store) error {
+func (v *evidence) write(store storage) error {
 	if len(v.rows) == 0 {
 		return nil
 	}

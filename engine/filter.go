@@ -56,7 +56,7 @@ func (f *filter) maybe(hash uint64) bool {
 const filterRowBlocks = 1024
 
 // write stores the filter as rows numbered from 0.
-func (f *filter) write(t *journal.TableBuilder) error {
+func (f *filter) write(t table) error {
 	row := make([]byte, 0, filterRowBlocks*64)
 	for i := 0; i < len(f.blocks); i += filterRowBlocks {
 		row = row[:0]
@@ -73,7 +73,7 @@ func (f *filter) write(t *journal.TableBuilder) error {
 }
 
 // read loads what write stored; f must have the right size.
-func (f *filter) read(store *journal.Store, kind journal.Kind, number uint64) error {
+func (f *filter) read(store storage, kind journal.Kind, number uint64) error {
 	n := 0
 	err := store.TableScan(kind, number, nil, nil, func(_, value []byte) (bool, error) {
 		for ; len(value) >= 64 && n < len(f.blocks); n++ {

@@ -70,7 +70,7 @@ func (e *Engine) Transfers(account, cursor string, limit int) (page Page[Transfe
 	}
 	defer done()
 	limit = min(limit, listMax)
-	e.marks.evidenced.wait(e.store.Head().Seq)
+	e.await(&e.marks.evidenced, e.store.Head().Seq)
 	view := statementView{account: account, earners: newEarners(), blocks: blockReader{e: e}}
 	for {
 		seqs, err := e.statementOf(refs, seq, skip, limit+1)

@@ -30,7 +30,7 @@ type runJob struct {
 // loop is the indexer's goroutine; it ends when the committer closes the channel.
 func (x *indexer) loop() {
 	defer close(x.e.toBuild)
-	for g := range x.e.toIndex {
+	for g := range received(x.e, x.e.toIndex) {
 		if g.first != 0 {
 			x.group(g)
 		}
@@ -43,7 +43,7 @@ func (x *indexer) loop() {
 		if g.synced != nil {
 			close(g.synced)
 		}
-		x.e.free <- g
+		send(x.e, x.e.free, g)
 	}
 }
 
@@ -106,14 +106,14 @@ func (x *indexer) handOver(g *generation) {
 	job := runJob{g, x.young}
 	x.young = &postings{}
 	x.e.young.add(x.young)
-	x.e.toBuild <- job
+	send(x.e, x.e.toBuild, job)
 }
 
 // buildLoop is the run builder's goroutine: it writes runs, publishes them and tells the
 // sequencer which generations may go. It ends when the indexer closes the channel.
 func (e *Engine) buildLoop() {
 	defer close(e.buildDone)
-	for job := range e.toBuild {
+	for job := range received(e, e.toBuild) {
 		g := job.generation
 		set, err := e.runs.load().write(g, job.postings)
 		if err != nil {

@@ -61,6 +61,8 @@ type Options struct {
 	Observer Observer
 	// Logger receives what an operator should know. Default slog.Default().
 	Logger *slog.Logger
+
+	world surroundings
 }
 
 // Observer sees groups go by; its methods are called on the commit path and must

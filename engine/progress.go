@@ -37,7 +37,7 @@ type Confirmation struct {
 // progress is how far a stream of records is published, in rows beside the journal, because
 // where a record stands in Kafka is no part of the ledger's state. One relay writes it.
 type progress struct {
-	store *journal.Store
+	store storage
 	// prefix begins the keys of the stream's rows: none for settlements, which had them first.
 	prefix string
 }

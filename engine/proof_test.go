@@ -258,7 +258,7 @@ func rareRig(t testing.TB, change func(*Options)) *rig {
 }
 
 // evidenceRows are the stored tiles.
-func evidenceRows(t testing.TB, s *journal.Store) map[string]string {
+func evidenceRows(t testing.TB, s storage) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	err := s.Scan(journal.SpaceEvidence, nil, nil, func(key, value []byte) (bool, error) {
@@ -347,7 +347,7 @@ func TestReplayWritesTheSameTiles(t *testing.T) {
 	r.close()
 	var want map[string]string
 	withStore(t, r, func(s *journal.Store) {
-		want = evidenceRows(t, s)
+		want = evidenceRows(t, onDisk{s})
 	})
 	r.o = withoutCheckpoints(t, r.o)
 	withStore(t, r, func(s *journal.Store) {
@@ -376,7 +376,7 @@ func TestVerifyNamesChangedTiles(t *testing.T) {
 	f := tampering(t)
 	change := func(name, words string, level byte, how func(row *journal.Row)) {
 		f(name, words, func(t *testing.T, s *journal.Store) {
-			for key, value := range evidenceRows(t, s) {
+			for key, value := range evidenceRows(t, onDisk{s}) {
 				if key[11] == level && key[7] == 2 {
 					row := journal.Row{Space: journal.SpaceEvidence, Key: []byte(key), Value: []byte(value)}
 					how(&row)

@@ -151,7 +151,7 @@ func missing(what string, err error) error {
 
 // scanLines calls fn with the line records of a batch of so many lines from a number on,
 // until fn says no. A line that is missing is an error.
-func scanLines(store *journal.Store, id [32]byte, lines, first uint32, fn func(n uint32, record []byte) bool) error {
+func scanLines(store storage, id [32]byte, lines, first uint32, fn func(n uint32, record []byte) bool) error {
 	next := (first-1)/stagedLines*stagedLines + 1
 	stopped := false
 	err := store.Scan(journal.SpaceLines, lineKey(id, next), lineKey(id, ^uint32(0)), func(key, value []byte) (bool, error) {
@@ -178,7 +178,7 @@ func scanLines(store *journal.Store, id [32]byte, lines, first uint32, fn func(n
 
 // lineOf finds the line of an account in a batch by bisection over the staged rows, which
 // are sorted by account.
-func lineOf(store *journal.Store, b *sealedBatch, account string) (batch.Line, bool, error) {
+func lineOf(store storage, b *sealedBatch, account string) (batch.Line, bool, error) {
 	var found batch.Line
 	rows := int(b.lines+stagedLines-1) / stagedLines
 	var failed error

@@ -26,6 +26,12 @@ func (e *Engine) pokeRepricer() {
 // everybody else. It ends at a slice when told to stop; the next start goes on.
 func (e *Engine) repriceLoop() {
 	defer close(e.repriceDone)
+	for e.o.world.stages != nil { // where nobody asks whether it is idle
+		if !e.told(e.repricePoke, e.repriceStop) {
+			return
+		}
+		e.reprice()
+	}
 	for {
 		select {
 		case <-e.repriceStop:

@@ -23,7 +23,7 @@ func withoutCheckpoints(t *testing.T, o Options) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	markers, err := checkpointMarkers(store)
+	markers, err := checkpointMarkers(onDisk{store})
 	if err != nil || len(markers) == 0 {
 		t.Fatalf("%d checkpoints: %v", len(markers), err)
 	}

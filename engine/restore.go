@@ -20,7 +20,7 @@ type restored struct {
 }
 
 // restore loads the newest checkpoint, or returns a zero marker when there is none.
-func restore(store *journal.Store) (restored, error) {
+func restore(store storage) (restored, error) {
 	markers, err := checkpointMarkers(store)
 	if err != nil || len(markers) == 0 {
 		return restored{evidence: newEvidence()}, err
@@ -71,7 +71,7 @@ type loader struct {
 	evidence evidence
 }
 
-func (l *loader) checkpoint(store *journal.Store, m checkpointMarker) error {
+func (l *loader) checkpoint(store storage, m checkpointMarker) error {
 	n := uint32(0)
 	err := store.TableScan(journal.KindCheckpoint, m.id, nil, nil, func(key, value []byte) (bool, error) {
 		if len(key) != 4 || binary.BigEndian.Uint32(key) != n || len(value) == 0 {

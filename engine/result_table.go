@@ -7,7 +7,6 @@ import (
 
 	"farthing/batch"
 	"farthing/cow"
-	"farthing/journal"
 	"farthing/ledger"
 	"farthing/money"
 	"farthing/refusal"
@@ -273,7 +272,7 @@ func (t *resultTable) restored(s *state) error {
 // lineReader reads line records for one caller. It keeps the row it read last: results of a batch
 // come mostly in the order of its lines.
 type lineReader struct {
-	store *journal.Store
+	store storage
 	batch [32]byte
 	first uint32 // number of the row's first line; 0: no row
 	row   []byte // its records

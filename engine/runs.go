@@ -48,7 +48,7 @@ type runSet struct {
 	version uint64
 	runs    []*runInfo
 	epochs  []*epoch
-	store   *journal.Store
+	store   storage
 	perRun  int // identities of a full run: the size of an epoch's filter
 }
 
@@ -177,11 +177,11 @@ func (s *runSet) write(g *generation, p *postings) (*runSet, error) {
 	next := s.with(info)
 	current := next.epochs[len(next.epochs)-1]
 	b := runBuilder{store: s.store, number: g.number}
-	b.table(journal.KindIdentity, g.number, func(t *journal.TableBuilder) error {
+	b.table(journal.KindIdentity, g.number, func(t table) error {
 		return writeIdentities(t, g, &info.filter, &current.filter)
 	})
 	b.table(journal.KindIdentityFilter, g.number, info.filter.write)
-	b.table(journal.KindStatement, g.number, func(t *journal.TableBuilder) error { return p.write(t.Add) })
+	b.table(journal.KindStatement, g.number, func(t table) error { return p.write(t.Add) })
 	markers := []journal.Row{info.marker()}
 	if len(next.runs) == current.first+epochRuns {
 		n := uint64(len(next.epochs) - 1)
@@ -196,14 +196,14 @@ func (s *runSet) write(g *generation, p *postings) (*runSet, error) {
 
 // runBuilder collects the tables of a run.
 type runBuilder struct {
-	store  *journal.Store
+	store  storage
 	number uint64
-	tables []*journal.TableBuilder
+	tables []table
 	err    error
 }
 
 // table builds one table unless an earlier one failed.
-func (b *runBuilder) table(kind journal.Kind, id uint64, fill func(*journal.TableBuilder) error) {
+func (b *runBuilder) table(kind journal.Kind, id uint64, fill func(table) error) {
 	if b.err != nil {
 		return
 	}
@@ -221,7 +221,7 @@ func epochMarker(n uint64, blocks int) journal.Row {
 
 func epochKey(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'e'}, n) }
 
-func writeIdentities(t *journal.TableBuilder, g *generation, own, epoch *filter) error {
+func writeIdentities(t table, g *generation, own, epoch *filter) error {
 	row := make([]byte, 0, identityRowBytes+512)
 	var key [8]byte
 	slots := g.sorted()
@@ -286,7 +286,7 @@ func (r *runInfo) marker() journal.Row {
 func runKey(number uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'r'}, number) }
 
 // loadRuns reads the markers and filters of all runs.
-func loadRuns(store *journal.Store, perRun int) (*runSet, error) {
+func loadRuns(store storage, perRun int) (*runSet, error) {
 	set := &runSet{store: store, perRun: perRun}
 	err := store.Scan(journal.SpaceMarker, []byte{'r'}, []byte{'r' + 1}, func(key, value []byte) (bool, error) {
 		r := reader{p: value}

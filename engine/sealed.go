@@ -13,7 +13,7 @@ import (
 
 // Sealed reads the sealed batches of a data directory that no server has open. Nothing on disk is changed.
 type Sealed struct {
-	store   *journal.Store
+	store   storage
 	lines   map[[32]byte]uint32
 	batches []Batch
 }
@@ -21,7 +21,7 @@ type Sealed struct {
 // OpenSealed opens a data directory to read its batches. The manifest's row is written in one with the seal, so what has one is sealed;
 // the journal is not replayed for it, which Verify does.
 func OpenSealed(o journal.Options) (*Sealed, error) {
-	store, err := journal.OpenReadOnly(o)
+	store, err := opened(journal.OpenReadOnly(o))
 	if err != nil {
 		return nil, err
 	}

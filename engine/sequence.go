@@ -110,17 +110,14 @@ func (s *sequencer) wait(idle bool) bool {
 		ready = nil // the token was taken already
 	}
 	if s.copying() || s.looksOn() {
-		select {
-		case <-ready:
-			return true
-		default:
-			runtime.Gosched()
-			return false
-		}
+		return s.peek(ready, runtime.Gosched, stages.yield)
 	}
 	if s.g.bytes >= s.e.o.GroupBytes {
-		<-ready // a full group takes nothing more
+		receive(s.e, ready) // a full group takes nothing more
 		return true
+	}
+	if s.e.o.world.stages != nil {
+		return s.peek(ready, nil, stages.park)
 	}
 	if !s.e.ring.sleep() {
 		s.e.ring.woken()
@@ -138,6 +135,21 @@ func (s *sequencer) wait(idle bool) bool {
 	case <-s.stopSignal():
 	}
 	s.e.ring.woken()
+	return false
+}
+
+// peek takes the committer's token if it is there, and lets others go on if not.
+func (s *sequencer) peek(ready <-chan struct{}, giveWay func(), stepped func(stages)) bool {
+	select {
+	case <-ready:
+		return true
+	default:
+	}
+	if w := s.e.o.world.stages; w != nil {
+		stepped(w)
+	} else {
+		giveWay()
+	}
 	return false
 }
 
@@ -164,8 +176,8 @@ func (s *sequencer) handOff() {
 	s.startCheckpoint(g)
 	g.tables = s.state.tables
 	s.e.unpriced.Store(int64(s.state.unpriced.open))
-	s.e.toCommit <- g
-	s.g = <-s.e.free
+	send(s.e, s.e.toCommit, g)
+	s.g, _ = receive(s.e, s.e.free)
 	s.g.reset()
 	s.ids.drop(s.e.dropBelow.Load())
 }

@@ -73,13 +73,13 @@ func (s *sequencer) settle() {
 		return
 	}
 	p.handed = true
-	s.e.toSettle <- s.state.newSettleJob() // room for one: one window is pending at a time
+	send(s.e, s.e.toSettle, s.state.newSettleJob()) // room for one: one window is pending at a time
 }
 
 // settleLoop is the settler's goroutine; it ends when the channel is closed.
 func (e *Engine) settleLoop() {
 	defer close(e.settleDone)
-	for job := range e.toSettle {
+	for job := range received(e, e.toSettle) {
 		if err := e.settleWindow(job); err != nil {
 			e.fail(fmt.Errorf("settlement of window %d: %w", job.window.number, err))
 		}
@@ -88,7 +88,7 @@ func (e *Engine) settleLoop() {
 
 func (e *Engine) settleWindow(job *settleJob) error {
 	w := job.window
-	e.marks.evidenced.wait(w.cut)
+	e.await(&e.marks.evidenced, w.cut)
 	trees := e.roots.take(w.number)
 	if err := trees.check(job.totals); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (e *Engine) settleWindow(job *settleJob) error {
 
 // lineStage writes rows of line records a few at a time, unsynced.
 type lineStage struct {
-	store *journal.Store
+	store storage
 	rows  [stagedRows]journal.Row // their memory is used again
 	len   int
 }
@@ -152,7 +152,7 @@ func (e *Engine) postClosings(window uint64, b *netBatch, closed uint32) {
 			continue
 		}
 		if len(ahead) == closingsAhead {
-			<-ahead[0].done
+			receive(e, ahead[0].done)
 			ahead = ahead[1:]
 		}
 		payload := slice.append(make([]byte, 0, 32*closingLines))
@@ -164,7 +164,7 @@ func (e *Engine) postClosings(window uint64, b *netBatch, closed uint32) {
 		}))
 	}
 	for _, r := range ahead {
-		<-r.done
+		receive(e, r.done)
 	}
 }
 

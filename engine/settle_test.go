@@ -123,7 +123,7 @@ func (r *crashRig) closedLines(t *testing.T) (lines uint32) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	first, err := readGenesis(store)
+	first, err := readGenesis(onDisk{store})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -156,7 +156,7 @@ func (s *sequencer) startCheckpoint(g *group) {
 	s.base, s.lastSeq, s.grown, s.wantCheckpoint = job.to, st.seq, 0, false
 	s.nextID++
 	s.job, g.checkpoint = job, job
-	s.e.toCheckpoint <- job
+	send(s.e, s.e.toCheckpoint, job)
 }
 
 // copying reports whether there is a snapshot to go on with and room for it.
@@ -226,8 +226,8 @@ func (s *sequencer) finished() bool {
 // checkpointLoop is the writer's goroutine; it ends when the channel is closed.
 func (e *Engine) checkpointLoop() {
 	defer close(e.checkpointDone)
-	for job := range e.toCheckpoint {
-		if err := job.write(e.store); err != nil {
+	for job := range received(e, e.toCheckpoint) {
+		if err := job.write(e); err != nil {
 			e.fail(fmt.Errorf("checkpoint %d: %w", job.id, err))
 		}
 		e.marks.checkpointed.advance(job.seq)
@@ -241,33 +241,35 @@ func (e *Engine) checkpointLoop() {
 
 // write writes all chunks, waits until the state they show is durable, and makes the
 // checkpoint valid.
-func (j *checkpointJob) write(store *journal.Store) error {
-	table, err := store.NewTable(journal.KindCheckpoint, j.id)
+func (j *checkpointJob) write(e *Engine) error {
+	store := e.store
+	chunks, err := store.NewTable(journal.KindCheckpoint, j.id)
 	if err != nil {
 		return err
 	}
 	n := uint32(0)
 	add := func(chunk []byte) {
 		if err == nil && len(chunk) > 1 {
-			err = table.Add(binary.BigEndian.AppendUint32(nil, n), chunk)
+			err = chunks.Add(binary.BigEndian.AppendUint32(nil, n), chunk)
 			n++
 		}
 	}
 	add(append([]byte{chunkHeader}, j.header...))
 	j.appendTables(add)
-	for chunk := range j.chunks {
+	for chunk := range received(e, j.chunks) {
 		add(chunk)
 		select {
 		case j.room <- struct{}{}:
 		default:
 		}
 	}
-	add(append([]byte{chunkEvidence}, <-j.evidence...))
-	head := <-j.head
+	evidence, _ := receive(e, j.evidence)
+	add(append([]byte{chunkEvidence}, evidence...))
+	head, _ := receive(e, j.head)
 	if err != nil {
 		return err
 	}
-	if err := store.Ingest([]*journal.TableBuilder{table}, []journal.Row{j.marker(head)}); err != nil {
+	if err := store.Ingest([]table{chunks}, []journal.Row{j.marker(head)}); err != nil {
 		return err
 	}
 	if j.prev == 0 {
@@ -373,7 +375,7 @@ func (j *checkpointJob) marker(head journal.Head) journal.Row {
 func checkpointKey(id uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'c'}, id) }
 
 // checkpointMarkers returns the valid checkpoints by id.
-func checkpointMarkers(store *journal.Store) ([]checkpointMarker, error) {
+func checkpointMarkers(store storage) ([]checkpointMarker, error) {
 	var out []checkpointMarker
 	err := store.Scan(journal.SpaceMarker, []byte{'c'}, []byte{'c' + 1}, func(key, value []byte) (bool, error) {
 		r := reader{p: value}
@@ -389,7 +391,7 @@ func checkpointMarkers(store *journal.Store) ([]checkpointMarker, error) {
 
 // dropCheckpoints removes everything before a full checkpoint: markers first, so that no
 // marker ever names a table that is gone.
-func dropCheckpoints(store *journal.Store, full uint64) error {
+func dropCheckpoints(store storage, full uint64) error {
 	markers, err := checkpointMarkers(store)
 	if err != nil {
 		return err

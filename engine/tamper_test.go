@@ -50,7 +50,9 @@ func firstRow(t *testing.T, s *journal.Store, space journal.Space, lo []byte) (k
 	return key, value
 }
 
-func write(t *testing.T, s *journal.Store, row journal.Row) {
+func write(t *testing.T, s interface {
+	Write([]journal.Row, bool) error
+}, row journal.Row) {
 	t.Helper()
 	if err := s.Write([]journal.Row{row}, true); err != nil {
 		t.Fatal(err)
@@ -93,7 +95,7 @@ func rebuild(t *testing.T, s *journal.Store, kind journal.Kind, id uint64, chang
 
 func newestCheckpoint(t *testing.T, s *journal.Store) checkpointMarker {
 	t.Helper()
-	markers, err := checkpointMarkers(s)
+	markers, err := checkpointMarkers(onDisk{s})
 	if err != nil || len(markers) == 0 {
 		t.Fatalf("%d checkpoints: %v", len(markers), err)
 	}

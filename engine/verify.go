@@ -42,19 +42,23 @@ type VerifyReport struct {
 // checkpoint, every identity run, every closing transfer, manifest and line of every
 // batch. The error names the first thing that differs. Nothing on disk is changed.
 func Verify(o VerifyOptions) (VerifyReport, error) {
-	store, err := journal.OpenReadOnly(o.Journal)
+	store, err := opened(journal.OpenReadOnly(o.Journal))
 	if err != nil {
 		return VerifyReport{}, err
 	}
-	v := &verifier{store: store, progress: o.Progress, ids: map[uint64]uint64{}, trees: newEvidence(), earners: newScanEarners(),
-		tiles: tileCheck{missing: map[uint64]string{}}}
-	report, err := v.run()
+	report, err := verifyStore(store, o.Progress)
 	return report, cmp.Or(err, store.Close())
+}
+
+func verifyStore(store storage, progress func(done, total uint64)) (VerifyReport, error) {
+	v := &verifier{store: store, progress: progress, ids: map[uint64]uint64{}, trees: newEvidence(), earners: newScanEarners(),
+		tiles: tileCheck{missing: map[uint64]string{}}}
+	return v.run()
 }
 
 // verifier is the state of one Verify.
 type verifier struct {
-	store    *journal.Store
+	store    storage
 	progress func(done, total uint64)
 	report   VerifyReport
 	replay   replayer

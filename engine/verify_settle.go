@@ -88,7 +88,7 @@ func (v *verifier) seal(c sealCommand) error {
 // lineCheck compares rows of line records with those that are stored. It goes on after the first that
 // differs: where the sealed batch differs as well, that says more.
 type lineCheck struct {
-	store   *journal.Store
+	store   storage
 	differs string // what differs first; empty: nothing
 }
 
