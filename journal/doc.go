@@ -6,7 +6,7 @@
 //
 //   - Store is an open ledger directory. Create makes one, Open opens one, OpenReadOnly opens one for a checker.
 //   - Group is what one fsync commits: blocks of commands and the rows that must become true with them.
-//   - Block is the unit of the hash chain; Head is the end of the durable history.
+//   - Block is the unit of the hash chain; Head is the end of the durable history, Base the end of what was dropped of it.
 //   - Row is a mutable row of a named key space (Space); a table (TableBuilder) is an immutable sorted run under a Kind and an id.
 //
 // # Guarantees
@@ -15,7 +15,8 @@
 //  2. Blocks are contiguous: each starts at the sequence after its predecessor and holds its predecessor's hash.
 //  3. Head never names a group that is not fsynced. It may lag behind by what was committed in the last 100 ms before a power loss.
 //  4. Open refuses a directory whose history does not reach the head record, and changes nothing in it.
-//  5. A directory without ledger is never taken for an empty ledger: only Create creates, and only in an empty directory.
+//  5. DropBlocks removes the beginning of the history and notes where it begins then, both or neither; Open refuses one that begins elsewhere.
+//  6. A directory without ledger is never taken for an empty ledger: only Create creates, and only in an empty directory.
 //
 // The stated limit: a power loss together with a flipped bit in the WAL within the last 100 ms may hide groups that were
 // answered, because the head record of these groups was not yet fsynced. kill -9 alone loses nothing.

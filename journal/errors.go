@@ -22,6 +22,8 @@ var (
 var (
 	// ErrCorrupt: stored bytes are not what was written; the text names the sequence or the file.
 	ErrCorrupt = errors.New("journal: corrupt")
+	// ErrDropped: the history before the base was dropped; Store.Base says where that is.
+	ErrDropped = errors.New("journal: this part of the history was dropped")
 	// ErrReadOnly: the store was opened by OpenReadOnly.
 	ErrReadOnly = errors.New("journal: store is read-only")
 )

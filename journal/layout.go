@@ -42,6 +42,8 @@ type Kind byte
 const (
 	// KindCheckpoint is the state at a cut; the id is the checkpoint's.
 	KindCheckpoint Kind = 0x10
+	// KindBase is the state where the stored history begins; the id is the last sequence before that.
+	KindBase Kind = 0x11
 	// KindIdentity is a run of the identity index.
 	KindIdentity Kind = 0x20
 	// KindIdentityFilter holds the persisted filter of the identity run of the same id.

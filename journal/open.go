@@ -102,7 +102,7 @@ func openLocked(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	tip, writes := checked.tip, checked.writing.count
+	tip, writes, base := checked.tip, checked.writing.count, checked.Base()
 	if err := checked.Close(); err != nil {
 		return nil, err
 	}
@@ -110,6 +110,7 @@ func openLocked(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.setBase(base)
 	if err := s.adopt(tip, writes); err != nil {
 		return nil, errors.Join(err, s.db.Close())
 	}
@@ -169,13 +170,18 @@ func openChecked(o Options) (*Store, error) {
 	if err != nil {
 		return nil, readError("store", err)
 	}
-	tip, writes, err := checkHistory(db, rec)
+	base, err := readBase(db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	tip, writes, err := checkHistory(db, base, rec)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	s := newStore(o, db, p, stalls)
 	s.tip, s.writing.count = tip, writes
 	s.setDurable(tip)
+	s.setBase(base)
 	return s, nil
 }
 
@@ -201,11 +207,18 @@ func locate(o *Options) (headRecord, error) {
 // checkHistory checks that the journal contains the block the head record names, and that from the last flushed block to the end nothing is
 // missing: a lost WAL leaves a gap there, in front of the head if a later WAL survived. Tables are guarded by the manifest,
 // whose files Pebble checks on open. It returns the end of the history, which may lie beyond the head record.
-func checkHistory(db *pebble.DB, rec headRecord) (Head, uint64, error) {
+func checkHistory(db *pebble.DB, base Base, rec headRecord) (Head, uint64, error) {
+	if rec.head.Seq <= base.Seq {
+		return Head{}, 0, fmt.Errorf("%w: the head is at %d, what was dropped ends at %d", ErrCorrupt, rec.head.Seq, base.Seq)
+	}
+	if err := checkBegin(db, base); err != nil {
+		return Head{}, 0, err
+	}
 	start, err := checkStart(db, rec.head.Seq)
 	if err != nil {
 		return Head{}, 0, err
 	}
+	start = max(start, base.Seq+1) // flushed blocks may be dropped by what is in the log only
 	last, err := lastBlock(db)
 	if err != nil {
 		return Head{}, 0, err
@@ -213,7 +226,7 @@ func checkHistory(db *pebble.DB, rec headRecord) (Head, uint64, error) {
 	if last.Seq < rec.head.Seq {
 		return Head{}, 0, fmt.Errorf("%w: sequence %d is missing, the head is at %d", ErrShortHistory, last.Seq+1, rec.head.Seq)
 	}
-	if err := checkTail(db, start, last.Seq, rec.head); err != nil {
+	if err := checkTail(db, base, start, last.Seq, rec.head); err != nil {
 		return Head{}, 0, err
 	}
 	writes, err := countedWrites(db)
@@ -240,9 +253,9 @@ func checkStart(db *pebble.DB, head uint64) (start uint64, err error) {
 }
 
 // checkTail walks the chain from start to last and looks for the head's block on the way.
-func checkTail(db *pebble.DB, start, last uint64, head Head) error {
+func checkTail(db *pebble.DB, base Base, start, last uint64, head Head) error {
 	found, final := false, false
-	err := walkBlocks(db, start, last, func(b *Block) error {
+	err := walkBlocks(db, base, start, last, func(b *Block) error {
 		final = b.Final
 		if b.Last == head.Seq {
 			found = b.Hash == head.Hash && b.Time == head.Time && b.Final

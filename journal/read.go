@@ -8,25 +8,38 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Blocks calls fn with every durable block in order, from the one that contains from (0 and 1 are the start) to the head at the time of
-// the call. It checks each block's hash, that each continues its predecessor, and that none is missing; ErrCorrupt
+// Blocks calls fn with every durable block in order, from the one that contains from (0 is the first that is stored) to the head at the time of
+// the call. ErrDropped if that is not stored any more. It checks each block's hash, that each continues its predecessor, and that none is missing; ErrCorrupt
 // names the first sequence that is wrong. The block and its body are valid only during fn. An error of fn ends the walk and is returned as it is.
 func (s *Store) Blocks(from uint64, fn func(*Block) error) error {
-	return walkBlocks(s.db, max(from, 1), s.Head().Seq, fn)
+	base := s.Base()
+	if from == 0 {
+		from = base.Seq + 1
+	}
+	return s.orDropped(from, walkBlocks(s.db, base, from, s.Head().Seq, fn))
 }
 
-// BlockAt returns the durable block that contains seq, its hash checked. ErrCorrupt if it is not there although it must be.
+// orDropped is err, or ErrDropped if the block that is missing was dropped meanwhile.
+func (s *Store) orDropped(from uint64, err error) error {
+	if errors.Is(err, errMissing) && from <= s.Base().Seq {
+		return fmt.Errorf("%w: sequence %d", ErrDropped, from)
+	}
+	return err
+}
+
+// BlockAt returns the durable block that contains seq, its hash checked. ErrDropped if it is not stored any more, ErrCorrupt
+// if it is not there although it must be.
 func (s *Store) BlockAt(seq uint64) (*Block, error) {
 	if head := s.Head().Seq; seq == 0 || seq > head {
 		return nil, fmt.Errorf("journal: sequence %d is not in the history, which ends at %d", seq, head)
 	}
 	var found *Block
-	err := walkBlocks(s.db, seq, seq, func(b *Block) error {
+	err := walkBlocks(s.db, s.Base(), seq, seq, func(b *Block) error {
 		b.Body = slices.Clone(b.Body)
 		found = b
 		return nil
 	})
-	return found, err
+	return found, s.orDropped(seq, err)
 }
 
 // Get returns a copy of the row's value and whether there is one. The row need not be durable yet.
@@ -86,8 +99,12 @@ func readError(what string, err error) error {
 	return fmt.Errorf("journal: read %s: %w", what, err)
 }
 
-// walkBlocks calls fn with the blocks from the one that contains from to the one that contains to, checked as Blocks says.
-func walkBlocks(db *pebble.DB, from, to uint64, fn func(*Block) error) (err error) {
+// walkBlocks calls fn with the blocks from the one that contains from to the one that contains to, checked as Blocks says; the first one
+// of all has to follow the base.
+func walkBlocks(db *pebble.DB, base Base, from, to uint64, fn func(*Block) error) (err error) {
+	if from <= base.Seq {
+		return fmt.Errorf("%w: sequence %d", ErrDropped, from)
+	}
 	if from > to {
 		return nil
 	}
@@ -97,6 +114,9 @@ func walkBlocks(db *pebble.DB, from, to uint64, fn func(*Block) error) (err erro
 	}
 	defer closeIter(it, &err)
 	chain := chainCheck{next: from, anywhere: true}
+	if base.Seq > 0 && from == base.Seq+1 {
+		chain = chainCheck{next: from, prev: base.Hash, time: base.Time}
+	}
 	var b Block
 	for ok := seekBlock(it, from); ok; ok = it.Next() {
 		if err := loadBlock(it, chain.next, &b); err != nil {

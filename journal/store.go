@@ -42,6 +42,7 @@ type Store struct {
 	durable struct {
 		sync.Mutex
 		head Head // what Head returns; set after fsync and head slot
+		base Base // what Base returns; set before blocks are dropped
 	}
 
 	// writing orders synced writes outside of groups, so that their count grows in WAL order. Pebble's own commit queue is taken inside
@@ -175,8 +176,16 @@ func (s *Store) Write(rows []Row, sync bool) error {
 	if err := appendRows(batch, rows); err != nil {
 		return err
 	}
-	if !sync || s.o.unsafeNoSync {
+	if !sync {
 		return wrapWrite(s.db.Apply(batch, pebble.NoSync)) //nolint:forbidigo // nothing is answered: a later synced write covers these rows
+	}
+	return s.writeCounted(batch)
+}
+
+// writeCounted writes a batch that is no group, with the next count, and returns when it is durable.
+func (s *Store) writeCounted(batch *pebble.Batch) error {
+	if s.o.unsafeNoSync {
+		return wrapWrite(s.db.Apply(batch, pebble.NoSync)) //nolint:forbidigo // see writeOptions
 	}
 	count, err := s.enqueue(batch)
 	if err != nil {
