@@ -10,8 +10,8 @@ import (
 
 // formatVersion is the version of the commands and checkpoints. A journal with another one
 // is refused by name. 2: amendments, counters and the list of unpriced events. 3: credit and holds.
-// 4: results of lines, signatures, tiles of evidence.
-const formatVersion = 4
+// 4: results of lines, signatures, tiles of evidence. 5: merged runs, what is forgotten.
+const formatVersion = 5
 
 // genesis is the first command of every ledger.
 type genesis struct {

@@ -95,8 +95,16 @@ func (x *identities) add(hash uint64, identity []byte, s seen) { x.open().add(ha
 // freeze closes the open generation at a sequence if it is full and opens the next. It
 // returns the frozen one, or nil.
 func (x *identities) freeze(last uint64) *generation {
+	if x.open().count < x.max {
+		return nil
+	}
+	return x.freezeOpen(last)
+}
+
+// freezeOpen closes the open generation whatever its size, unless nothing was booked since the one before.
+func (x *identities) freezeOpen(last uint64) *generation {
 	g := x.open()
-	if g.count < x.max {
+	if last < g.first {
 		return nil
 	}
 	g.last = last

@@ -239,6 +239,9 @@ func writeIdentities(t table, g *generation, own, epoch *filter) error {
 		own.add(slot.hash)
 		epoch.add(slot.hash)
 	}
+	if len(slots) == 0 {
+		return nil
+	}
 	return t.Add(key[:], row)
 }
 

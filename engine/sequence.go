@@ -51,11 +51,11 @@ func (s *sequencer) run() {
 		if s.g.empty() {
 			s.g.time = 0 // what was looked at and booked nothing is no part of the group
 		}
-		if !s.due() { // what is due comes before what arrives now: that may fill the group every time
-			s.expireHolds(s.nowOf())
-			s.drain()
+		if s.finalTaken { // a command now would be left for the next start to replay
+			s.stepCheckpoint()
+		} else {
+			s.step()
 		}
-		s.background()
 		s.stopSeen = s.e.stopping()
 		if s.g.empty() && s.stopSeen && s.e.ring.empty() && s.finished() {
 			return
@@ -67,6 +67,15 @@ func (s *sequencer) run() {
 		}
 		idle = s.wait(idle) || idle
 	}
+}
+
+// step does what is due, executes what is queued and goes on with what runs in the background.
+func (s *sequencer) step() {
+	if !s.due() { // what is due comes before what arrives now: that may fill the group every time
+		s.expireHolds(s.nowOf())
+		s.drain()
+	}
+	s.background()
 }
 
 // drain executes what is queued until the group is full or nothing is left.
@@ -172,6 +181,9 @@ func (s *sequencer) handOff() {
 			panic("BUG: the books do not balance: " + err.Error())
 		}
 		g.frozen = s.ids.freeze(g.last)
+	}
+	if s.finalTaken && g.frozen == nil {
+		g.frozen = s.ids.freezeOpen(s.state.seq) // so that the next start has nothing to replay
 	}
 	s.startCheckpoint(g)
 	g.tables = s.state.tables

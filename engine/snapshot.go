@@ -209,15 +209,15 @@ func (j *checkpointJob) flush() {
 	}
 }
 
-// finished takes the last checkpoint, if anything changed since the one before, and
-// reports whether nothing of the sequencer's own is under way.
+// finished takes the last checkpoint and makes the open generation a run, if anything changed
+// since they were written, and reports whether nothing of the sequencer's own is under way.
 func (s *sequencer) finished() bool {
 	if s.job != nil || s.wantCheckpoint || s.state.pending != nil {
 		return false // a settlement under way still needs the sequencer
 	}
 	if !s.finalTaken {
 		s.finalTaken = true
-		s.wantCheckpoint = s.state.seq != s.lastSeq
+		s.wantCheckpoint = s.state.seq != s.lastSeq || s.state.seq >= s.ids.open().first
 		return !s.wantCheckpoint
 	}
 	return true
