@@ -47,11 +47,11 @@ func TestCleanStopReplaysNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set, err := loadRuns(store, 7)
+		set, err := loadRuns(onDisk{store}, 7)
 		if err != nil {
 			t.Fatal(err)
 		}
-		markers, err := checkpointMarkers(store)
+		markers, err := checkpointMarkers(onDisk{store})
 		if err != nil {
 			t.Fatal(err)
 		}
