@@ -43,22 +43,33 @@ func readBase(db *pebble.DB) (b Base, err error) {
 }
 
 // checkBegin checks that the first block is the one that the base names. Damage there is found by who reads it, like any other.
-func checkBegin(db *pebble.DB, b Base) (err error) {
-	it, err := newBlockIter(db, false)
-	if err != nil {
+func checkBegin(db *pebble.DB, b Base) error {
+	first, err := firstBlock(db)
+	switch {
+	case errors.Is(err, ErrCorrupt) || err == nil && first == 0: // an empty journal is found elsewhere
+		return nil
+	case err != nil:
 		return err
-	}
-	defer closeIter(it, &err)
-	if !it.First() {
-		if err := it.Error(); err != nil && !pebble.IsCorruptionError(err) {
-			return readError("begin of the journal", err)
-		}
-		return nil // an empty journal is found elsewhere
-	}
-	if first := blockSeq(it.Key()); first != b.Seq+1 {
+	case first != b.Seq+1:
 		return fmt.Errorf("%w: it begins at sequence %d, and must begin at %d", ErrShortHistory, first, b.Seq+1)
 	}
 	return nil
+}
+
+// firstBlock is the first sequence that is stored; zero: none is.
+func firstBlock(db *pebble.DB) (seq uint64, err error) {
+	it, err := newBlockIter(db, false)
+	if err != nil {
+		return 0, err
+	}
+	defer closeIter(it, &err)
+	if !it.First() {
+		if err := it.Error(); err != nil {
+			return 0, readError("begin of the journal", err)
+		}
+		return 0, nil
+	}
+	return blockSeq(it.Key()), nil
 }
 
 // Base returns where the stored history begins; safe from any goroutine.
