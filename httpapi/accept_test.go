@@ -7,8 +7,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // scriptedListener answers Accept with errors first, then with one connection, then with
@@ -44,13 +42,13 @@ func TestAcceptOutlivesMissingDescriptors(t *testing.T) {
 		none := func(code syscall.Errno) error {
 			return &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", code)}
 		}
-		l := clientListener{&scriptedListener{errs: []error{none(syscall.EMFILE), none(syscall.ENFILE)}, conn: here},
-			newConnections(1, prometheus.NewCounter(prometheus.CounterOpts{Name: "x"}), nil)}
-		if c, err := l.Accept(); err != nil || c == nil {
-			t.Fatalf("%v %v", c, err)
-		}
+		l := &clientListener{Listener: &scriptedListener{errs: []error{none(syscall.EMFILE), none(syscall.ENFILE)}, conn: here}, conns: testConnections(1)}
+		go l.take()
 		if _, err := l.Accept(); !errors.Is(err, errListenerClosed) {
 			t.Fatalf("%v", err)
+		}
+		if n := l.conns.count(); n != 1 {
+			t.Errorf("%d connections", n)
 		}
 	})
 }

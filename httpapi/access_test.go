@@ -289,11 +289,7 @@ func TestDrainDoesNotWaitForStrangers(t *testing.T) {
 // awaitOpen waits until the server has taken in so many connections.
 func (r *rig) awaitOpen(n int) {
 	r.t.Helper()
-	open := func() int {
-		r.server.conns.mu.Lock()
-		defer r.server.conns.mu.Unlock()
-		return len(r.server.conns.open)
-	}
+	open := r.server.conns.count
 	for open() < n {
 		if r.t.Context().Err() != nil {
 			r.t.Fatalf("%d connections of %d were taken in", open(), n)
@@ -305,10 +301,11 @@ func (r *rig) awaitOpen(n int) {
 // TestConnectionBehindTheDrain is taken in by a server that drains already.
 func TestConnectionBehindTheDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newConnections(1, nil, &unreadAnswers{})
+		s := testConnections(1)
 		s.drain(time.Now().Add(drainGrace))
 		socket := &deadlineConn{}
-		c, _ := s.add(socket)
+		c := newClientConn(socket, s, nil)
+		s.add(c)
 		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		if left := time.Until(socket.read); left != drainGrace {
 			t.Errorf("it has %v", left)

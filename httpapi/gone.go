@@ -12,7 +12,7 @@ import (
 // half counts as gone, as it does with net/http.
 func gone(conn net.Conn) bool {
 	if c, ok := conn.(*clientConn); ok {
-		conn = c.Conn
+		conn = c.raw
 	}
 	sc, ok := conn.(syscall.Conn)
 	if !ok {

@@ -29,6 +29,7 @@ type metrics struct {
 
 	accepted, duplicates, unpriced prometheus.Counter
 	turnedAway                     prometheus.Counter // connections over the limit
+	evicted                        prometheus.Counter // connections closed to make room
 	holds                          holdMetrics
 	// routes has one entry per route and a last one for requests without a route.
 	routes []routeMetrics
@@ -57,6 +58,10 @@ func newMetrics(routes []route, more []prometheus.Collector) *metrics {
 			Name: "farthing_http_connections_refused_total",
 			Help: "Connections answered 429 because as many as allowed were open.",
 		}),
+		evicted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "farthing_http_connections_evicted_total",
+			Help: "Connections closed because they had waited longest for their client when a new one needed the place.",
+		}),
 		routes: make([]routeMetrics, len(routes)+1),
 	}
 	latency := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -75,7 +80,7 @@ func newMetrics(routes []route, more []prometheus.Collector) *metrics {
 	m.duplicates = m.outcomes.WithLabelValues("duplicate", "")
 	m.unpriced = m.outcomes.WithLabelValues("unpriced", "")
 	m.holds = newHoldMetrics()
-	m.registry.MustRegister(m.requests, m.outcomes, m.holds.outcomes, m.turnedAway, latency,
+	m.registry.MustRegister(m.requests, m.outcomes, m.holds.outcomes, m.turnedAway, m.evicted, latency,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(more...)
 	return m

@@ -35,6 +35,10 @@ type Server struct {
 	denied401, denied403 logLimit
 }
 
+// workerIdle is how long a goroutine without a connection is kept. Connections that are
+// parked give theirs back, and starting one takes a microsecond.
+const workerIdle = time.Second
+
 // New returns a server for e. It panics when a collector in o cannot be
 // registered, which is a programming error.
 func New(e Engine, o Options) *Server {
@@ -43,7 +47,7 @@ func New(e Engine, o Options) *Server {
 	s.metrics = newMetrics(s.routes, o.Collectors)
 	s.renders, s.statements = newGate(rendersMax, renderWait), newGate(statementsMax, renderWait)
 	s.unread = &unreadAnswers{max: unreadMaxAnswerBytes}
-	s.conns = newConnections(o.ConnectionsMax, s.metrics.turnedAway, s.unread)
+	s.conns = newConnections(&o, s.metrics, s.unread)
 	s.http = &fasthttp.Server{
 		Handler:       s.handle,
 		ErrorHandler:  s.unreadable,
@@ -61,11 +65,13 @@ func New(e Engine, o Options) *Server {
 		// The listener bounds the connections. A worker ends a moment after its
 		// connection, so fasthttp, which would answer in plain text, gets more.
 		Concurrency:           2*o.ConnectionsMax + 64,
+		MaxIdleWorkerDuration: workerIdle,
 		TCPKeepalive:          true,
 		CloseOnShutdown:       true,
 		LazyRequestTime:       true,
 		SecureErrorLogMessage: true,
 		Logger:                logAdapter{o.Logger},
+		ConnState:             s.conns.state,
 	}
 	return s
 }
@@ -76,7 +82,9 @@ func (s *Server) Serve(ln net.Listener) error {
 	if s.options.Keys == nil && !isLoopback(ln.Addr()) {
 		return ErrNotLoopback
 	}
-	return s.http.Serve(clientListener{ln, s.conns})
+	l := &clientListener{Listener: ln, conns: s.conns, tls: s.options.TLS}
+	s.conns.parked.Go(l.take)
+	return s.http.Serve(l)
 }
 
 // Drain stops accepting connections, answers every request that has arrived and
@@ -86,7 +94,11 @@ func (s *Server) Serve(ln net.Listener) error {
 // returns.
 func (s *Server) Drain(ctx context.Context) error {
 	s.conns.drain(time.Now().Add(drainGrace))
-	return s.http.ShutdownWithContext(ctx)
+	if err := s.http.ShutdownWithContext(ctx); err != nil {
+		return err
+	}
+	s.conns.parked.Wait() // they ended with the grace above
+	return nil
 }
 
 // call is one request on its way through the handlers; reused.
@@ -118,6 +130,10 @@ func (c *call) done() {
 
 // handle answers one request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	if !began(ctx.Conn()) {
+		ctx.SetConnectionClose()
+		return
+	}
 	start := time.Now()
 	c := s.newCall(ctx)
 	s.answer(c)
@@ -247,6 +263,7 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.As(err, &small):
 		no = refusal.New(refusal.TooLarge, "headers", "the request line and headers may have %d bytes", s.options.HeaderMaxBytes)
+		lingerOnClose(ctx.Conn()) // it is still sending
 	case isTimeout(err):
 		no = s.late()
 	}
@@ -258,6 +275,9 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 // refused before the client sends it, the budget excepted, which is taken when the
 // body comes.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
+	if !began(ctx.Conn()) {
+		return fasthttp.StatusServiceUnavailable
+	}
 	start := time.Now()
 	c := s.newCall(ctx)
 	no := s.find(c)
