@@ -178,7 +178,7 @@ func (r *reader) sources(s *ledger.Split, t *tables) {
 	s.Lost = r.amount()
 	for n := r.uvarint(); n > 0 && !r.bad; n-- {
 		p := ledger.Part{Grant: uint32(r.uvarint()), Amount: r.amount()}
-		if int(p.Grant) >= len(t.grants) {
+		if !t.hasGrant(p.Grant) {
 			r.fail()
 		}
 		s.Parts = append(s.Parts, p)
@@ -248,7 +248,7 @@ func (r *reader) counters(e *eventRecord, t *tables) {
 	}
 	for n := r.uvarint(); n > 0 && !r.bad; n-- {
 		l := later{r.byte(), count{uint32(r.uvarint()), r.quantity()}}
-		if int(l.component) >= e.components || int(l.terms) >= len(t.terms) {
+		if int(l.component) >= e.components || (int(l.terms) >= len(t.terms) && !t.loose) {
 			r.fail()
 		}
 		e.later = append(e.later, l)

@@ -248,7 +248,7 @@ func (d *denial) append(dst []byte) []byte {
 
 func (r *reader) denial(t *tables) *denial {
 	d := &denial{node: r.ref(), limit: uint32(r.uvarint()), byCount: r.bool(), asked: r.amount(), left: r.amount(), count: r.uvarint()}
-	if int(d.node) >= len(t.people) || int(d.limit) > len(t.limits) {
+	if int(d.node) >= len(t.people) || (d.limit > 0 && !t.hasLimit(d.limit-1)) {
 		r.fail()
 	}
 	return d
@@ -265,7 +265,7 @@ func appendParts(dst []byte, parts []ledger.Part) []byte {
 func (r *reader) parts(t *tables) (parts []ledger.Part) {
 	for n := r.uvarint(); n > 0 && !r.bad; n-- {
 		p := ledger.Part{Grant: uint32(r.uvarint()), Amount: r.amount()}
-		if int(p.Grant) >= len(t.grants) {
+		if !t.hasGrant(p.Grant) {
 			r.fail()
 		}
 		parts = append(parts, p)
@@ -299,7 +299,7 @@ func (r *reader) holdPlan(t *tables) *holdPlan {
 func (r *reader) limitRows(t *tables) (rows []uint32) {
 	for n := r.uvarint(); n > 0 && !r.bad; n-- {
 		row := uint32(r.uvarint())
-		if int(row) >= len(t.limits) {
+		if !t.hasLimit(row) {
 			r.fail()
 		}
 		rows = append(rows, row)

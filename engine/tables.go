@@ -22,7 +22,14 @@ type tables struct {
 	plans    []*subscription // by number; their state is in rows
 	notices  []noticeRun     // in order
 	keys     []*signingKey   // by number from 1 at index 0
+
+	// loose: grants, limits and terms are not listed, and what refers to them is taken as it is. So
+	// it is for who reads the journal to show it, and does not book (export.go).
+	loose bool
 }
+
+func (t *tables) hasGrant(n uint32) bool { return int(n) < len(t.grants) || t.loose }
+func (t *tables) hasLimit(n uint32) bool { return int(n) < len(t.limits) || t.loose }
 
 // internedShape is a shape with a number.
 type internedShape struct {

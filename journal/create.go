@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2"
@@ -73,14 +74,14 @@ func Prepare(o Options) error {
 	return mustBeEmpty(&o)
 }
 
-// mustBeEmpty ignores the lock file and an interrupted creation.
-func mustBeEmpty(o *Options) error {
+// mustBeEmpty ignores the lock file, an interrupted creation and what else is named.
+func mustBeEmpty(o *Options, but ...string) error {
 	names, err := o.FS.List(o.Dir)
 	if err != nil {
 		return fmt.Errorf("journal: list %s: %w", o.Dir, err)
 	}
 	for _, name := range names {
-		if name != lockName && name != newName && name != signingKeyName {
+		if name != lockName && name != newName && name != signingKeyName && !slices.Contains(but, name) {
 			return fmt.Errorf("%w: %s holds %s", ErrNotEmpty, o.Dir, name)
 		}
 	}

@@ -9,11 +9,14 @@ import "encoding/binary"
 //	DIR/ledger/store/    Pebble
 //	DIR/ledger/build/    tables being built; emptied at open
 //	DIR/ledger.new/      a ledger being created; becomes ledger/ by one rename
+//	DIR/incoming/        a ledger being restored or imported: its ledger/ becomes DIR/ledger by one rename
 //	DIR/signing-key.pem  may stand there: the key that signs batches, which this package does not touch
 const (
 	lockName = "LOCK"
 	liveName = "ledger"
 	newName  = "ledger.new"
+
+	stageName = "incoming"
 
 	signingKeyName = "signing-key.pem"
 
