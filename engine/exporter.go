@@ -13,7 +13,7 @@ import (
 // Exporter reads a ledger's history for an export: blocks, the rows that go with sealed windows, and how far the streams are
 // published. Its methods may be called beside everything else that the ledger does; one walk belongs to one goroutine.
 type Exporter struct {
-	store  *journal.Store
+	store  storage
 	owned  bool // Close closes it
 	ledger genesisAt
 }
@@ -30,7 +30,7 @@ func OpenExporter(o journal.Options) (*Exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := newExporter(store)
+	x, err := newExporter(onDisk{store})
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -41,7 +41,7 @@ func OpenExporter(o journal.Options) (*Exporter, error) {
 // Exporter reads the ledger that is open.
 func (e *Engine) Exporter() (*Exporter, error) { return newExporter(e.store) }
 
-func newExporter(store *journal.Store) (*Exporter, error) {
+func newExporter(store storage) (*Exporter, error) {
 	first, err := readGenesis(store)
 	if err != nil {
 		return nil, err

@@ -183,9 +183,6 @@ func beginCopy(from *Options, o *BackupOptions) (*copying, error) {
 	return &copying{o: o, to: to}, nil
 }
 
-// ErrNoRoom: the disk that a copy would go to is too full for it.
-var ErrNoRoom = errors.New("journal: not enough space for the copy")
-
 // room checks that the disk takes the copy. That a file can be linked, probe, says that others can.
 func (c *copying) room(probe string, m *pebble.Metrics) error {
 	path := c.to.path("probe")

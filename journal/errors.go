@@ -20,6 +20,8 @@ var (
 
 // Errors of reading and writing.
 var (
+	// ErrNoRoom: the disk that a copy would go to is too full for it.
+	ErrNoRoom = errors.New("journal: not enough space for the copy")
 	// ErrCorrupt: stored bytes are not what was written; the text names the sequence or the file.
 	ErrCorrupt = errors.New("journal: corrupt")
 	// ErrDropped: the history before the base was dropped; Store.Base says where that is.
