@@ -23,6 +23,7 @@ type Table[R any] struct {
 	pages []*page[R]
 	len   uint32
 	epoch uint32 // current; a row changed since the last Begin carries it
+	fresh uint32 // rows that carry it
 
 	// The running snapshot; limit 0 when none.
 	active bool
@@ -58,8 +59,12 @@ func (t *Table[R]) Append(r R) uint32 {
 	p := t.pages[i>>pageBits]
 	p.rows[i&pageMask], p.epoch[i&pageMask] = r, t.epoch
 	t.len++
+	t.fresh++
 	return i
 }
+
+// Changed returns how many rows were added or changed since the last Begin or Restored.
+func (t *Table[R]) Changed() uint32 { return t.fresh }
 
 // At returns row i for reading.
 func (t *Table[R]) At(i uint32) *R { return &t.pages[i>>pageBits].rows[i&pageMask] }
@@ -84,6 +89,7 @@ func (t *Table[R]) firstChange(p *page[R], i uint32) {
 		}
 	}
 	p.epoch[j] = t.epoch
+	t.fresh++
 }
 
 func (t *Table[R]) save(i uint32, row *R) {
@@ -102,6 +108,7 @@ func (t *Table[R]) Begin(since uint32) uint32 {
 		panic("BUG: a snapshot is running")
 	}
 	t.epoch++
+	t.fresh = 0
 	t.active, t.limit, t.cursor, t.since = true, t.len, 0, since
 	return t.epoch
 }
@@ -153,12 +160,20 @@ func (t *Table[R]) Step(n int, emit func(index uint32, row *R)) bool {
 // Abort ends a running snapshot without emitting the rest.
 func (t *Table[R]) Abort() { t.active, t.saved, t.now = false, nil, nil }
 
+// Grow makes the table n rows long, with zero rows, unless it is that long already.
+func (t *Table[R]) Grow(n uint32) {
+	for pages := (uint64(n) + pageMask) >> pageBits; uint64(len(t.pages)) < pages; {
+		t.pages = append(t.pages, new(page[R]))
+	}
+	t.len = max(t.len, n)
+}
+
 // Restore puts a row where a snapshot had it, growing the table as needed; rows
-// come in any order. Used to load a checkpoint into an empty table.
+// come in any order. Used to load a checkpoint into an empty table. Within what Grow
+// made, several goroutines may restore different rows.
 func (t *Table[R]) Restore(i uint32, r R) {
-	for t.len <= i {
-		var zero R
-		t.Append(zero)
+	if i >= t.len {
+		t.Grow(i + 1)
 	}
 	*t.At(i) = r
 }
@@ -167,5 +182,6 @@ func (t *Table[R]) Restore(i uint32, r R) {
 // is what the next snapshot gives as since to get only later changes.
 func (t *Table[R]) Restored() uint32 {
 	t.epoch++
+	t.fresh = 0
 	return t.epoch
 }

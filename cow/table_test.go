@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -21,6 +22,9 @@ func TestSnapshotAgainstCopy(t *testing.T) {
 					changed[table.Append(rng.Int64())] = true
 				}
 				mutate(rng, &table, changed, rng.IntN(2000))
+				if int(table.Changed()) != len(changed) {
+					t.Fatalf("%d rows are said to have changed, want %d", table.Changed(), len(changed))
+				}
 				want := map[uint32]int64{}
 				full := rng.IntN(3) == 0
 				for i := range table.Len() {
@@ -83,11 +87,33 @@ func TestRestore(t *testing.T) {
 		a.Append(i * i)
 	}
 	order := rand.New(rand.NewPCG(1, 1)).Perm(5000)
+	b.Grow(4000) // rows below may come from several goroutines
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for _, i := range order {
+				if i < 4000 && i%4 == worker {
+					b.Restore(uint32(i), *a.At(uint32(i)))
+				}
+			}
+		})
+	}
+	wg.Wait()
 	for _, i := range order {
-		b.Restore(uint32(i), *a.At(uint32(i)))
+		if i >= 4000 {
+			b.Restore(uint32(i), *a.At(uint32(i)))
+		}
+	}
+	for i := range b.Len() {
+		if *a.At(i) != *b.At(i) || b.Len() != a.Len() {
+			t.Fatalf("row %d of %d is %d, want %d", i, b.Len(), *b.At(i), *a.At(i))
+		}
 	}
 	since := b.Restored()
 	*b.Mut(17) = 1
+	if b.Changed() != 1 {
+		t.Fatalf("%d rows changed after loading, want 1", b.Changed())
+	}
 	var got []uint32
 	b.Begin(since)
 	for !b.Step(100, func(i uint32, _ *int64) { got = append(got, i) }) {

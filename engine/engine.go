@@ -23,7 +23,8 @@ type Engine struct {
 	ledgerID  string
 	partition uint32
 	seed      uint64
-	born      int64 // time of the genesis
+	started   startClock // immutable once open
+	born      int64      // time of the genesis
 	startWall int64
 	startMono time.Time
 
@@ -77,15 +78,21 @@ func Open(o Options) (*Engine, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	store, err := openStore(&o)
 	if err != nil {
 		return nil, err
 	}
 	e := newEngine(o, store)
+	e.started.began = began
+	if d, ok := store.(onDisk); ok {
+		e.started.opened(d.OpenTimes())
+	}
 	s, x, err := e.recover()
 	if err != nil {
 		return nil, fmt.Errorf("replay: %w", closeAfter(store, err))
 	}
+	e.started.log(o.Logger)
 	e.start(s, x)
 	if o.SigningKey != nil {
 		e.internal(func(s *sequencer) { s.introduceKey() })
@@ -174,17 +181,23 @@ const internalMax = closingsAhead + 3 + rehearsalsMax
 // recover loads the newest checkpoint, replays what follows and returns the sequencer and
 // the indexer ready to run.
 func (e *Engine) recover() (*sequencer, *indexer, error) {
+	began := time.Now()
 	if err := dropOrphans(e.store); err != nil {
 		return nil, nil, err
 	}
+	e.started.part(partOrphans, began)
+	began = time.Now()
 	set, err := loadRuns(e.store, e.o.RunIdentities)
 	if err != nil {
 		return nil, nil, err
 	}
-	loaded, err := restore(e.store)
+	e.started.part(partFilters, began)
+	began = time.Now()
+	loaded, err := restore(e.store, e.o.aborted)
 	if err != nil {
 		return nil, nil, err
 	}
+	e.started.part(partCheckpoint, began)
 	first, err := readGenesis(e.store)
 	if err != nil {
 		return nil, nil, err
@@ -202,14 +215,18 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	}
 	e.roots.trees = map[uint64]windowTrees{}
 	s := &sequencer{e: e, state: loaded.state, g: &group{}, ids: newIdentities(set.version, set.indexedTo()+1, e.o.RunIdentities)}
-	s.checkpoints = checkpoints{base: loaded.base, nextID: loaded.marker.id + 1, lastSeq: loaded.marker.seq, deltas: loaded.marker.deltas}
+	s.checkpoints = checkpoints{base: loaded.base, nextID: loaded.marker.id + 1, lastSeq: loaded.marker.seq, deltas: loaded.marker.deltas, deltaRows: loaded.deltaRows}
 	x := &indexer{e: e, earners: newScanEarners(), trees: loaded.evidence, young: &postings{}}
 	e.runs.current.Store(set)
 	e.dropBelow.Store(set.version)
-	if err := e.replay(s, x, min(loaded.marker.seq, set.indexedTo())+1); err != nil {
+	began = time.Now()
+	from := min(loaded.marker.seq, set.indexedTo())
+	if err := e.replay(s, x, from+1); err != nil {
 		return nil, nil, err
 	}
+	e.started.part(partReplay, began)
 	head := e.store.Head().Seq
+	e.started.out.Replayed, e.started.out.Reread = head-loaded.marker.seq, head-from
 	e.marks.durable.advance(head)
 	e.marks.evidenced.advance(head)
 	e.marks.indexed.advance(set.indexedTo())
@@ -303,6 +320,9 @@ func (e *Engine) replay(s *sequencer, x *indexer, from uint64) error {
 		return nil
 	}
 	err := e.store.Blocks(from, func(b *journal.Block) error {
+		if err := e.o.aborted(); err != nil {
+			return err
+		}
 		if b.First == 1 {
 			return nil // genesis
 		}

@@ -57,12 +57,27 @@ type Options struct {
 	// CheckpointBytes is the journal growth after which a checkpoint is taken. Default
 	// 256 MiB, some seconds of replay. 0 keeps the default.
 	CheckpointBytes int64
+	// Abort, when it is closed while Open is still loading or replaying, makes it give up with
+	// ErrGivenUp. Nothing is changed then. nil: it does not.
+	Abort <-chan struct{}
 	// Observer is told of every group; default nobody.
 	Observer Observer
 	// Logger receives what an operator should know. Default slog.Default().
 	Logger *slog.Logger
 
 	world surroundings
+}
+
+// ErrGivenUp is what Open returns when Options.Abort was closed.
+var ErrGivenUp = errors.New("the start was given up")
+
+func (o *Options) aborted() error {
+	select {
+	case <-o.Abort:
+		return ErrGivenUp
+	default:
+		return nil
+	}
 }
 
 // Observer sees groups go by; its methods are called on the commit path and must

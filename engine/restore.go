@@ -13,14 +13,16 @@ import (
 // restored is what a chain of checkpoints gives: the state right after command seq, the
 // evidence trees then, and where the next delta would begin.
 type restored struct {
-	state    *state
-	evidence evidence
-	marker   checkpointMarker // of the newest; zero: none, start from genesis
-	base     extent
+	state     *state
+	evidence  evidence
+	marker    checkpointMarker // of the newest; zero: none, start from genesis
+	base      extent
+	deltaRows uint64 // in its deltas
 }
 
 // restore loads the newest checkpoint, or returns a zero marker when there is none.
-func restore(store storage) (restored, error) {
+// It gives up when aborted says so.
+func restore(store storage, aborted func() error) (restored, error) {
 	markers, err := checkpointMarkers(store)
 	if err != nil || len(markers) == 0 {
 		return restored{evidence: newEvidence()}, err
@@ -43,7 +45,7 @@ func restore(store storage) (restored, error) {
 		m = prev
 	}
 	out := restored{marker: newest}
-	l := loader{evidence: newEvidence()} // a checkpoint before the first priced event has no trees to write
+	l := loader{evidence: newEvidence(), aborted: aborted} // a checkpoint before the first priced event has no trees to write
 	for i := len(chain) - 1; i >= 0; i-- {
 		if err := l.checkpoint(store, chain[i]); err != nil {
 			return restored{}, fmt.Errorf("checkpoint %d of sequence %d: %w", chain[i].id, chain[i].seq, err)
@@ -57,36 +59,66 @@ func restore(store storage) (restored, error) {
 	for i, t := range out.state.rowTables() {
 		out.base.rows[i] = t.restored()
 	}
+	out.deltaRows = l.deltaRows
 	return out, nil
 }
 
 // loader puts chunks together: into the state what needs nothing else, the rest into lists.
 type loader struct {
-	header   []byte // of the newest checkpoint so far
-	state    *state
-	rows     [numRowTables]rowTable
-	versions []*PriceVersion
-	settings []string
-	back     []windowBack
-	evidence evidence
+	header    []byte // of the newest checkpoint so far
+	state     *state
+	rows      [numRowTables]rowTable
+	versions  []*PriceVersion
+	settings  []string
+	back      []windowBack
+	evidence  evidence
+	deltaRows uint64
+	work      *rowWork // on the checkpoint being read
+	aborted   func() error
 }
 
+// checkpoint reads one of the chain. Rows are decoded by several goroutines: those of one
+// checkpoint are different rows, so their order does not matter; those of the next wait for them.
 func (l *loader) checkpoint(store storage, m checkpointMarker) error {
+	l.work = newRowWork()
 	n := uint32(0)
 	err := store.TableScan(journal.KindCheckpoint, m.id, nil, nil, func(key, value []byte) (bool, error) {
 		if len(key) != 4 || binary.BigEndian.Uint32(key) != n || len(value) == 0 {
 			return false, fmt.Errorf("chunk %d is missing", n)
 		}
 		n++
+		if err := l.aborted(); err != nil {
+			return false, err
+		}
 		if err := l.chunk(value[0], value[1:]); err != nil {
 			return false, fmt.Errorf("chunk %d: %w", n-1, err)
 		}
 		return true, nil
 	})
+	if waited := l.work.wait(); err == nil {
+		err = waited
+	}
 	if err == nil && n == 0 {
 		err = fmt.Errorf("its table is gone")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return l.counted(m.prev != 0)
+}
+
+// counted checks that a full checkpoint had every row, and a delta those that are new with it.
+func (l *loader) counted(delta bool) error {
+	for i := range l.rows {
+		t, got := &l.rows[i], l.work.rows[i].Load()
+		if length := uint64(t.len()); got > length || got < length-l.work.before[i] {
+			return fmt.Errorf("%d rows of table %s, which has %d, %d of them before", got, t.name, length, l.work.before[i])
+		}
+		if delta {
+			l.deltaRows += got
+		}
+	}
+	return nil
 }
 
 func (l *loader) chunk(kind byte, p []byte) error {
@@ -99,6 +131,12 @@ func (l *loader) chunk(kind byte, p []byte) error {
 		l.evidence, err = parseEvidence(p)
 		return err
 	}
+	for i := range l.rows {
+		if l.state != nil && l.rows[i].kind == kind {
+			l.work.add(&l.rows[i], &l.work.rows[i], p)
+			return nil
+		}
+	}
 	r := reader{p: p}
 	for len(r.p) > 0 && !r.bad {
 		l.entry(kind, &r)
@@ -106,17 +144,27 @@ func (l *loader) chunk(kind byte, p []byte) error {
 	return r.end()
 }
 
-// begin makes the state that everything goes into.
+// begin makes the state that everything goes into, and room for the rows of a checkpoint.
 func (l *loader) begin() error {
-	if l.state != nil {
-		return nil
+	g, rest, err := cutGenesis(l.header)
+	if err != nil {
+		return err
 	}
-	g, _, err := cutGenesis(l.header)
-	if err == nil {
+	if l.state == nil {
 		l.state = newState(g)
 		l.rows = l.state.rowTables()
 	}
-	return err
+	r := reader{p: rest}
+	r.position()
+	for i := range l.rows {
+		n := r.uvarint()
+		if r.bad || n > 1<<31 || n < uint64(l.rows[i].len()) {
+			return errCodec
+		}
+		l.work.before[i] = uint64(l.rows[i].len())
+		l.rows[i].grow(uint32(n))
+	}
+	return nil
 }
 
 // entry reads one entry of a table or one row.
@@ -156,7 +204,7 @@ func (l *loader) entry(kind byte, r *reader) {
 		l.back = append(l.back, windowBack{r.uvarint(), ledger.Back{Account: r.ref(), Signed: r.amount()}})
 	default:
 		if !l.credit(kind, r) {
-			l.row(kind, r)
+			r.fail()
 		}
 	}
 }
@@ -195,17 +243,6 @@ func (l *loader) credit(kind byte, r *reader) bool {
 	return true
 }
 
-// row puts a row where it was, unless it cannot be one.
-func (l *loader) row(kind byte, r *reader) {
-	for i := range l.rows {
-		if l.rows[i].kind == kind {
-			l.rows[i].restore(r, r.uvarint())
-			return
-		}
-	}
-	r.fail()
-}
-
 func (l *loader) window(w *window) {
 	l.state.windows = append(l.state.windows, w)
 	l.state.enterBatches(w)
@@ -239,13 +276,10 @@ func (l *loader) finish() (*state, error) {
 		return nil, err
 	}
 	r.p = rest
-	s.seq, s.time, s.windowFirst = r.uvarint(), int64(r.uvarint()), r.uvarint()
-	openWindow := r.uvarint()
-	s.nextStream, s.nextNotice = r.uvarint(), r.uvarint()
-	for i := range l.rows {
-		if want := r.uvarint(); want != uint64(l.rows[i].len()) && !r.bad {
-			return nil, fmt.Errorf("%d of %d rows of table %s", l.rows[i].len(), want, l.rows[i].name)
-		}
+	at := r.position()
+	s.seq, s.time, s.windowFirst, s.nextStream, s.nextNotice = at[0], int64(at[1]), at[2], at[4], at[5]
+	for range l.rows {
+		r.uvarint() // begin has read it
 	}
 	totals := make([]ledger.Totals, money.Currencies())
 	for range r.uvarint() {
@@ -269,7 +303,7 @@ func (l *loader) finish() (*state, error) {
 	if int(s.ledger.Rows.Len()) != len(s.people) {
 		return nil, fmt.Errorf("%d rows of %d participants", s.ledger.Rows.Len(), len(s.people))
 	}
-	s.ledger.Restore(s.people, totals, openWindow)
+	s.ledger.Restore(s.people, totals, at[3])
 	if err := l.givenBack(); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,9 @@ type rowTable struct {
 	begin    func(since uint32) uint32
 	step     func(job *checkpointJob) (done bool)
 	len      func() uint32
-	restore  func(r *reader, i uint64)
+	changed  func() uint32 // rows since the last begin or restored
+	grow     func(n uint32)
+	restore  func(r *reader, i uint64) // of different rows within what grow made: from any goroutine
 	restored func() uint32
 	encode   func(i uint32) []byte // a row, for comparing
 }
@@ -26,7 +28,7 @@ type rowTable struct {
 const numRowTables = 15
 
 func tableOf[R any](kind byte, name string, t *cow.Table[R], encode func(*R, []byte) []byte, decode func(*reader) R, plausible func(uint64, *R) bool) rowTable {
-	return rowTable{kind: kind, name: name, begin: t.Begin, len: t.Len, restored: t.Restored,
+	return rowTable{kind: kind, name: name, begin: t.Begin, len: t.Len, restored: t.Restored, changed: t.Changed, grow: t.Grow,
 		step: func(job *checkpointJob) bool {
 			return t.Step(snapshotStep, func(i uint32, row *R) {
 				job.start(kind)
@@ -35,7 +37,7 @@ func tableOf[R any](kind byte, name string, t *cow.Table[R], encode func(*R, []b
 		},
 		restore: func(r *reader, i uint64) {
 			row := decode(r)
-			if r.bad || i >= 1<<31 || (plausible != nil && !plausible(i, &row)) {
+			if r.bad || i >= uint64(t.Len()) || (plausible != nil && !plausible(i, &row)) {
 				r.fail()
 				return
 			}

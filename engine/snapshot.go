@@ -76,6 +76,7 @@ type checkpoints struct {
 	nextID         uint64 // of checkpoints
 	lastSeq        uint64 // of the last one
 	deltas         int    // since the last full one
+	deltaRows      uint64 // in them
 }
 
 // extent is how far the tables and epochs went at a checkpoint: where a delta begins.
@@ -139,15 +140,16 @@ func (s *sequencer) startCheckpoint(g *group) {
 		return
 	}
 	st := s.state
-	full := s.base == (extent{}) || s.deltas >= deltasMax
+	changed, full := st.changedRows(), s.base == (extent{}) || s.deltas >= deltasMax
+	full = full || s.folds(changed)
 	job := &checkpointJob{id: s.nextID, seq: st.seq, header: st.appendHeader(nil), to: st.extent(), tables: st.tables,
 		logs: st.logs(), rows: st.rowTables(), chunks: make(chan []byte, chunksQueued),
 		room: make(chan struct{}, 1), evidence: make(chan []byte, 1), head: make(chan journal.Head, 1)}
 	if full {
-		s.deltas = 0
+		s.deltas, s.deltaRows = 0, 0
 	} else {
 		job.prev, job.from = s.nextID-1, s.base
-		s.deltas++
+		s.deltas, s.deltaRows = s.deltas+1, s.deltaRows+changed
 	}
 	job.deltas = s.deltas
 	for i := range job.rows {
@@ -427,6 +429,14 @@ func (s *state) appendPosition(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	return dst
+}
+
+// position reads what appendPosition wrote.
+func (r *reader) position() (at [6]uint64) {
+	for i := range at {
+		at[i] = r.uvarint()
+	}
+	return at
 }
 
 // appendHeader writes what is neither a table nor a row.

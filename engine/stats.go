@@ -23,6 +23,7 @@ type Stats struct {
 	Unpriced              int64 // events on the unpriced list
 	Runs                  int
 	Store                 journal.Metrics
+	Start                 Start // how it came up
 }
 
 // Stats returns the current figures. It never waits for the sequencer.
@@ -33,7 +34,7 @@ func (e *Engine) Stats() Stats {
 		Checkpointed: e.marks.checkpointed.load(), Sealed: e.marks.sealed.load(),
 		Windows: len(t.windows), SealedStream: lastStreamOf(t.windows), Accounts: len(t.people), Shapes: len(t.shapes),
 		Sources: len(t.sources) - 1, PriceVersions: len(t.versions), Unpriced: e.unpriced.Load(), Runs: len(e.runs.load().runs), Store: e.store.Metrics()}
-	s.PublishedStream = e.confirmed.Load()
+	s.PublishedStream, s.Start = e.confirmed.Load(), e.started.out
 	s.OldestUnpublishedTime = oldestUnpublished(t.windows, s.PublishedStream)
 	return s
 }

@@ -35,6 +35,9 @@ func (s *Server) admit(c *call) (r *engine.Request, body []byte, no *refusal.Ref
 		budget = min(chunkedFirstBytes, limit)
 	}
 	r = s.engine.Acquire(c.route.budget(budget))
+	if r == nil && !s.engine.Ready() {
+		return nil, nil, notReady()
+	}
 	if r == nil {
 		return nil, nil, noRoom()
 	}

@@ -208,6 +208,16 @@ func (c *clientConn) SetReadDeadline(t time.Time) error {
 	return c.arm(t)
 }
 
+// SetWriteDeadline sets the deadline of an answer. fasthttp calls it before it writes one.
+func (c *clientConn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if by := time.Now().Add(drainTake); c.set.draining() && (t.IsZero() || by.Before(t)) {
+		t = by
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
 // hurry sets an earlier deadline within that of the request.
 func (c *clientConn) hurry(t time.Time) {
 	c.mu.Lock()

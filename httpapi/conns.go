@@ -26,8 +26,10 @@ const acceptPause = 50 * time.Millisecond
 // drainGrace is how long a request that has begun to arrive may take to arrive
 // in full once the server drains; parkedGrace is how long one may that has not begun
 // as far as we know: its bytes may be there, and not yet looked at.
+// drainTake is how long an answer may take to be taken: who does not read keeps no stop waiting.
 const (
 	drainGrace  = time.Second
+	drainTake   = 2 * time.Second
 	parkedGrace = 100 * time.Millisecond
 )
 
@@ -222,6 +224,7 @@ func (s *connections) drain(by time.Time) {
 	for _, c := range open {
 		c.mu.Lock()
 		_ = c.arm(c.limit) // a connection that is gone needs no deadline
+		_ = c.raw.SetWriteDeadline(time.Now().Add(drainTake))
 		c.mu.Unlock()
 	}
 }

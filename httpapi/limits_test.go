@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -252,9 +253,14 @@ func rejects(n, detailBytes int) []meter.Reject {
 }
 
 // TestUnreadAnswerIsCutOff has a client that is sent more than its socket takes and
-// does not read.
+// does not read: it has as long as any, and drainTake once the server drains.
 func TestUnreadAnswerIsCutOff(t *testing.T) {
-	r := newRig(t, Options{WriteTimeout: 100 * time.Millisecond})
+	t.Run("slow", func(t *testing.T) { testUnreadAnswer(t, 100*time.Millisecond) })
+	t.Run("draining", func(t *testing.T) { testUnreadAnswer(t, time.Hour) })
+}
+
+func testUnreadAnswer(t *testing.T, timeout time.Duration) {
+	r := newRig(t, Options{WriteTimeout: timeout})
 	entered := make(chan struct{})
 	r.engine.ingest = func(*engine.Request) (engine.IngestResult, *refusal.Refusal) {
 		defer close(entered)
@@ -263,7 +269,9 @@ func TestUnreadAnswerIsCutOff(t *testing.T) {
 	c := r.dial()
 	c.send(requestText("POST", "/v1/events", "application/json", with()))
 	<-entered
-	if err := r.server.Drain(t.Context()); err != nil { // waits for the answer
+	ctx, cancel := context.WithTimeout(t.Context(), 20*drainTake)
+	defer cancel()
+	if err := r.server.Drain(ctx); err != nil { // waits for the answer
 		t.Fatal(err)
 	}
 	if n := r.server.unread.bytes.Load(); n != 0 {
@@ -320,5 +328,6 @@ type deadlineConn struct {
 }
 
 func (d *deadlineConn) SetReadDeadline(t time.Time) error { d.read = t; return nil }
+func (d *deadlineConn) SetWriteDeadline(time.Time) error  { return nil }
 func (d *deadlineConn) Close() error                      { return nil }
 func (d *deadlineConn) RemoteAddr() net.Addr              { return nil }

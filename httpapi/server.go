@@ -208,13 +208,17 @@ func (s *Server) find(c *call) *refusal.Refusal {
 		return no
 	}
 	if r.method != "GET" && !s.engine.Ready() {
-		return refusal.New(refusal.NotReady, "", "the service is starting or draining; try again in a moment")
+		return notReady()
 	}
 	// A parameter that is passed over would let the client believe that it counted.
 	if r.method != "GET" && len(c.target.query) > 0 {
 		return refusal.New(refusal.Invalid, "unknown_parameter", "this takes no query parameters: what it does is said in the body")
 	}
 	return nil
+}
+
+func notReady() *refusal.Refusal {
+	return refusal.New(refusal.NotReady, "", "the service is starting or draining; try again in a moment")
 }
 
 // recovered answers 500 for a handler that panicked. The connection is closed,

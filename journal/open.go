@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2"
@@ -29,6 +30,15 @@ func Open(o Options) (*Store, error) {
 	s.lock = lock
 	return s, nil
 }
+
+// OpenTimes is how long the steps of Open took.
+type OpenTimes struct {
+	Check time.Duration // read-only open, checks, close
+	Open  time.Duration // for writing
+}
+
+// OpenTimes returns how long Open took; zero of a store that was created or is read-only.
+func (s *Store) OpenTimes() OpenTimes { return s.times }
 
 // OpenReadOnly opens the ledger for a checker: the same checks as Open, nothing on disk is changed, and Commit, Write, NewTable, Ingest and
 // DropTable answer ErrReadOnly. What a power loss left beyond the head record is part of the history it shows.
@@ -98,6 +108,7 @@ func lockDir(o *Options) (io.Closer, error) {
 
 // openLocked opens for writing what a read-only open has found in order. The caller holds the lock.
 func openLocked(o Options) (*Store, error) {
+	began := time.Now()
 	checked, err := openChecked(o)
 	if err != nil {
 		return nil, err
@@ -106,6 +117,7 @@ func openLocked(o Options) (*Store, error) {
 	if err := checked.Close(); err != nil {
 		return nil, err
 	}
+	took := time.Since(began)
 	s, err := openWritable(o, tip)
 	if err != nil {
 		return nil, err
@@ -114,6 +126,7 @@ func openLocked(o Options) (*Store, error) {
 	if err := s.adopt(tip, writes); err != nil {
 		return nil, errors.Join(err, s.db.Close())
 	}
+	s.times = OpenTimes{Check: took, Open: time.Since(began) - took}
 	s.startSyncer()
 	return s, nil
 }

@@ -34,6 +34,7 @@ type Store struct {
 	head      *headFile // nil in a read-only store
 	lock      io.Closer // the directory's lock
 	readOnly  bool
+	times     OpenTimes // of Open
 
 	// Owned by the committer, the one goroutine that calls Commit.
 	tip   Head
@@ -263,12 +264,35 @@ func (s *Store) Close() error {
 	return s.closed
 }
 
+// flushWait bounds the wait for the last flush: on a disk that takes nothing it would never end.
+const flushWait = 2 * time.Second
+
+// flush writes the memtables to tables, so that the next open has no log to read. Nothing depends on it, and on a disk
+// that may be full it is not tried: Pebble panics when it cannot begin a log.
+func (s *Store) flush() error {
+	room, err := s.o.FS.GetDiskUsage(s.o.path(liveName))
+	if err != nil || room.AvailBytes < 2*memTables*s.o.MemTableBytes {
+		return nil
+	}
+	done, err := s.db.AsyncFlush()
+	if err != nil {
+		return err
+	}
+	timer := time.NewTimer(flushWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+	return nil
+}
+
 func (s *Store) close() error {
 	close(s.stop)
 	s.syncer.Wait()
 	var errs []error
 	if s.batch != nil {
-		errs = append(errs, s.batch.Close())
+		errs = append(errs, s.batch.Close(), s.flush())
 	}
 	errs = append(errs, s.db.Close())
 	if s.head != nil {

@@ -53,6 +53,7 @@ type ledgerMetrics struct {
 
 	build, ready  *prometheus.Desc
 	watermark     *prometheus.Desc
+	start         *prometheus.Desc
 	figures       []figure[engine.Stats]
 	outboxAge     *prometheus.Desc
 	settlements   *relayMetrics
@@ -86,6 +87,7 @@ func newLedgerMetrics(slot *engineSlot, now func() time.Time) *ledgerMetrics {
 		build:         desc("farthing_build_info", "Always 1; the version stands in the labels.", "version", "go"),
 		ready:         desc("farthing_ready", "1 while writes are accepted, else 0."),
 		watermark:     desc("farthing_watermark_sequence", "Sequence number that each stage of the ledger has reached.", "name"),
+		start:         desc("farthing_start_seconds", "Seconds that parts of the last start took; parts may run beside each other, \"all\" is the whole.", "part"),
 		outboxAge:     desc("farthing_outbox_age_seconds", "Seconds since the window of the oldest batch that is not published was closed; 0 if there is none."),
 		figures:       append(engineFigures(), storeFigures()...),
 		settlements:   newRelayMetrics("farthing_relay_", "settlements"),
@@ -107,6 +109,8 @@ func engineFigures() []figure[engine.Stats] {
 		gauge("farthing_sources", "Sources that events have come from.", func(s *s) float64 { return float64(s.Sources) }),
 		gauge("farthing_price_versions", "Versions in the price book.", func(s *s) float64 { return float64(s.PriceVersions) }),
 		gauge("farthing_unpriced_events", "Events that wait for a price: money not charged. Alarm on it with the rule farthing_unpriced_events > 0 for 5m; GET /v1/unpriced says what is missing.", func(s *s) float64 { return float64(s.Unpriced) }),
+		gauge("farthing_replayed_commands", "Commands that the last start replayed: those after the newest checkpoint, 0 after a clean stop.", func(s *s) float64 { return float64(s.Start.Replayed) }),
+		gauge("farthing_reread_commands", "Commands that the last start read again, for identities that were in no run yet; the replayed ones are among them.", func(s *s) float64 { return float64(s.Start.Reread) }),
 		gauge("farthing_identity_runs", "Sorted runs of event ids on disk; each is asked about each event.", func(s *s) float64 { return float64(s.Runs) }),
 		gauge("farthing_settlement_windows", "Settlement windows sealed since the ledger's birth.", func(s *s) float64 { return float64(s.Windows) }),
 		gauge("farthing_outbox_sealed_records", "Settlement records sealed since the ledger's birth: the last stream_seq.", func(s *s) float64 { return float64(s.SealedStream) }),
@@ -135,7 +139,7 @@ func storeFigures() []figure[engine.Stats] {
 
 // Describe implements prometheus.Collector.
 func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.build, m.ready, m.watermark, m.outboxAge} {
+	for _, d := range []*prometheus.Desc{m.build, m.ready, m.watermark, m.start, m.outboxAge} {
 		to <- d
 	}
 	for _, f := range m.figures {
@@ -165,6 +169,10 @@ func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
 	set(m.watermark, float64(stats.Indexed), "indexed")
 	set(m.watermark, float64(stats.Checkpointed), "checkpointed")
 	set(m.watermark, float64(stats.Sealed), "sealed")
+	for _, part := range stats.Start.Parts {
+		set(m.start, part.Took.Seconds(), part.Name)
+	}
+	set(m.start, stats.Start.Took.Seconds(), "all")
 	set(m.outboxAge, m.age(stats.OldestUnpublishedTime))
 	m.transit.collect(e, func(t time.Time) float64 { return m.age(t.UnixNano()) }, to)
 	m.settlements.collect(to)

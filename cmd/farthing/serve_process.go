@@ -21,7 +21,7 @@ import (
 )
 
 // drainMax bounds the wait for requests under way. httpapi gives a request a second
-// to arrive and an answer 10 s to be taken, so that only sealing a very large window
+// to arrive and an answer two to be taken, so that only sealing a very large window
 // can outlast it, and that is durable or not begun.
 const drainMax = 45 * time.Second
 
@@ -100,12 +100,16 @@ func (p *process) run(ctx context.Context) error {
 	if err := p.cmd.loadSigningKey(p.cmd.Data, p.log); err != nil {
 		return errors.Join(err, p.drain())
 	}
-	began := time.Now()
-	e, err := engine.Open(p.cmd.engineOptions(p))
+	o := p.cmd.engineOptions(p)
+	o.Abort = ctx.Done()
+	e, err := engine.Open(o)
+	if errors.Is(err, engine.ErrGivenUp) {
+		p.log.Info("stopped", "cause", context.Cause(ctx), "while", "starting")
+		return p.drain()
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", p.cmd.Data, err), p.drain())
 	}
-	replay := time.Since(began)
 	if err := p.openStreams(e); err != nil {
 		return errors.Join(err, p.drain(), e.Close())
 	}
@@ -117,7 +121,7 @@ func (p *process) run(ctx context.Context) error {
 	stats := e.Stats() // before the first request, which the log of windows must not miss
 	p.slot.open(e)
 	p.log.Info("ready", "ledger", e.LedgerID(), "partition", e.Partition(), "address", address,
-		"sequence", stats.Durable, "replay", replay.Round(time.Millisecond))
+		"sequence", stats.Durable, "start", stats.Start.Took.Round(time.Millisecond), "replayed", stats.Start.Replayed)
 	p.startPublishing(e, stats)
 	return p.stop(e, p.await(ctx))
 }
