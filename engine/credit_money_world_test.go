@@ -208,13 +208,13 @@ func (w *moneyWorld) check() {
 
 func (w *moneyWorld) statement(id string) []Transfer {
 	w.t.Helper()
-	return creditAll(&creditRig{t: w.t.(*testing.T)}, w.e.Transfers, id)
+	return creditAll(&creditRig{t: w.t}, w.e.Transfers, id)
 }
 
 func (w *moneyWorld) checkGrants(id string, byGrant map[string]money.Amount) {
 	w.t.Helper()
 	held := money.Amount{}
-	for _, g := range creditAll(&creditRig{t: w.t.(*testing.T)}, w.e.Grants, id) {
+	for _, g := range creditAll(&creditRig{t: w.t}, w.e.Grants, id) {
 		if byGrant[g.ID] != g.Remaining || g.Remaining.Cmp(g.Held) < 0 || g.Held.Sign() < 0 {
 			w.t.Fatalf("grant %s has %s left, %s held; its statement comes to %s", g.ID, g.Remaining, g.Held, byGrant[g.ID])
 		}
@@ -266,7 +266,7 @@ func (w *moneyWorld) checkLines() {
 	w.t.Helper()
 	w.settle(w.id("w"))
 	collected, last := money.Amount{}, map[string]money.Amount{}
-	for _, b := range creditAll(&creditRig{t: w.t.(*testing.T)}, func(_, cursor string, limit int) (Page[Batch], *refusal.Refusal) {
+	for _, b := range creditAll(&creditRig{t: w.t}, func(_, cursor string, limit int) (Page[Batch], *refusal.Refusal) {
 		return w.e.Settlements(cursor, limit)
 	}, "") {
 		var debits, credits money.Amount

@@ -69,7 +69,7 @@ func (m *creditTwin) someHolds(all bool) (out []string) {
 
 // check checks the twin itself: nothing below zero, nobody with paid credit who owes, and all
 // that is there in a currency comes to nothing.
-func (m *creditTwin) check(t *testing.T) string {
+func (m *creditTwin) check(t testing.TB) string {
 	t.Helper()
 	sums := map[string]decimal.Decimal{}
 	for _, id := range m.names {

@@ -298,7 +298,7 @@ func creditAdd(t testing.TB, q *Request, index int, op *creditOp) {
 
 // newCreditWorld makes providers, four roots of which three have one owner, and a tree below
 // each.
-func newCreditWorld(t *testing.T, seed uint64, alone bool) *creditWorld {
+func newCreditWorld(t testing.TB, seed uint64, alone bool) *creditWorld {
 	rng := rand.New(rand.NewPCG(seed, 5))
 	base := creditBase
 	versions := []*modelVersion{creditWorldBook("v1", base.AddDate(-1, 0, 0), 1), creditWorldBook("v2", base.AddDate(0, 0, 40), 2)}

@@ -27,7 +27,7 @@ func creditClock(o *Options, now func() int64) {
 // creditRig is one engine whose time the test moves and whose disk can lose power, beside its
 // twin.
 type creditRig struct {
-	t    *testing.T
+	t    testing.TB
 	rng  *rand.Rand
 	now  atomic.Int64
 	fs   *powerCut
@@ -47,7 +47,7 @@ type creditRig struct {
 	reasons          map[string]int // of refusals
 }
 
-func newCreditRig(t *testing.T, rng *rand.Rand, base time.Time, versions ...*modelVersion) *creditRig {
+func newCreditRig(t testing.TB, rng *rand.Rand, base time.Time, versions ...*modelVersion) *creditRig {
 	r := &creditRig{t: t, rng: rng, m: newCreditTwin(base.UnixNano(), versions...), names: map[string]string{}, wereOpen: map[string]bool{}, reasons: map[string]int{}}
 	r.now.Store(base.UnixNano())
 	t.Cleanup(func() {

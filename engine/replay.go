@@ -28,7 +28,8 @@ type replayer struct {
 }
 
 // block applies the commands of a block.
-func (p *replayer) block(b *journal.Block) error {
+func (p *replayer) block(b *journal.Block) (err error) {
+	defer func() { refuseBroken(recover(), &err, "sequence %d", p.cur.seq) }()
 	p.cur.reset(b.Body, b.First, b.Time, &p.state.tables)
 	for p.cur.next() {
 		if p.cur.seq > p.state.seq {
@@ -53,6 +54,14 @@ func (p *replayer) block(b *journal.Block) error {
 		return fmt.Errorf("sequence %d: the block ends at %d, its commands at %d", b.First, b.Last, p.cur.seq)
 	}
 	return nil
+}
+
+// refuseBroken makes an error of a panic over bytes from the disk. Commands and checkpoints that decode, and that no sequencer could have
+// written, run into assertions made for the sequencer; here it is the disk that is wrong, and who starts is told where.
+func refuseBroken(panicked any, err *error, where string, args ...any) {
+	if panicked != nil {
+		*err = fmt.Errorf("%s: %w: it contradicts what came before: %v", fmt.Sprintf(where, args...), journal.ErrCorrupt, panicked)
+	}
 }
 
 // apply applies the current command to the state.

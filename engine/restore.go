@@ -22,11 +22,12 @@ type restored struct {
 
 // restore loads the newest checkpoint, or returns a zero marker when there is none.
 // It gives up when aborted says so.
-func restore(store storage, aborted func() error) (restored, error) {
+func restore(store storage, aborted func() error) (out restored, err error) {
 	markers, err := checkpointMarkers(store)
 	if err != nil || len(markers) == 0 {
 		return restored{evidence: newEvidence()}, err
 	}
+	defer func() { refuseBroken(recover(), &err, "checkpoint %d", markers[len(markers)-1].id) }()
 	byID := make(map[uint64]checkpointMarker, len(markers))
 	for _, m := range markers {
 		byID[m.id] = m
@@ -44,7 +45,7 @@ func restore(store storage, aborted func() error) (restored, error) {
 		}
 		m = prev
 	}
-	out := restored{marker: newest}
+	out = restored{marker: newest}
 	l := loader{evidence: newEvidence(), aborted: aborted} // a checkpoint before the first priced event has no trees to write
 	for i := len(chain) - 1; i >= 0; i-- {
 		if err := l.checkpoint(store, chain[i]); err != nil {

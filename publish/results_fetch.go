@@ -42,7 +42,7 @@ func (b *broker) partitions(ctx context.Context) ([]int32, error) {
 func (b *broker) results(ctx context.Context, from int64, atMost time.Duration) (list []message, next int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.o.RequestTimeout)
 	defer cancel()
-	m, err := b.transport.RoundTrip(ctx, b.client.Addr, &fetch.Request{
+	m, err := b.client.Transport.RoundTrip(ctx, b.client.Addr, &fetch.Request{
 		ReplicaID: -1, MaxWaitTime: int32(atMost.Milliseconds()), MinBytes: 1, MaxBytes: fetchBytes, IsolationLevel: int8(kafka.ReadCommitted), SessionID: -1, SessionEpoch: -1,
 		Topics: []fetch.RequestTopic{{Topic: b.o.Topic, Partitions: []fetch.RequestPartition{{
 			Partition: b.o.Partition, CurrentLeaderEpoch: -1, FetchOffset: from, LogStartOffset: -1, PartitionMaxBytes: fetchBytes}}}},
