@@ -16,7 +16,7 @@ import (
 
 // rig is a server on loopback over a fake engine, spoken to over raw sockets.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	engine *fakeEngine
 	server *Server
 	addr   string
@@ -24,7 +24,7 @@ type rig struct {
 	logged *lockedBuffer
 }
 
-func newRig(t *testing.T, o Options) *rig {
+func newRig(t testing.TB, o Options) *rig {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -50,7 +50,7 @@ func newRig(t *testing.T, o Options) *rig {
 // conn is one raw connection.
 type conn struct {
 	net.Conn
-	t *testing.T
+	t testing.TB
 	r *bufio.Reader
 }
 
@@ -138,7 +138,7 @@ func (r *rig) post(target, body string) reply {
 }
 
 // problem reads a problem document and checks its form.
-func (a reply) problem(t *testing.T) (code, reason string) {
+func (a reply) problem(t testing.TB) (code, reason string) {
 	t.Helper()
 	var p struct {
 		Type, Title, Detail, Code, Reason string
@@ -157,7 +157,7 @@ func (a reply) problem(t *testing.T) (code, reason string) {
 }
 
 // want checks a status and, for a refusal, its code.
-func (a reply) want(t *testing.T, status int, code string) {
+func (a reply) want(t testing.TB, status int, code string) {
 	t.Helper()
 	if a.status != status {
 		t.Fatalf("status %d, want %d: %s", a.status, status, a.body)

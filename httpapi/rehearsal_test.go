@@ -121,7 +121,7 @@ func TestRefusedSimulations(t *testing.T) {
 
 // lineStream reads the lines of an answer while it comes.
 type lineStream struct {
-	t    *testing.T
+	t    testing.TB
 	body io.ReadCloser
 	r    *bufio.Reader
 }
