@@ -41,10 +41,11 @@ func record(t testing.TB, e *Engine) *recording {
 // recordCheckpoint copies the chunks of the newest checkpoint of a closed engine's store.
 func (r *recording) recordCheckpoint(t testing.TB, o journal.Options) {
 	t.Helper()
-	store, err := journal.OpenReadOnly(o)
+	opened, err := journal.OpenReadOnly(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	store := onDisk{opened}
 	defer store.Close()
 	markers, err := checkpointMarkers(store)
 	if err != nil || len(markers) == 0 {
