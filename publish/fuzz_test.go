@@ -20,7 +20,7 @@ type replying []byte
 
 // RoundTrip decodes the reply at the newest version that kafka-go knows.
 func (r replying) RoundTrip(_ context.Context, _ net.Addr, req kafka.Request) (kafka.Response, error) {
-	key := req.(protocol.Message).ApiKey()
+	key := req.ApiKey()
 	framed := binary.BigEndian.AppendUint32(nil, uint32(len(r)+4))
 	framed = append(binary.BigEndian.AppendUint32(framed, 1), r...)
 	_, m, err := protocol.ReadResponse(bytes.NewReader(framed), key, key.MaxVersion())
@@ -151,7 +151,8 @@ func ask(t *testing.T, b *broker, what uint8) (err error) {
 	case askBounds:
 		_, _, err = b.bounds(ctx)
 	case askRead:
-		last, next := int64(-1), int64(0)
+		var next int64
+		last := int64(-1)
 		next, err = b.fetch(ctx, 0, 10, func(r *topicRecord) error {
 			if r.offset <= last || r.offset >= 10 {
 				t.Fatalf("offset %d after %d", r.offset, last)

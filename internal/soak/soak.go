@@ -19,6 +19,7 @@ const (
 	sizeVariable   = "FARTHING_SOAK"        // "full": full sizes
 	seedVariable   = "FARTHING_SEED"        // the seed of every test, to repeat one
 	reportVariable = "FARTHING_SOAK_REPORT" // file that rows are appended to
+	commitVariable = "FARTHING_SOAK_COMMIT" // what is tested, for the rows
 )
 
 // Full reports whether this is the long run.
@@ -54,6 +55,7 @@ type Counts map[string]any
 type Row struct {
 	Subject string    `json:"subject"`
 	Test    string    `json:"test"`
+	Commit  string    `json:"commit"`
 	Seed    uint64    `json:"seed,omitempty"`
 	Seconds float64   `json:"seconds"`
 	Counts  Counts    `json:"counts"`
@@ -95,7 +97,7 @@ func report(t testing.TB, row Row) {
 	if !Full() || path == "" {
 		return
 	}
-	row.Ended = time.Now().UTC()
+	row.Ended, row.Commit = time.Now().UTC(), os.Getenv(commitVariable)
 	line, err := json.Marshal(row)
 	if err != nil {
 		t.Fatal(err)

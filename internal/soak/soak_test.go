@@ -48,6 +48,7 @@ func TestReport(t *testing.T) {
 	Report(t, "nothing of a small run", nil)
 	t.Setenv(sizeVariable, "full")
 	t.Setenv(seedVariable, "7")
+	t.Setenv(commitVariable, "abc")
 	Start(t).Report("crashes", Counts{"crashes": 200, "lost": 0})
 	Report(t, "more", Counts{"n": 1})
 	data, err := os.ReadFile(path)
@@ -62,7 +63,7 @@ func TestReport(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[0]), &row); err != nil {
 		t.Fatal(err)
 	}
-	if row.Subject != "crashes" || row.Seed != 7 || row.Test != "TestReport" || Text(row.Counts["crashes"]) != "200" {
+	if row.Subject != "crashes" || row.Seed != 7 || row.Commit != "abc" || row.Test != "TestReport" || Text(row.Counts["crashes"]) != "200" {
 		t.Errorf("row %+v", row)
 	}
 }

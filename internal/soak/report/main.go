@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,14 +24,14 @@ func main() {
 }
 
 func run(args []string, out io.Writer) error {
-	if len(args) != 2 {
-		return errors.New("usage: report ROWS COMMIT")
+	if len(args) != 1 {
+		return errors.New("usage: report ROWS")
 	}
 	rows, err := read(args[0])
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(out, page(rows, args[1], machine()))
+	_, err = io.WriteString(out, page(newest(rows), machine()))
 	return err
 }
 
@@ -73,26 +75,36 @@ func machine() string {
 	return fmt.Sprintf("%d cores of %s, %s, %s", runtime.NumCPU(), model, kernel, runtime.Version())
 }
 
-func page(rows []soak.Row, commit, machine string) string {
-	var b strings.Builder
-	last := rows[0].Ended
-	for _, row := range rows {
-		if row.Ended.After(last) {
-			last = row.Ended
-		}
+// newest keeps the last row of each test and subject, in the order in which they ended.
+func newest(rows []soak.Row) []soak.Row {
+	last := map[[2]string]int{}
+	for i, row := range rows {
+		last[[2]string{row.Test, row.Subject}] = i
 	}
-	fmt.Fprintf(&b, "# The last long run\n\nMade by `make soak`; what each test does is said in its source.\n\n")
-	fmt.Fprintf(&b, "- commit: %s\n- machine: %s\n- ended: %s\n\n", commit, machine, last.Format(time.RFC3339))
-	fmt.Fprintf(&b, "| Subject | Figures | Seed | Seconds | Test |\n|---|---|---|---|---|\n")
+	return slices.Collect(func(yield func(soak.Row) bool) {
+		for i, row := range rows {
+			if last[[2]string{row.Test, row.Subject}] == i && !yield(row) {
+				return
+			}
+		}
+	})
+}
+
+func page(rows []soak.Row, machine string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# The last long run\n\nMade by `make soak`; what each test does is said in its source. All ran on %s.\n", machine)
 	for _, row := range rows {
-		seed, seconds := "–", "–"
-		if row.Seed != 0 {
-			seed = fmt.Sprint(row.Seed)
-		}
+		fmt.Fprintf(&b, "\n## %s\n\n`%s`, commit %s, %s", row.Subject, row.Test, row.Commit, row.Ended.Format(time.DateTime+" MST"))
 		if row.Seconds != 0 {
-			seconds = fmt.Sprintf("%.0f", row.Seconds)
+			fmt.Fprintf(&b, ", %.0f s", row.Seconds)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | `%s` |\n", row.Subject, row.Counts, seed, seconds, row.Test)
+		if row.Seed != 0 {
+			fmt.Fprintf(&b, ", seed %d", row.Seed)
+		}
+		b.WriteString("\n\n| | |\n|---|--:|\n")
+		for _, name := range slices.Sorted(maps.Keys(row.Counts)) {
+			fmt.Fprintf(&b, "| %s | %s |\n", name, soak.Text(row.Counts[name]))
+		}
 	}
 	return b.String()
 }

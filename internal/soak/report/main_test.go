@@ -9,24 +9,27 @@ import (
 
 func TestPage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rows")
-	rows := `{"subject":"kills","test":"TestKills","seed":5,"seconds":12.4,"counts":{"crashes":200,"events lost":0},"ended":"2026-11-29T10:00:00Z"}
-{"subject":"bits","test":"TestBits","counts":{"flipped":12000},"ended":"2026-11-29T11:00:00Z"}
+	rows := `{"subject":"kills","test":"TestKills","commit":"old","counts":{"crashes":3},"ended":"2026-11-28T10:00:00Z"}
+{"subject":"kills","test":"TestKills","commit":"abc123","seed":5,"seconds":12.4,"counts":{"events lost":0,"crashes":200},"ended":"2026-11-29T10:00:00Z"}
+{"subject":"bits","test":"TestBits","commit":"abc124","counts":{"flipped":12000},"ended":"2026-11-29T11:00:00Z"}
 `
 	if err := os.WriteFile(path, []byte(rows), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := run([]string{path, "abc123"}, &out); err != nil {
+	if err := run([]string{path}, &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"- commit: abc123\n", "- ended: 2026-11-29T11:00:00Z\n",
-		"| kills | crashes 200, events lost 0 | 5 | 12 | `TestKills` |\n",
-		"| bits | flipped 12,000 | – | – | `TestBits` |\n",
+		"\n## kills\n\n`TestKills`, commit abc123, 2026-11-29 10:00:00 UTC, 12 s, seed 5\n", "| crashes | 200 |\n| events lost | 0 |\n",
+		"\n## bits\n\n`TestBits`, commit abc124, 2026-11-29 11:00:00 UTC\n", "| flipped | 12,000 |\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the page lacks %q:\n%s", want, out.String())
 		}
+	}
+	if strings.Contains(out.String(), "old") {
+		t.Errorf("an earlier row of the same test is shown:\n%s", out.String())
 	}
 }
 
@@ -37,7 +40,7 @@ func TestRefuses(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := run([]string{path, "x"}, &strings.Builder{}); err == nil {
+		if err := run([]string{path}, &strings.Builder{}); err == nil {
 			t.Errorf("%q made a page", content)
 		}
 	}
