@@ -153,6 +153,15 @@ func coldCache(t testing.TB, dir string) {
 	}
 }
 
+// cpuTime is the processor time this process has used: on a busy machine it says more than the clock.
+func cpuTime(t testing.TB) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // restartDir is the environment variable that makes the test binary the process that is killed.
 const restartDir = "FARTHING_TEST_RESTART_DIR"
 
@@ -247,16 +256,19 @@ func measureStarts(t *testing.T, dir, what string) Start {
 
 func measureStart(t *testing.T, dir, what string) Start {
 	coldCache(t, dir)
+	before := cpuTime(t)
 	e, err := Open(restartOptions(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
+	cpu := cpuTime(t) - before
 	s := e.Stats().Start
 	text := ""
 	for _, p := range s.Parts {
 		text += fmt.Sprintf(" %s %v", p.Name, p.Took.Round(time.Millisecond))
 	}
-	t.Logf("start %s: %v, %d replayed, %d read again:%s", what, s.Took.Round(time.Millisecond), s.Replayed, s.Reread, text)
+	t.Logf("start %s: %v (%v of processor time), %d replayed, %d read again:%s", what, s.Took.Round(time.Millisecond),
+		cpu.Round(time.Millisecond), s.Replayed, s.Reread, text)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
