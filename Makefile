@@ -85,6 +85,8 @@ test-alloc: ## the tests that count allocations, without the race detector
 # of its own, one after the other, so that they measure themselves alone.
 define SOAK
 ./internal/soak ^TestSizesAndSeed$$
+./engine ^TestRestartSoak$$
+./e2e ^Test(Kills|Stops)$$
 endef
 export SOAK
 # What `make soak` runs of it: lines that match. Rows of others stay as they were.
