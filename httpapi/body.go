@@ -3,9 +3,10 @@ package httpapi
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/valyala/fasthttp"
 
@@ -13,43 +14,126 @@ import (
 	"farthing/refusal"
 )
 
-// chunkedFirstBytes is what is taken from the budget for a body of unknown length
-// before any of it is read, and the first size of its buffer. Taking the worst case
-// would let a few dozen idle senders hold all of the budget.
-const chunkedFirstBytes = 64 << 10
+// firstBytes is what is taken from the budget for a longer body before any of it is
+// read, and the first size of its buffer. Taking all that it declares would let a few
+// dozen idle senders hold all of the budget.
+const firstBytes = 64 << 10
 
-// chunkedGrowth is by how much the budget of such a body grows when it is full:
+// growth is by how much the budget of such a body grows when it is full:
 // 64 KiB, 256 KiB, 1 MiB, 4 MiB, 8 MiB.
-const chunkedGrowth = 4
+const growth = 4
 
 // admit takes the budget for the request's body and reads it. The
 // caller releases the request.
 func (s *Server) admit(c *call) (r *engine.Request, body []byte, no *refusal.Refusal) {
 	ctx, limit := c.ctx, c.route.bodyMax
+	how, no := encodingOf(&ctx.Request.Header)
+	if no != nil {
+		return nil, nil, no
+	}
 	length := ctx.Request.Header.ContentLength() // -1: chunked
 	if length > limit {
 		return nil, nil, bodyTooLarge(limit)
 	}
-	budget := length
-	if length < 0 {
-		budget = min(chunkedFirstBytes, limit)
+	budget := min(firstBytes, limit)
+	if length >= 0 {
+		budget = min(budget, length)
 	}
-	r = s.engine.Acquire(c.route.budget(budget))
+	r = s.acquire(c, budget)
 	if r == nil && !s.engine.Ready() {
 		return nil, nil, notReady()
 	}
 	if r == nil {
 		return nil, nil, noRoom()
 	}
-	body, err := s.readBody(c, r, length, budget, limit)
-	if err == nil {
+	c.in = intake{call: c, server: s, request: r, taken: budget}
+	if how == plain {
+		body, no = s.receive(&c.in, r.Buffer(), length, limit)
+	} else {
+		body, no = s.receiveCompressed(&c.in, how, length, limit)
+	}
+	c.in.settle(len(body))
+	if no == nil {
 		c.bodyRead = true
 		return r, body, nil
 	}
 	s.engine.Release(r)
-	closeSoftly(ctx)
-	return nil, nil, s.bodyRefusal(err, limit)
+	if c.pace.cut.Load() {
+		s.arrivals.released()
+	}
+	return nil, nil, no
 }
+
+// receive reads a body of known length (or, when that is negative, to its end) into
+// buffer. What it returns lies in the buffer. The connection of a body that does not come
+// is closed.
+func (s *Server) receive(in *intake, buffer *[]byte, length, limit int) ([]byte, *refusal.Refusal) {
+	body, err := s.readBody(in, buffer, length, limit)
+	if err == nil {
+		return body, nil
+	}
+	closeSoftly(in.call.ctx)
+	if errors.Is(err, errBodyTimeout) && in.call.pace.cut.Load() {
+		return nil, refusal.New(refusal.Overloaded, "stalled", "the body stalled while others waited for its room; try again in a moment")
+	}
+	return nil, s.bodyRefusal(err, limit)
+}
+
+// wires are buffers for compressed bodies, up to engine.Request's own size of what is kept.
+var wires = sync.Pool{New: func() any { return new([]byte) }}
+
+const wireKeepBytes = 1 << 20
+
+// receiveCompressed reads all of a compressed body, and then decompresses it: so nobody
+// who sends slowly holds a decoder.
+func (s *Server) receiveCompressed(in *intake, how encoding, length, limit int) ([]byte, *refusal.Refusal) {
+	wire := wires.Get().(*[]byte)
+	defer func() {
+		if cap(*wire) <= wireKeepBytes {
+			wires.Put(wire)
+		}
+	}()
+	compressed, no := s.receive(in, wire, length, limit)
+	if no != nil {
+		return nil, no
+	}
+	in.call.bodyRead = true // whatever becomes of it
+	in.base, in.taken = in.taken, 0
+	var body []byte
+	err := errNoRoom
+	if first := min(firstBytes, limit); in.grow(first) {
+		body, err = s.unpackers.decode(how, compressed, in.request.Buffer(), first, limit, in.grow)
+	}
+	if err != nil {
+		return nil, s.bodyRefusal(err, limit)
+	}
+	return body, nil
+}
+
+// intake is a body on its way in.
+type intake struct {
+	call    *call
+	server  *Server
+	request *engine.Request
+	base    int // bytes that stay beside: of the compressed body
+	taken   int // bytes that the budget was taken for, beyond base
+}
+
+// grow takes the budget for n bytes of body in all.
+func (in *intake) grow(n int) bool {
+	if !in.call.pace.take(n) {
+		return false
+	}
+	budget := in.call.route.budget(in.base + n)
+	ok := in.server.arrivals.orCut(func() bool { return in.server.engine.Grow(in.request, budget) })
+	if ok {
+		in.taken = n
+	}
+	return ok
+}
+
+// settle ends it with a body of so many bytes.
+func (in *intake) settle(int) {}
 
 // bodyRefusal is the answer to a body that could not be read.
 func (s *Server) bodyRefusal(err error, limit int) *refusal.Refusal {
@@ -60,6 +144,8 @@ func (s *Server) bodyRefusal(err error, limit int) *refusal.Refusal {
 		return s.late()
 	case errors.Is(err, errNoRoom):
 		return noRoom()
+	case errors.Is(err, errBodyEncoding):
+		return refusal.New(refusal.Malformed, "content_encoding", "the body is not what its Content-Encoding says: one gzip member, or zstd frames, whole and nothing after")
 	}
 	return refusal.New(refusal.Malformed, "body", "the body ended before its declared length or its chunks are broken")
 }
@@ -101,37 +187,47 @@ func bodyTooLarge(limit int) *refusal.Refusal {
 	return refusal.New(refusal.TooLarge, "body", "the body may have at most %d bytes", limit)
 }
 
-// readBody reads a body of known length (or, when that is negative, to its end)
-// into the request's buffer. What it returns lies in the buffer.
-func (s *Server) readBody(c *call, r *engine.Request, length, budget, limit int) ([]byte, error) {
+func (s *Server) readBody(in *intake, buffer *[]byte, length, limit int) ([]byte, error) {
+	c := in.call
 	from := c.ctx.RequestBodyStream()
 	if from == nil || length == 0 {
 		return nil, nil
 	}
-	p := pacer{stall: s.options.BodyStall}
+	p := &c.pace
+	p.of, p.stall = s.arrivals, s.options.BodyStall
 	p.conn, _ = c.ctx.Conn().(*clientConn)
+	defer s.arrivals.leave(p)
 	if length > 0 {
-		return readDeclared(from, r.Buffer(), length, &p)
+		return readDeclared(from, buffer, length, in.taken, p, in.grow)
 	}
-	grow := func(n int) bool { return s.engine.Grow(r, c.route.budget(n)) }
-	return readChunked(from, r.Buffer(), budget, limit, &p, grow)
+	return readChunked(from, buffer, in.taken, limit, p, in.grow)
 }
 
 // readAheadBytes is how much of a body fasthttp has read when it calls the
 // handler.
 const readAheadBytes = 8 << 10
 
-func readDeclared(from io.Reader, buffer *[]byte, length int, p *pacer) ([]byte, error) {
-	if cap(*buffer) < length {
-		*buffer = make([]byte, length)
-	}
-	b := (*buffer)[:length]
-	for n := 0; n < length; {
-		if length > readAheadBytes {
-			p.arrived(n)
+// readDeclared reads a body of known length. What it says of itself is not believed
+// before the bytes are there: its budget and memory grow as those of the others.
+func readDeclared(from io.Reader, buffer *[]byte, length, taken int, p *pacer, grow func(int) bool) ([]byte, error) {
+	b := (*buffer)[:0]
+	for len(b) < length {
+		if len(b) == taken {
+			taken = min(growth*taken, length)
+			if !grow(taken) {
+				return nil, errNoRoom
+			}
 		}
-		k, err := from.Read(b[n:])
-		if n += k; n < length && err != nil {
+		if cap(b) < taken {
+			grown := make([]byte, len(b), taken)
+			copy(grown, b)
+			b, *buffer = grown, grown
+		}
+		if length > readAheadBytes {
+			p.arrived(len(b))
+		}
+		k, err := from.Read(b[len(b):taken])
+		if b = b[:len(b)+k]; len(b) < length && err != nil {
 			return nil, readFault(err)
 		}
 	}
@@ -144,13 +240,13 @@ func readChunked(from io.Reader, buffer *[]byte, taken, limit int, p *pacer, gro
 	b := (*buffer)[:0]
 	for {
 		if len(b) == taken && taken < limit {
-			taken = min(chunkedGrowth*taken, limit)
+			taken = min(growth*taken, limit)
 			if !grow(taken) {
 				return nil, errNoRoom
 			}
 		}
 		if cap(b) == len(b) {
-			grown := make([]byte, len(b), min(max(2*cap(b), chunkedFirstBytes), taken)+1) // one more shows the end
+			grown := make([]byte, len(b), min(max(2*cap(b), firstBytes), taken)+1) // one more shows the end
 			copy(grown, b)
 			b, *buffer = grown, grown
 		}
@@ -172,49 +268,18 @@ func readChunked(from io.Reader, buffer *[]byte, taken, limit int, p *pacer, gro
 	}
 }
 
-const (
-	// bodyBytesPerSecond is the least rate of a body: 8 MiB may take 80 s of it, were
-	// it not for Options.ReadTimeout, and a slow mobile line is faster.
-	bodyBytesPerSecond = 100_000
-	// paceBytes is how much must arrive before the deadline is moved: moving it costs
-	// more than reading a packet.
-	paceBytes = 64 << 10
-)
-
-// pacer cuts off a body that stalls, so that it does not hold its budget until the
-// read timeout: what has not arrived BodyStall after the time that the bytes before
-// it may take is late.
-type pacer struct {
-	conn  *clientConn // nil in tests without a socket
-	stall time.Duration
-	begun time.Time // when it was first asked; most bodies are there already and never ask
-	next  int       // bytes at which the deadline is moved
-}
-
-// arrived moves the deadline when so many bytes are there.
-func (p *pacer) arrived(n int) {
-	if p.conn == nil || n < p.next {
-		return
-	}
-	if p.begun.IsZero() {
-		p.begun = time.Now()
-	}
-	p.next = n + paceBytes
-	p.conn.hurry(p.begun.Add(p.stall + time.Duration(n)*time.Second/bodyBytesPerSecond))
-}
-
 func readFault(err error) error {
 	if isTimeout(err) {
 		return errBodyTimeout
 	}
-	return errBodyBroken
+	return fmt.Errorf("%w: %w", errBodyBroken, err)
 }
 
 // mediaType returns the request's content type without parameters, in lower
-// case. A compressed body or one that is not UTF-8 is refused.
+// case. A body that is compressed as we cannot read, or not UTF-8, is refused.
 func mediaType(h *fasthttp.RequestHeader) ([]byte, *refusal.Refusal) {
-	if enc := h.Peek(fasthttp.HeaderContentEncoding); len(enc) > 0 && !bytes.EqualFold(enc, []byte("identity")) {
-		return nil, refusal.New(refusal.UnsupportedType, "content_encoding", "compressed bodies are not read: send it without Content-Encoding")
+	if _, no := encodingOf(h); no != nil {
+		return nil, no
 	}
 	kind, parameters, _ := bytes.Cut(h.ContentType(), []byte(";"))
 	if len(parameters) > 0 {

@@ -26,19 +26,31 @@ type rig struct {
 
 func newRig(t testing.TB, o Options) *rig {
 	t.Helper()
+	fake := newFake()
+	r := newRigOf(t, fake, o)
+	r.engine = fake
+	return r
+}
+
+// newRigOf is a rig over any engine.
+func newRigOf(t *testing.T, e Engine, o Options) *rig {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, engine: newFake(), addr: ln.Addr().String(), served: make(chan error, 1), logged: &lockedBuffer{}}
+	r := &rig{t: t, addr: ln.Addr().String(), served: make(chan error, 1), logged: &lockedBuffer{}}
 	o.Logger = slog.New(slog.NewTextHandler(r.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	r.server = New(r.engine, o)
+	r.server = New(e, o)
 	go func() { r.served <- r.server.Serve(ln) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := r.server.Drain(ctx); err != nil {
 			t.Errorf("drain: %v", err)
+		}
+		if r.engine == nil {
+			return
 		}
 		if held := r.engine.heldNow(); held != 0 {
 			t.Errorf("%d requests still hold their budget", held)

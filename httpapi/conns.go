@@ -126,7 +126,8 @@ func (s *connections) oldestLocked(now time.Time) *clientConn {
 		for len(s.victims) > 0 {
 			v := s.victims[len(s.victims)-1]
 			s.victims = s.victims[:len(s.victims)-1]
-			if _, open := s.open[v.conn]; open && v.conn.since.CompareAndSwap(v.since, connEvicted) {
+			// It is we who are late where bytes are there that nobody has looked at.
+			if _, open := s.open[v.conn]; open && !unread(v.conn) && v.conn.since.CompareAndSwap(v.since, connEvicted) {
 				return v.conn
 			}
 		}

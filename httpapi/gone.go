@@ -11,23 +11,35 @@ import (
 // What a client has sent meanwhile stays to be read. A client that shuts down its sending
 // half counts as gone, as it does with net/http.
 func gone(conn net.Conn) bool {
+	n, err := peek(conn)
+	return n == 0 && err == nil || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
+}
+
+// unread reports whether a client has sent what the server has not looked at yet.
+func unread(conn net.Conn) bool {
+	n, _ := peek(conn)
+	return n > 0
+}
+
+// peek looks at what a socket has for its reader, without waiting. With TLS that is not
+// what the client said.
+func peek(conn net.Conn) (n int, err error) {
 	if c, ok := conn.(*clientConn); ok {
 		conn = c.raw
 	}
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
-		return false
+		return 0, errNoSocket
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return 0, err
 	}
-	ended := false
+	var failed error
 	// Control and not Read: that would wait, and fail after the read deadline.
 	err = raw.Control(func(fd uintptr) {
 		var b [1]byte
-		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		ended = n == 0 && err == nil || errors.Is(err, syscall.ECONNRESET)
+		n, _, failed = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 	})
-	return ended || err != nil
+	return n, errors.Join(err, failed)
 }

@@ -277,7 +277,7 @@ func TestBadOperationRequests(t *testing.T) {
 		f("/v1/holds/h1/void", other, "{}", 415, "unsupported_type")
 	}
 	f("/v1/holds/h1/capture", "application/x-ndjson", `{"amount":"1"}`, 415, "unsupported_type")
-	f("/v1/holds", kind, hold, 415, "unsupported_type", "Content-Encoding: gzip")
+	f("/v1/holds", kind, hold, 415, "unsupported_type", "Content-Encoding: br")
 	f("/v1/holds/h%20/capture", kind, `{"amount":"1"}`, 422, "invalid")
 	f("/v1/holds/h1/void", kind, `{"reason":"`+strings.Repeat("x", coldBodyMaxBytes)+`"}`, 413, "too_large")
 	f("/v1/holds//void", kind, "", 404, "not_found")

@@ -127,14 +127,14 @@ func TestReadChunked(t *testing.T) {
 		var asked []int
 		var buffer []byte
 		body := bytes.Repeat([]byte("x"), size)
-		got, err := readChunked(bytes.NewReader(body), &buffer, min(chunkedFirstBytes, limit), limit, &pacer{}, func(n int) bool {
+		got, err := readChunked(bytes.NewReader(body), &buffer, min(firstBytes, limit), limit, &pacer{}, func(n int) bool {
 			asked = append(asked, n)
 			return true
 		})
 		if !errors.Is(err, wantErr) || (err == nil && !bytes.Equal(got, body)) || fmt.Sprint(asked) != fmt.Sprint(grown) {
 			t.Errorf("%d of %d: %d bytes, %v, asked for %v", size, limit, len(got), err, asked)
 		}
-		if taken := append([]int{chunkedFirstBytes}, asked...); cap(buffer) > taken[len(taken)-1]+1 {
+		if taken := append([]int{firstBytes}, asked...); cap(buffer) > taken[len(taken)-1]+1 {
 			t.Errorf("%d of %d: a buffer of %d for a budget of %v", size, limit, cap(buffer), taken)
 		}
 	}

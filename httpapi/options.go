@@ -57,6 +57,11 @@ type Options struct {
 	// BodyStall is how far a body may fall behind 100 KB/s before it is answered 408;
 	// so long does one that stalls hold its budget. Default 5 s.
 	BodyStall time.Duration
+	// ArrivingMaxBytes bounds the memory of bodies over 64 KiB while they arrive, so that
+	// slow ones leave the rest of the budget to others. Half of the engine's budget is
+	// right: less refuses bursts of large bodies, all of it lets a few dozen slow senders
+	// keep everybody out for a second. Default 128 MiB.
+	ArrivingMaxBytes int64
 	// WriteTimeout is how long an answer may take to be taken by the client, after
 	// which the connection is closed. Until then it takes memory. Default 10 s.
 	WriteTimeout time.Duration
@@ -88,6 +93,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.BodyStall <= 0 {
 		o.BodyStall = 5 * time.Second
+	}
+	if o.ArrivingMaxBytes <= 0 {
+		o.ArrivingMaxBytes = 128 << 20
 	}
 	if o.WriteTimeout <= 0 {
 		o.WriteTimeout = 10 * time.Second

@@ -103,6 +103,10 @@ func writeProblem(ctx *fasthttp.RequestCtx, no *refusal.Refusal) {
 	switch no.Code {
 	case refusal.Overloaded, refusal.NotReady:
 		ctx.Response.Header.Set("Retry-After", retryAfterSeconds)
+	case refusal.UnsupportedType:
+		if no.Reason == "content_encoding" {
+			ctx.Response.Header.Set("Accept-Encoding", encodingsRead)
+		}
 	case refusal.Unauthenticated:
 		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
 	}

@@ -28,6 +28,8 @@ type Server struct {
 	now     func() time.Time
 
 	conns      *connections
+	arrivals   *arrivals
+	unpackers  *unpackers
 	renders    gate           // long answers being built
 	statements gate           // statements being derived
 	unread     *unreadAnswers // long answers not taken yet
@@ -47,6 +49,7 @@ func New(e Engine, o Options) *Server {
 	s.metrics = newMetrics(s.routes, o.Collectors)
 	s.renders, s.statements = newGate(rendersMax, renderWait), newGate(statementsMax, renderWait)
 	s.unread = &unreadAnswers{max: unreadMaxAnswerBytes}
+	s.arrivals, s.unpackers = newArrivals(o.ArrivingMaxBytes), newUnpackers()
 	s.conns = newConnections(&o, s.metrics, s.unread)
 	s.http = &fasthttp.Server{
 		Handler:       s.handle,
@@ -110,6 +113,8 @@ type call struct {
 	out    []byte // for building an answer
 	// bodyRead: the body was read to its end.
 	bodyRead bool
+	in       intake
+	pace     pacer // while the body arrives, arrivals has it too
 }
 
 var calls = sync.Pool{New: func() any { return &call{out: make([]byte, 0, 512)} }}
@@ -122,6 +127,7 @@ func (s *Server) newCall(ctx *fasthttp.RequestCtx) *call {
 
 func (c *call) done() {
 	c.ctx, c.route, c.target, c.key, c.bodyRead = nil, nil, target{}, "", false
+	c.in, c.pace = intake{}, pacer{}
 	if cap(c.out) >= longAnswerBytes { // fasthttp may still be sending it
 		c.out = nil
 	}

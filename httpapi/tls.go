@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -58,7 +59,7 @@ func (t *TLS) handshake(c *clientConn) error {
 	if err := c.raw.SetWriteDeadline(by); err != nil {
 		return err
 	}
-	err := c.tls.Handshake()
+	err := c.tls.HandshakeContext(context.Background()) // the deadlines bound it
 	c.hurry(c.idleUntil)
 	return err
 }
