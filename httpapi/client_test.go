@@ -33,7 +33,7 @@ func newRig(t testing.TB, o Options) *rig {
 }
 
 // newRigOf is a rig over any engine.
-func newRigOf(t *testing.T, e Engine, o Options) *rig {
+func newRigOf(t testing.TB, e Engine, o Options) *rig {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
