@@ -87,6 +87,7 @@ define SOAK
 ./internal/soak ^TestSizesAndSeed$$
 ./engine ^TestRestartSoak$$
 ./e2e ^Test(Kills|Stops)$$
+./engine ^TestCorruption$$
 endef
 export SOAK
 # What `make soak` runs of it: lines that match. Rows of others stay as they were.

@@ -81,7 +81,7 @@ func Open(o Options) (*Engine, error) {
 	began := time.Now()
 	store, err := openStore(&o)
 	if err != nil {
-		return nil, err
+		return nil, explain(nil, err)
 	}
 	e := newEngine(o, store)
 	e.started.began = began
@@ -90,7 +90,7 @@ func Open(o Options) (*Engine, error) {
 	}
 	s, x, err := e.recover()
 	if err != nil {
-		return nil, fmt.Errorf("replay: %w", closeAfter(store, err))
+		return nil, fmt.Errorf("replay: %w", closeAfter(store, explain(store, err)))
 	}
 	e.started.log(o.Logger)
 	e.start(s, x)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/bits"
 	"sync/atomic"
 
@@ -85,7 +84,7 @@ func (f *filter) read(store storage, kind journal.Kind, number uint64) error {
 		return len(value) == 0, nil
 	})
 	if err == nil && n != len(f.blocks) {
-		err = fmt.Errorf("filter %d of kind %#x has %d of %d blocks", number, byte(kind), n, len(f.blocks))
+		err = filterGone(kind, number, n, len(f.blocks))
 	}
 	return err
 }

@@ -170,7 +170,7 @@ func TestVerifyNamesChangedRatingTables(t *testing.T) {
 	}
 	r.close()
 	for kind, name := range map[byte]string{chunkCounters: "counter", chunkAmends: "amended event", chunkUnpriced: "unpriced event", chunkVoids: "table 'd' differs",
-		chunkGroups: "chunk"} {
+		chunkGroups: "kind of unpriced event"} {
 		o := r.o
 		o.Journal.Dir = t.TempDir()
 		if err := os.CopyFS(o.Journal.Dir, os.DirFS(r.o.Journal.Dir)); err != nil {

@@ -85,7 +85,7 @@ func (l *loader) checkpoint(store storage, m checkpointMarker) error {
 	n := uint32(0)
 	err := store.TableScan(journal.KindCheckpoint, m.id, nil, nil, func(key, value []byte) (bool, error) {
 		if len(key) != 4 || binary.BigEndian.Uint32(key) != n || len(value) == 0 {
-			return false, fmt.Errorf("chunk %d is missing", n)
+			return false, fmt.Errorf("chunk %d is missing: %w", n, errTableGone)
 		}
 		n++
 		if err := l.aborted(); err != nil {
@@ -100,7 +100,7 @@ func (l *loader) checkpoint(store storage, m checkpointMarker) error {
 		err = waited
 	}
 	if err == nil && n == 0 {
-		err = fmt.Errorf("its table is gone")
+		err = errTableGone
 	}
 	if err != nil {
 		return err

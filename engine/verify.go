@@ -35,6 +35,7 @@ type VerifyReport struct {
 	Runs        uint64 // compared
 	Tiles       uint64 // of evidence, compared
 	Signatures  uint64 // of manifests, checked
+	Files       uint64 // of tables, every block of which has its checksum
 }
 
 // Verify derives everything anew from the journal alone and compares it with what is
@@ -42,12 +43,18 @@ type VerifyReport struct {
 // checkpoint, every identity run, every closing transfer, manifest and line of every
 // batch. The error names the first thing that differs. Nothing on disk is changed.
 func Verify(o VerifyOptions) (VerifyReport, error) {
-	store, err := opened(journal.OpenReadOnly(o.Journal))
+	store, err := journal.OpenReadOnly(o.Journal)
 	if err != nil {
-		return VerifyReport{}, err
+		return VerifyReport{}, explain(nil, err)
 	}
-	report, err := verifyStore(store, o.Progress)
-	return report, cmp.Or(err, store.Close())
+	// The files first: what is damaged is then named by its file, also where nothing could be compared.
+	var report VerifyReport
+	files, err := store.CheckFiles()
+	if err == nil {
+		report, err = verifyStore(onDisk{store}, o.Progress)
+		report.Files = files
+	}
+	return report, cmp.Or(explain(onDisk{store}, err), store.Close())
 }
 
 func verifyStore(store storage, progress func(done, total uint64)) (VerifyReport, error) {
@@ -339,7 +346,7 @@ func (v *verifier) compareStatement(r *runInfo) error {
 		return true, nil
 	})
 	if err == nil && n != len(want) {
-		err = fmt.Errorf("statement run %d: %d of %d rows are stored", r.number, n, len(want))
+		err = fmt.Errorf("statement run %d of sequences %d to %d: %d of %d rows are stored: %w", r.number, r.first, r.last, n, len(want), errTableGone)
 	}
 	return err
 }

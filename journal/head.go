@@ -108,7 +108,7 @@ func readHead(fs vfs.FS, path string) (headRecord, error) {
 	}
 	r, err := newestHead(data[:n])
 	if err != nil {
-		return r, fmt.Errorf("%w: head record: %w", ErrCorrupt, err)
+		return r, fmt.Errorf("%w: head record %s, so the last sequence is not known: %w", ErrCorrupt, path, err)
 	}
 	return r, nil
 }

@@ -178,24 +178,28 @@ func openChecked(o Options) (*Store, error) {
 	p := o.pebbleOptions(true, stalls)
 	db, err := pebble.Open(o.path(liveName, storeName), p)
 	if errors.Is(err, pebble.ErrDBDoesNotExist) {
-		return nil, fmt.Errorf("%w: %w", ErrHeadWithoutStore, err)
+		return nil, fmt.Errorf("%w: the head is at sequence %d: %s: %w", ErrHeadWithoutStore, rec.head.Seq, o.filesInUse(), err)
 	}
 	if err != nil {
-		return nil, readError("store", err)
+		return nil, o.openFailed(&rec, err)
 	}
-	base, err := readBase(db)
+	base, tip, writes, err := checkContents(db, rec)
 	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	tip, writes, err := checkHistory(db, base, rec)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(o.checkFailed(&rec, err), db.Close())
 	}
 	s := newStore(o, db, p, stalls)
 	s.tip, s.writing.count = tip, writes
 	s.setDurable(tip)
 	s.setBase(base)
 	return s, nil
+}
+
+// checkContents reads where the history begins and checks it against the head record.
+func checkContents(db *pebble.DB, rec headRecord) (base Base, tip Head, writes uint64, err error) {
+	if base, err = readBase(db); err == nil {
+		tip, writes, err = checkHistory(db, base, rec)
+	}
+	return base, tip, writes, err
 }
 
 // locate finds head record and store, and refuses one without the other.
@@ -205,14 +209,14 @@ func locate(o *Options) (headRecord, error) {
 		return headRecord{}, err
 	}
 	if !head {
-		return headRecord{}, fmt.Errorf("%w: %s", ErrStoreWithoutHead, o.path(liveName))
+		return headRecord{}, fmt.Errorf("%w: %s is missing, so the last sequence is not known", ErrStoreWithoutHead, o.path(liveName, headName))
 	}
 	store, err := exists(o.FS, o.path(liveName, storeName))
 	if err != nil {
 		return headRecord{}, err
 	}
 	if !store {
-		return headRecord{}, fmt.Errorf("%w: %s", ErrHeadWithoutStore, o.path(liveName))
+		return headRecord{}, fmt.Errorf("%w: %s is missing", ErrHeadWithoutStore, o.path(liveName, storeName))
 	}
 	return readHead(o.FS, o.path(liveName, headName))
 }
@@ -260,7 +264,10 @@ func checkStart(db *pebble.DB, head uint64) (start uint64, err error) {
 	}
 	defer closeIter(it, &err)
 	if !seekBlock(it, head) {
-		return 1, it.Error()
+		if err := it.Error(); err != nil {
+			return 1, readError(fmt.Sprintf("sequence %d", head), err)
+		}
+		return 1, nil
 	}
 	return blockSeq(it.Key()), nil
 }

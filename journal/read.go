@@ -91,8 +91,13 @@ func scan(db *pebble.DB, lower, upper []byte, skip int, fn func(key, value []byt
 	return nil
 }
 
-// readError marks what Pebble takes for corruption as ours.
+// readError marks what Pebble takes for corruption as ours, with the file if it is known.
 func readError(what string, err error) error {
+	if info := pebble.ExtractDataCorruptionInfo(err); info != nil {
+		d := newDamage(info.Path, info.Bounds.Start, info.Bounds.End.Key, info.Details)
+		d.What = what
+		return d
+	}
 	if pebble.IsCorruptionError(err) {
 		return fmt.Errorf("%w: %s: %w", ErrCorrupt, what, err)
 	}
