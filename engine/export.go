@@ -113,7 +113,7 @@ func (n *ExportNames) Block(b *journal.Block, fn func(*ExportedCommand) error) e
 		out := ExportedCommand{Sequence: c.seq, Time: b.Time, Raw: body[len(body)-at : len(body)-len(c.r.p)]}
 		n.p.state.seq, n.p.state.time = c.seq, b.Time
 		err := n.learn(c)
-		if err == nil {
+		if err == nil && fn != nil {
 			out.CommandColumns, err = n.cols.of(c)
 		}
 		if err != nil {

@@ -78,3 +78,11 @@ func (s *Stage) clear() error {
 	}
 	return nil
 }
+
+// LockDir takes the lock of a directory, as who opens a ledger in it does: ErrLocked when somebody has it.
+func LockDir(o Options) (io.Closer, error) {
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	return lockDir(&o)
+}
