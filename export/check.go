@@ -90,7 +90,7 @@ func (r *reader) run(fromStart bool) error {
 	last := parts[len(parts)-1]
 	r.total = last.Last
 	r.report = Report{Ledger: last.Ledger, Partition: last.Partition, First: parts[0].First, Last: last.Last}
-	progress, err := readProgress(r.dir, last)
+	progress, err := readProgress(r.dir)
 	if err != nil {
 		return err
 	}
@@ -106,6 +106,9 @@ func (r *reader) run(fromStart bool) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := progress.belongs(parts); err != nil {
+		return err
 	}
 	h := last.hash()
 	r.report.Head, r.report.Manifest = hex.EncodeToString(r.head[:]), hex.EncodeToString(h[:])

@@ -187,19 +187,22 @@ func list(dir string) ([]*Manifest, error) {
 		}
 		named[e.Name()] = true
 	}
+	slices.SortFunc(out, func(a, b *Manifest) int { return strings.Compare(a.stem(), b.stem()) })
 	for _, e := range entries {
-		if name := e.Name(); strings.HasPrefix(name, partPrefix) && !named[name] && !strings.HasSuffix(name, tempSuffix) && !unfinished(entries, name) {
+		if name := e.Name(); strings.HasPrefix(name, partPrefix) && !named[name] && !unfinished(out, name) {
 			return nil, fmt.Errorf("%s: no manifest names it", name)
 		}
 	}
-	slices.SortFunc(out, func(a, b *Manifest) int { return strings.Compare(a.stem(), b.stem()) })
 	return out, nil
 }
 
-// unfinished reports whether a file is of a part whose manifest never came: it says nothing.
-func unfinished(entries []os.DirEntry, name string) bool {
+// unfinished reports whether a file is what an interrupted export leaves behind the parts that are there: it says nothing.
+func unfinished(parts []*Manifest, name string) bool {
+	if strings.HasSuffix(name, tempSuffix) {
+		return true
+	}
 	base, _, _ := strings.Cut(name, ".")
-	return !slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == base+manifestSuffix })
+	return len(parts) == 0 || base > stem(parts[len(parts)-1].Last, ^uint64(0))
 }
 
 func readManifest(dir, name string) (*Manifest, error) {

@@ -22,7 +22,8 @@ type Progress struct {
 	Version   int           `json:"version"`
 	Ledger    string        `json:"ledger"`
 	Partition uint32        `json:"partition"`
-	Last      uint64        `json:"last"` // where the export ended then
+	Last      uint64        `json:"last"` // where the export ended then, and the hash there
+	Hash      string        `json:"hash"`
 	Rows      []ProgressRow `json:"rows"`
 	SHA256    string        `json:"sha256"` // of the document with this field empty
 }
@@ -64,17 +65,22 @@ func parseProgress(data []byte) (*Progress, error) {
 	return p, nil
 }
 
-// readProgress reads the progress of an export that ends with m.
-func readProgress(dir string, m *Manifest) (*Progress, error) {
+func readProgress(dir string) (*Progress, error) {
 	data, err := readSmall(filepath.Join(dir, progressName), progressMax)
 	if err != nil {
 		return nil, err
 	}
-	p, err := parseProgress(data)
-	if err == nil && (p.Ledger != m.Ledger || p.Partition != m.Partition || p.Last > m.Last) {
-		err = fmt.Errorf("%s: it is of sequence %d of ledger %s, the export ends at %d of %s", progressName, p.Last, p.Ledger, m.Last, m.Ledger)
+	return parseProgress(data)
+}
+
+// belongs checks that the progress was written when one of the parts was the last one.
+func (p *Progress) belongs(parts []*Manifest) error {
+	for _, m := range parts {
+		if m.Last == p.Last && m.LastHash == p.Hash && m.Ledger == p.Ledger && m.Partition == p.Partition {
+			return nil
+		}
 	}
-	return p, err
+	return fmt.Errorf("%s: it is of sequence %d of ledger %s, at which no part ends with hash %s", progressName, p.Last, p.Ledger, p.Hash)
 }
 
 // each calls fn with the rows.

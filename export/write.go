@@ -100,19 +100,11 @@ func (w *writer) run() (Written, error) {
 
 // existing looks at the parts that are there, and removes what an interrupted export left.
 func (w *writer) existing() error {
-	entries, err := os.ReadDir(w.o.Dir)
+	parts, err := list(w.o.Dir)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), tempSuffix) || (strings.HasPrefix(e.Name(), partPrefix) && unfinished(entries, e.Name())) {
-			if err := os.Remove(filepath.Join(w.o.Dir, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	parts, err := list(w.o.Dir)
-	if err != nil {
+	if err := w.clear(parts); err != nil {
 		return err
 	}
 	ledger, partition := w.src.Ledger()
@@ -129,6 +121,28 @@ func (w *writer) existing() error {
 		w.last = m
 		w.out.Kept++
 		w.out.Last = m.Last
+	}
+	return nil
+}
+
+// clear removes what an interrupted export left behind its last part.
+func (w *writer) clear(parts []*Manifest) error {
+	entries, err := os.ReadDir(w.o.Dir)
+	if err != nil {
+		return err
+	}
+	named := map[string]bool{}
+	for _, m := range parts {
+		named[m.stem()] = true
+	}
+	for _, e := range entries {
+		name := e.Name()
+		base, _, _ := strings.Cut(name, ".")
+		if name == progressName+tempSuffix || (strings.HasPrefix(name, partPrefix) && !named[base] && unfinished(parts, name)) {
+			if err := os.Remove(filepath.Join(w.o.Dir, name)); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -182,7 +196,8 @@ func (w *writer) finish() error {
 // progress writes how far the streams are published.
 func (w *writer) progress() error {
 	ledger, partition := w.src.Ledger()
-	p := Progress{Format: progressFormat, Version: formatVersion, Ledger: ledger, Partition: partition, Last: w.last.Last}
+	p := Progress{Format: progressFormat, Version: formatVersion, Ledger: ledger, Partition: partition, Last: w.last.Last,
+		Hash: w.last.LastHash}
 	err := w.src.Progress(w.last.Settlements, w.last.Notices, func(r *engine.ExportedRow) error {
 		p.Rows = append(p.Rows, ProgressRow{hex.EncodeToString(r.Key), hex.EncodeToString(r.Value)})
 		return nil

@@ -33,29 +33,7 @@ func backupUnderLoad(t *testing.T, link bool) {
 	stop := make(chan struct{})
 	committed := make(chan struct{}) // taken by who waits for the next commit
 	var load sync.WaitGroup
-	load.Go(func() {
-		head := s.Head()
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if err := s.Commit(testGroup(head, 3, 20_000)); err != nil {
-				t.Error(err)
-				return
-			}
-			select {
-			case committed <- struct{}{}:
-			default:
-			}
-			head = s.Head()
-			if err := s.Write([]Row{{Space: SpacePublisher, Key: []byte("p"), Value: []byte(fmt.Sprint(head.Seq))}}, true); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
+	load.Go(func() { commitUntil(t, s, stop, committed) })
 	for n := range 4 {
 		for range 4 {
 			<-committed
@@ -97,6 +75,29 @@ func backupUnderLoad(t *testing.T, link bool) {
 	left, err := filepath.Glob(filepath.Join(top, "*"+partSuffix))
 	if err != nil || len(left) != 0 {
 		t.Fatalf("left behind: %v %v", left, err)
+	}
+}
+
+// commitUntil commits groups and rows until told to stop, and tells who waits of each.
+func commitUntil(t *testing.T, s *Store, stop <-chan struct{}, committed chan<- struct{}) {
+	for head := s.Head(); ; head = s.Head() {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if err := s.Commit(testGroup(head, 3, 20_000)); err != nil {
+			t.Error(err)
+			return
+		}
+		select {
+		case committed <- struct{}{}:
+		default:
+		}
+		if err := s.Write([]Row{{Space: SpacePublisher, Key: []byte("p"), Value: []byte(fmt.Sprint(head.Seq))}}, true); err != nil {
+			t.Error(err)
+			return
+		}
 	}
 }
 
