@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cockroachdb/errors/oserror"
 	"github.com/cockroachdb/pebble/v2"
@@ -19,6 +18,8 @@ type BackupOptions struct {
 	Link bool
 	// Progress is told how many files of how many are there; may be nil.
 	Progress func(done, total uint64)
+	// Stop, once closed, ends the copy with ErrStopped between two files; may be nil.
+	Stop <-chan struct{}
 	// Describe, if set, gives the content of a file beside the ledger that says what the copy is; the file's name is DescriptionName.
 	Describe func(Copied) []byte
 }
@@ -36,7 +37,7 @@ const DescriptionName = "BACKUP.json"
 // partSuffix marks a copy that is not whole: it gets its name by one rename.
 const partSuffix = ".new"
 
-// spareBytes is left free on the disk that a copy goes to: rooms for the log that grows meanwhile.
+// spareBytes is left free on the disk that a copy goes to: room for the log that grows meanwhile.
 const spareBytes = 64 << 20
 
 // backupTries is how often a copy is begun that does not open. The live log is read while it grows; a read that meets a write
@@ -72,9 +73,7 @@ func (s *Store) backup(o *BackupOptions) (Copied, error) {
 	if err := c.room(s.o.path(liveName, headName), s.db.Metrics()); err != nil {
 		return Copied{}, c.giveUp(err)
 	}
-	stop := c.watch(s.db.Metrics())
 	err = s.checkpoint(c)
-	stop()
 	if err != nil {
 		return Copied{}, c.giveUp(fmt.Errorf("journal: copy of the store: %w", err))
 	}
@@ -85,35 +84,27 @@ func (s *Store) backup(o *BackupOptions) (Copied, error) {
 	return out, nil
 }
 
-// checkpoint writes Pebble's own consistent copy. Pebble links what it can, which keeps a file whatever compactions do meanwhile; where no
-// links are wanted, they are replaced by copies then.
+// checkpoint writes Pebble's own consistent copy. Where no links are wanted, or another disk does not take them, Pebble makes its copy of links beside
+// the tables that are being built, which keeps files whatever compactions do meanwhile, and these are copied.
 func (s *Store) checkpoint(c *copying) error {
 	dir := c.to.path(liveName, storeName)
-	if err := s.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil || c.o.Link || !c.linkable {
+	if c.o.Link && c.linkable {
+		return s.checkpointTo(dir)
+	}
+	links := s.o.path(liveName, buildName, "backup")
+	if err := s.o.FS.RemoveAll(links); err != nil {
 		return err
 	}
-	return unlinkAll(s.o.FS, dir)
+	if err := s.checkpointTo(links); err != nil {
+		return err
+	}
+	return errors.Join(c.files(links, dir), s.o.FS.RemoveAll(links))
 }
 
-// unlinkAll gives every table in dir bytes of its own.
-func unlinkAll(fs vfs.FS, dir string) error {
-	names, err := fs.List(dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if !immutable(name) {
-			continue
-		}
-		path := fs.PathJoin(dir, name)
-		if err := vfs.Copy(fs, path, path+partSuffix); err != nil {
-			return err
-		}
-		if err := fs.Rename(path+partSuffix, path); err != nil {
-			return err
-		}
-	}
-	return nil
+func (s *Store) checkpointTo(dir string) error {
+	s.tables.Lock()
+	defer s.tables.Unlock()
+	return s.db.Checkpoint(dir, pebble.WithFlushedWAL())
 }
 
 // immutable reports whether a store's file never changes once it is there, so that a link to it is a copy.
@@ -208,41 +199,6 @@ func (c *copying) room(probe string, m *pebble.Metrics) error {
 	return nil
 }
 
-// watchEvery is how often the files of a copy under way are counted.
-const watchEvery = time.Second
-
-// watch tells Progress how many files are there, until the returned function is called.
-func (c *copying) watch(m *pebble.Metrics) (stop func()) {
-	if c.o.Progress == nil {
-		return func() {}
-	}
-	total := uint64(0)
-	for i := range m.Levels {
-		total += uint64(m.Levels[i].TablesCount)
-	}
-	ended, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(watchEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ended:
-				return
-			case <-ticker.C:
-				if names, err := c.to.FS.List(c.to.path(liveName, storeName)); err == nil {
-					c.o.Progress(min(uint64(len(names)), total), total)
-				}
-			}
-		}
-	}()
-	return func() {
-		close(ended)
-		<-done
-		c.o.Progress(total, total)
-	}
-}
-
 // files copies the files of a directory that does not change.
 func (c *copying) files(from, to string) error {
 	names, err := c.to.FS.List(from)
@@ -253,6 +209,9 @@ func (c *copying) files(from, to string) error {
 		return err
 	}
 	for i, name := range names {
+		if c.stopped() {
+			return ErrStopped
+		}
 		if name == lockName {
 			continue
 		}
@@ -270,6 +229,15 @@ func (c *copying) files(from, to string) error {
 		}
 	}
 	return nil
+}
+
+func (c *copying) stopped() bool {
+	select {
+	case <-c.o.Stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // finish writes the head record, checks the copy, makes it durable and gives it its name.

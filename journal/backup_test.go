@@ -78,6 +78,48 @@ func backupUnderLoad(t *testing.T, link bool) {
 	}
 }
 
+// TestBackupKeepsTablesWithMarkers makes tables as fast as it can beside backups: Pebble copies the log a moment after it has listed the tables.
+func TestBackupKeepsTablesWithMarkers(t *testing.T) {
+	top := t.TempDir()
+	o := diskOptions(t, filepath.Join(top, "data"))
+	o.FS = slowOptions{vfs.Default}
+	s := mustCreate(t, o)
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	load.Go(func() { ingestUntil(t, s, stop) })
+	for n := range 8 {
+		dir := filepath.Join(top, fmt.Sprint("copy", n))
+		if _, err := s.Backup(BackupOptions{Dir: dir, Link: true}); err != nil {
+			t.Fatal(err)
+		}
+		copied := mustOpen(t, diskOptions(t, dir))
+		checkMarkers(t, copied)
+		if err := copied.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	load.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// slowOptions fsyncs a directory twenty times when the options of a copy are written: that is between the list of the tables and the copy of the log.
+type slowOptions struct{ vfs.FS }
+
+// Create slows options down.
+func (f slowOptions) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(f.PathBase(name), "OPTIONS") {
+		for range 20 {
+			if err := syncDir(f.FS, f.PathDir(name)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return f.FS.Create(name, category)
+}
+
 // commitUntil commits groups and rows until told to stop, and tells who waits of each.
 func commitUntil(t *testing.T, s *Store, stop <-chan struct{}, committed chan<- struct{}) {
 	for head := s.Head(); ; head = s.Head() {
@@ -98,6 +140,46 @@ func commitUntil(t *testing.T, s *Store, stop <-chan struct{}, committed chan<- 
 			t.Error(err)
 			return
 		}
+	}
+}
+
+// ingestUntil makes tables, each with a marker, until told to stop.
+func ingestUntil(t *testing.T, s *Store, stop <-chan struct{}) {
+	for id := uint64(1); ; id++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		table, err := s.NewTable(KindStatement, id)
+		if err == nil {
+			err = table.Add([]byte("k"), []byte("v"))
+		}
+		if err == nil {
+			err = s.Ingest([]*TableBuilder{table}, []Row{{Space: SpaceMarker, Key: fmt.Appendf(nil, "t%d", id), Value: []byte{1}}})
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+// checkMarkers checks that every table that a marker makes valid is there: Pebble copies the log a moment after it has listed the tables.
+func checkMarkers(t *testing.T, s *Store) {
+	t.Helper()
+	err := s.Scan(SpaceMarker, []byte("t"), []byte("u"), func(key, _ []byte) (bool, error) {
+		var id uint64
+		if _, err := fmt.Sscanf(string(key), "t%d", &id); err != nil {
+			return false, err
+		}
+		if _, there, err := s.TableGet(KindStatement, id, []byte("k")); err != nil || !there {
+			return false, fmt.Errorf("table %d has a marker and is not there: %v", id, err)
+		}
+		return true, nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -22,6 +22,8 @@ var (
 var (
 	// ErrNoRoom: the disk that a copy would go to is too full for it.
 	ErrNoRoom = errors.New("journal: not enough space for the copy")
+	// ErrStopped: a copy was told to stop before it was whole.
+	ErrStopped = errors.New("journal: the copy was stopped")
 	// ErrCorrupt: stored bytes are not what was written; the text names the sequence or the file.
 	ErrCorrupt = errors.New("journal: corrupt")
 	// ErrDropped: the history before the base was dropped; Store.Base says where that is.

@@ -53,6 +53,10 @@ type Store struct {
 		count uint64
 	}
 
+	// tables is held for reading from the ingestion of tables to the write of their markers, and for writing while Pebble's files are listed for a
+	// copy. It copies the log as it is a moment after it has listed the tables: a marker would be in the copy without its table.
+	tables sync.RWMutex
+
 	stop    chan struct{}  // closed by Close: ends the head syncer
 	syncer  sync.WaitGroup // the head syncer
 	closing sync.Once

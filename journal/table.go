@@ -113,6 +113,8 @@ func (s *Store) Ingest(tables []*TableBuilder, markers []Row) error {
 			return fmt.Errorf("journal: remove empty table: %w", err)
 		}
 	}
+	s.tables.RLock()
+	defer s.tables.RUnlock()
 	if len(paths) > 0 {
 		if err := s.db.Ingest(context.Background(), paths); err != nil {
 			return fmt.Errorf("journal: ingest: %w", err)
