@@ -55,12 +55,9 @@ func (w *rowWork) wait() error {
 
 func (w *rowWork) run() {
 	for c := range w.todo {
-		n, r := uint64(0), reader{p: c.bytes}
-		for ; len(r.p) > 0 && !r.bad; n++ {
-			c.table.restore(&r, r.uvarint())
-		}
+		n, err := c.decode()
 		c.rows.Add(n)
-		if err := r.end(); err != nil {
+		if err != nil {
 			w.mu.Lock()
 			if w.failed == nil {
 				w.failed = fmt.Errorf("rows of table %s: %w", c.table.name, err)
@@ -72,4 +69,14 @@ func (w *rowWork) run() {
 		default:
 		}
 	}
+}
+
+// decode puts the rows where they were and counts them.
+func (c *rowChunk) decode() (n uint64, err error) {
+	defer func() { refuseBroken(recover(), &err, "row %d of a chunk", n) }()
+	r := reader{p: c.bytes}
+	for ; len(r.p) > 0 && !r.bad; n++ {
+		c.table.restore(&r, r.uvarint())
+	}
+	return n, r.end()
 }
