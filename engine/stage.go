@@ -26,6 +26,8 @@ type stages interface {
 	park()
 	// yield gives way, with something left to do.
 	yield()
+	// moved says that the running stage has changed what others may wait for.
+	moved()
 }
 
 // spawn starts a stage.
@@ -47,6 +49,7 @@ func receive[T any](e *Engine, ch <-chan T) (x T, ok bool) {
 	for {
 		select {
 		case x, ok = <-ch:
+			w.moved()
 			return x, ok
 		default:
 			w.park()
@@ -75,6 +78,7 @@ func send[T any](e *Engine, ch chan<- T, x T) {
 	for {
 		select {
 		case ch <- x:
+			w.moved()
 			return
 		default:
 			w.park()
@@ -101,6 +105,7 @@ func (e *Engine) told(token, stop <-chan struct{}) bool {
 		}
 		select {
 		case <-token:
+			w.moved()
 			return true
 		default:
 			w.park()
