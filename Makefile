@@ -88,6 +88,7 @@ define SOAK
 ./engine ^TestRestartSoak$$
 ./e2e ^Test(Kills|Stops)$$
 ./engine ^TestCorruption$$
+./engine ^TestSimulation(OnPebble)?$$
 endef
 export SOAK
 # What `make soak` runs of it: lines that match. Rows of others stay as they were.

@@ -18,7 +18,6 @@ type simCheck struct {
 	ackedTo   uint64            // highest sequence of an answer
 	marks     [5]uint64         // as they were last, of one process
 	streams   map[uint64][32]byte
-	applied   uint64            // last stream_seq in the topic
 	sums      map[uint64]string // window → what of it was sealed
 }
 
@@ -135,7 +134,7 @@ func usedUp(c *cursor) (out []string) {
 func (s *sim) holdsAddUp() {
 	st := s.seq.state
 	sums, parts := map[ledger.Ref]money.Amount{}, map[uint32]money.Amount{}
-	for n := range uint32(st.holds.rows.Len()) {
+	for n := range st.holds.rows.Len() {
 		if row := st.holds.rows.At(n); row.seq != 0 {
 			root, res := st.people[row.account].Root, st.holds.reserved(row, nil)
 			sums[root] = sums[root].MustAdd(res.Pool)
@@ -144,7 +143,7 @@ func (s *sim) holdsAddUp() {
 			}
 		}
 	}
-	for n := range uint32(st.ledger.Grants.Len()) {
+	for n := range st.ledger.Grants.Len() {
 		if g := st.ledger.Grants.At(n); g.Held.Cmp(parts[n]) != 0 || g.Left().Cmp(g.Held) < 0 {
 			s.failf("of grant %d %s are left and %s held, its open holds are of %s", n, g.Left(), g.Held, parts[n])
 		}

@@ -115,7 +115,7 @@ func historyOf(t testing.TB, store storage) string {
 // histories and the answers have to be the same.
 func TestSimulationOnPebble(t *testing.T) {
 	run := soak.Start(t)
-	stories, lines, crashes := soak.Pick(2, 60), soak.Pick(150, 300), 0
+	stories, lines, crashes := soak.Pick(2, 60), soak.Pick(100, 300), 0
 	for i := range stories {
 		seed := run.Seed() + uint64(i)
 		model := newSim(t, seed, i%2 == 1, "")
@@ -130,26 +130,26 @@ func TestSimulationOnPebble(t *testing.T) {
 			}
 			model.finish()
 		})
-		real := newSim(t, seed, i%2 == 1, "")
-		real.pebble = newSimPebble(real)
+		disk := newSim(t, seed, i%2 == 1, "")
+		disk.pebble = newSimPebble(disk)
 		if failed == nil {
 			failed = guarded(func() {
 				for i := range story {
-					real.do(&story[i])
+					disk.do(&story[i])
 				}
-				real.finish()
+				disk.finish()
 			})
 		}
 		if failed != nil {
 			t.Fatalf("seed %d: %s\n%s", seed, failed.text, failed.stack)
 		}
-		if want, got := historyOf(t, model.e.store), historyOf(t, real.e.store); want != got || model.sum() != real.sum() {
+		if want, got := historyOf(t, model.e.store), historyOf(t, disk.e.store); want != got || model.sum() != disk.sum() {
 			t.Fatalf("seed %d: the store and its model come to different histories or answers\n%.3000s", seed, creditDiff(want, got))
 		}
-		crashes += real.count.crashes
+		crashes += disk.count.crashes
 		model.over()
-		real.over()
-		if err := real.pebble.Store.Close(); err != nil {
+		disk.over()
+		if err := disk.pebble.Store.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -97,7 +97,7 @@ func TestSimulation(t *testing.T) {
 	var total simCount
 	var lived time.Duration
 	began := time.Now()
-	seeds, lines := soak.Pick(6, 4000), soak.Pick(250, 400)
+	seeds, lines := soak.Pick(4, 3000), soak.Pick(200, 400)
 	for i := range seeds {
 		seed := rng.Uint64()
 		if i == 0 {
@@ -130,7 +130,7 @@ func TestSimulationRepeats(t *testing.T) {
 		want := ""
 		for _, n := range []int{1, procs, 4} {
 			runtime.GOMAXPROCS(n)
-			y := simulate(t, seed, credit, "", 150)
+			y := simulate(t, seed, credit, "", 100)
 			if y.failed != nil {
 				t.Fatalf("%s\n%s", y.failed.text, y.failed.stack)
 			}
