@@ -89,6 +89,8 @@ define SOAK
 ./e2e ^Test(Kills|Stops)$$
 ./engine ^TestCorruption$$
 ./engine ^TestSimulation(OnPebble)?$$
+./engine ^(TestCrashPoints|TestCrashRigNoticesLies|TestCrashOnErrors|TestCrashes)$$
+./journal ^(TestCrash|TestCrashRigNotices|TestCrashDuringCreate|TestDamagedDirectoryRefuses|TestFlippedWALBit)$$
 endef
 export SOAK
 # What `make soak` runs of it: lines that match. Rows of others stay as they were.

