@@ -161,7 +161,7 @@ func (r *pointRig) retryBookings(e *Engine, c *crashed) error {
 		u := r.x.a.w.topUps[id]
 		r.x.a.mu.Unlock()
 		if _, created, no := e.TopUp(u); created || no != nil {
-			return fmt.Errorf("top-up %s again: created %v, %v", id, created, no)
+			return fmt.Errorf("top-up %s again: created %v, %s", id, created, fmt.Sprint(no))
 		}
 	}
 	for id, answer := range c.was.answers.results {
@@ -173,13 +173,13 @@ func (r *pointRig) retryBookings(e *Engine, c *crashed) error {
 		r.x.a.mu.Unlock()
 		got, created, no := e.Result(x.LineResult)
 		if created || no != nil || fmt.Sprint(got.Amount.Decimal(), got.Sequence, got.Time.UnixNano()) != answer {
-			return fmt.Errorf("result %s was answered %s, again %+v (created %v, %v)", id, answer, got, created, no)
+			return fmt.Errorf("result %s was answered %s, again %+v (created %v, %s)", id, answer, got, created, fmt.Sprint(no))
 		}
 	}
 	for id, first := range c.was.answers.closes {
 		again, created, no := e.CloseWindow(id, nil)
 		if created || no != nil || fmt.Sprintf("%+v", again) != fmt.Sprintf("%+v", first) {
-			return fmt.Errorf("close %s answered %+v, now %+v (created %v, %v)", id, first, again, created, no)
+			return fmt.Errorf("close %s answered %+v, now %+v (created %v, %s)", id, first, again, created, fmt.Sprint(no))
 		}
 	}
 	return nil
