@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -81,8 +82,8 @@ type Key struct {
 }
 
 // New makes a key of random, which must come from a cryptographic source. It
-// fails with ErrEntry when id is no id or scopes is empty.
-func New(id KeyID, scopes Scopes, random [SecretBytes]byte) (Key, error) {
+// fails with ErrEntry when id is no id, scopes is empty or a limit is no limit.
+func New(id KeyID, scopes Scopes, limits Limits, random [SecretBytes]byte) (Key, error) {
 	if err := checkID(string(id)); err != nil {
 		return Key{}, err
 	}
@@ -92,7 +93,27 @@ func New(id KeyID, scopes Scopes, random [SecretBytes]byte) (Key, error) {
 	secret := secretPrefix + base64.RawURLEncoding.EncodeToString(random[:])
 	hash := sha256.Sum256([]byte(secret))
 	entry := fmt.Sprintf("- id: %q\n  hash: %q\n  scopes: [%s]\n", id, hashPrefix+hex.EncodeToString(hash[:]), scopes)
+	for _, field := range limitFields {
+		n := *field.of(&limits)
+		if n < 0 || n > limitMax {
+			return Key{}, fmt.Errorf("%w: %s %d: want 1 to %d", ErrEntry, field.name, n, int64(limitMax))
+		}
+		if n != 0 {
+			entry += fmt.Sprintf("  %s: %d\n", field.name, n)
+		}
+	}
 	return Key{Secret: secret, Entry: entry}, nil
+}
+
+// limitFields are the fields of an entry that are limits.
+var limitFields = [...]struct {
+	name string
+	of   func(*Limits) *int64
+}{
+	{"requests_per_second", func(l *Limits) *int64 { return &l.RequestsPerSecond }},
+	{"request_burst", func(l *Limits) *int64 { return &l.RequestBurst }},
+	{"bytes_per_second", func(l *Limits) *int64 { return &l.BytesPerSecond }},
+	{"byte_burst", func(l *Limits) *int64 { return &l.ByteBurst }},
 }
 
 func checkID(id string) error {
@@ -117,21 +138,31 @@ func idByte(b byte) bool {
 
 // entry is one key of a Set.
 type entry struct {
-	hash   [sha256.Size]byte
-	id     KeyID
-	scopes Scopes
+	hash    [sha256.Size]byte
+	id      KeyID
+	scopes  Scopes
+	limits  Limits
+	limiter *Limiter // nil: no limits
 }
 
-// Set is a loaded key file. It never changes, so it may be shared freely.
+// Set is a loaded key file. It never changes, so it may be shared freely; its limiters
+// count.
 type Set struct{ entries []entry }
+
+// Found is the key that a token is.
+type Found struct {
+	ID      KeyID
+	Scopes  Scopes
+	Limiter *Limiter // nil: no limits
+}
 
 // Len is the number of keys.
 func (s *Set) Len() int { return len(s.entries) }
 
-// Authenticate returns the id and scopes of the key whose secret is token, and
-// false when there is none. It allocates nothing, keeps nothing of token, and
-// takes the same time for every token of one length, right or wrong.
-func (s *Set) Authenticate(token []byte) (KeyID, Scopes, bool) {
+// Find returns the key whose secret is token, and false when there is none. It allocates
+// nothing, keeps nothing of token, and takes the same time for every token of one length,
+// right or wrong.
+func (s *Set) Find(token []byte) (Found, bool) {
 	hash := sha256.Sum256(token)
 	found := -1
 	for i := range s.entries {
@@ -140,7 +171,30 @@ func (s *Set) Authenticate(token []byte) (KeyID, Scopes, bool) {
 		found = subtle.ConstantTimeSelect(equal, i, found)
 	}
 	if found < 0 {
-		return "", 0, false
+		return Found{}, false
 	}
-	return s.entries[found].id, s.entries[found].scopes, true
+	e := &s.entries[found]
+	return Found{ID: e.id, Scopes: e.scopes, Limiter: e.limiter}, true
+}
+
+// equal reports whether two sets let in the same tokens for the same.
+func (s *Set) equal(other *Set) bool {
+	return slices.EqualFunc(s.entries, other.entries, func(a, b entry) bool {
+		return a.hash == b.hash && a.id == b.id && a.scopes == b.scopes && a.limits == b.limits
+	})
+}
+
+// keepLimiters takes over what was counted of the keys that stay: a change of the file gives
+// nobody a new burst.
+func (s *Set) keepLimiters(old *Set) {
+	counted := make(map[KeyID]*Limiter, len(old.entries))
+	for i := range old.entries {
+		counted[old.entries[i].id] = old.entries[i].limiter
+	}
+	for i := range s.entries {
+		e := &s.entries[i]
+		if l := counted[e.id]; l != nil && e.limiter != nil && l.limits == e.limits {
+			e.limiter = l
+		}
+	}
 }

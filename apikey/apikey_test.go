@@ -9,11 +9,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"farthing/internal/private"
 )
 
 func mustKey(t *testing.T, id KeyID, scopes Scopes, seed byte) Key {
 	t.Helper()
-	key, err := New(id, scopes, [SecretBytes]byte(bytes.Repeat([]byte{seed}, SecretBytes)))
+	key, err := New(id, scopes, Limits{}, [SecretBytes]byte(bytes.Repeat([]byte{seed}, SecretBytes)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,9 +30,9 @@ func TestAuthenticate(t *testing.T) {
 	}
 	f := func(token string, wantID KeyID, wantScopes Scopes, wantOK bool) {
 		t.Helper()
-		id, scopes, ok := set.Authenticate([]byte(token))
-		if id != wantID || scopes != wantScopes || ok != wantOK {
-			t.Errorf("Authenticate(%q) = %q, %v, %v; want %q, %v, %v", token, id, scopes, ok, wantID, wantScopes, wantOK)
+		got, ok := set.Find([]byte(token))
+		if got.ID != wantID || got.Scopes != wantScopes || ok != wantOK {
+			t.Errorf("Find(%q) = %+v, %v; want %q, %v, %v", token, got, ok, wantID, wantScopes, wantOK)
 		}
 	}
 	f(first.Secret, "a", Ingest, true)
@@ -57,7 +59,7 @@ func TestSecretIsNotInItsEntry(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	f := func(id KeyID, scopes Scopes) {
 		t.Helper()
-		if _, err := New(id, scopes, [SecretBytes]byte{}); !errors.Is(err, ErrEntry) {
+		if _, err := New(id, scopes, Limits{}, [SecretBytes]byte{}); !errors.Is(err, ErrEntry) {
 			t.Errorf("New(%q, %v): error %v, want ErrEntry", id, scopes, err)
 		}
 	}
@@ -79,7 +81,6 @@ func TestParseRefuses(t *testing.T) {
 		}
 	}
 	f("", ErrFile, "no key")
-	f("[]", ErrFile, "no key")
 	f("keys: 1", ErrFile, "list")
 	f("- [", ErrFile, "")
 	f(good+"---\n"+good, ErrFile, "more than one")
@@ -123,8 +124,8 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, scopes, ok := set.Authenticate([]byte(key.Secret)); !ok || scopes != Ingest|Read || set.Len() != 1 {
-		t.Errorf("loaded %d keys, scopes %v, found %v", set.Len(), scopes, ok)
+	if got, ok := set.Find([]byte(key.Secret)); !ok || got.Scopes != Ingest|Read || set.Len() != 1 {
+		t.Errorf("loaded %d keys, found %+v, %v", set.Len(), got, ok)
 	}
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o620, 0o601} {
 		if err := os.Chmod(path, mode); err != nil {
@@ -137,14 +138,14 @@ func TestLoad(t *testing.T) {
 	if _, err := Load(path + ".absent"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("absent file: error %v", err)
 	}
-	if _, err := Load(t.TempDir()); !errors.Is(err, ErrFile) {
+	if _, err := Load(t.TempDir()); !errors.Is(err, private.ErrNoFile) {
 		t.Errorf("a directory: error %v, want ErrFile", err)
 	}
 	large := filepath.Join(t.TempDir(), "large")
 	if err := os.WriteFile(large, bytes.Repeat([]byte("#"), fileBytesMax+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(large); !errors.Is(err, ErrFile) {
+	if _, err := Load(large); !errors.Is(err, private.ErrNoFile) {
 		t.Errorf("a large file: error %v, want ErrFile", err)
 	}
 }
@@ -168,7 +169,7 @@ func TestLoadDoesNotWaitForAPipe(t *testing.T) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(path); !errors.Is(err, ErrFile) {
+	if _, err := Load(path); !errors.Is(err, private.ErrNoFile) {
 		t.Errorf("error %v, want ErrFile", err)
 	}
 }

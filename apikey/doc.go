@@ -2,8 +2,11 @@
 // file of their hashes and tells which key a request carries.
 //
 // The types are few. A Key is made once, by New, and shows its secret once. A
-// Set is a loaded file; it is immutable, so any number of goroutines may call
-// Authenticate. Scopes is what a key may do, KeyID what logs call it.
+// Set is a loaded file; it is immutable, so any number of goroutines may look into it. A File
+// is a Set that follows its file: it asks before it answers, at most once a millisecond, so
+// that what Revoke took out is refused Settled later at the latest. Add and Revoke replace the
+// file as a whole. Scopes is what a key may do, KeyID what logs call it, a Limiter counts
+// what it uses.
 //
 // A secret is 32 bytes from the system's random source, written as "farthing_"
 // and base64url. At rest there is its plain SHA-256, without salt or
@@ -14,6 +17,6 @@
 // and without an early exit, so that the time of an answer tells nothing about
 // how near a guess came, nor which entry matched.
 //
-// The package does not parse HTTP headers, does not decide what a scope opens,
-// and does not watch the file: a new file takes effect at the next start.
+// The package does not parse HTTP headers, does not decide what a scope opens, and has no
+// goroutine.
 package apikey

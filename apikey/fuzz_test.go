@@ -6,7 +6,7 @@ import "testing"
 // can do something.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("- {id: a, hash: \"sha256:00\", scopes: [read]}"))
-	key, err := New("a", Ingest|Admin, [SecretBytes]byte{1})
+	key, err := New("a", Ingest|Admin, Limits{RequestsPerSecond: 5, BytesPerSecond: 1000, ByteBurst: 7}, [SecretBytes]byte{1})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -23,8 +23,15 @@ func FuzzParse(f *testing.F) {
 			}
 			ids[e.id] = true
 		}
-		if set.Len() == 0 {
-			t.Fatal("accepted a file without a key")
+		// What edit makes of it is the same, but for the key that goes.
+		for _, e := range set.entries {
+			rest, err := without(text, e.id)
+			if err != nil {
+				t.Fatalf("revoking %q: %v", e.id, err)
+			}
+			if after, err := Parse(rest); err != nil || after.Len() != set.Len()-1 {
+				t.Fatalf("without %q: %v\n%s", e.id, err, rest)
+			}
 		}
 	})
 }

@@ -7,9 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"strconv"
 	"strings"
-	"syscall"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -18,48 +17,13 @@ import (
 // their number, so a file that large is a mistake long before it is a limit.
 const fileBytesMax = 1 << 20
 
-// Load reads a key file: a YAML list of {id, hash, scopes}. It reports all
-// problems at once and returns a Set only if there are none. A file on which
+// Load reads a key file: a YAML list of {id, hash, scopes}, with limits if there are any.
+// It reports all problems at once and returns a Set only if there are none. A file on which
 // anyone but its owner has any permission is refused: who can write it can let
 // himself in, and who can read it learns whom to impersonate.
 func Load(path string) (*Set, error) {
-	text, err := readPrivate(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	set, err := Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return set, nil
-}
-
-func readPrivate(path string) ([]byte, error) {
-	// A named pipe, which nobody may ever write to, is not waited for.
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // read only: closing cannot lose anything
-	// The open file is asked, not the path, which may name another by now.
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: not a regular file", ErrFile)
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("%w: its mode is %04o; run: chmod 600 %s", ErrPermissions, mode, path)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, fileBytesMax+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > fileBytesMax {
-		return nil, fmt.Errorf("%w: larger than %d bytes", ErrFile, fileBytesMax)
-	}
-	return text, nil
+	set, _, err := load(path)
+	return set, err
 }
 
 // Parse reads the text of a key file; see Load for what it refuses.
@@ -110,8 +74,6 @@ func listItems(text []byte) ([]*yaml.Node, error) {
 	switch {
 	case root.Kind != yaml.SequenceNode:
 		return nil, fmt.Errorf("%w: line %d: want a list of {id, hash, scopes}", ErrFile, root.Line)
-	case len(root.Content) == 0:
-		return nil, fmt.Errorf("%w: it holds no key", ErrFile)
 	}
 	return root.Content, nil
 }
@@ -139,7 +101,7 @@ func parseEntry(item *yaml.Node) (e entry, wrong []error) {
 		case "scopes":
 			e.scopes, err = scopesOf(value)
 		default:
-			err = fmt.Errorf("%w: unknown field %q; known are id, hash, scopes", ErrEntry, name)
+			err = e.setLimit(name, value)
 		}
 		if err != nil {
 			wrong = append(wrong, err)
@@ -150,7 +112,29 @@ func parseEntry(item *yaml.Node) (e entry, wrong []error) {
 			wrong = append(wrong, fmt.Errorf("%w: %s is missing", ErrEntry, name))
 		}
 	}
+	if e.limits.RequestBurst > 0 && e.limits.RequestsPerSecond == 0 || e.limits.ByteBurst > 0 && e.limits.BytesPerSecond == 0 {
+		wrong = append(wrong, fmt.Errorf("%w: a burst wants its rate a second beside it", ErrEntry))
+	}
+	if e.limits != (Limits{}) {
+		e.limiter = newLimiter(e.limits)
+	}
 	return e, wrong
+}
+
+func (e *entry) setLimit(name string, value *yaml.Node) error {
+	known := []string{"id", "hash", "scopes"}
+	for _, field := range limitFields {
+		if known = append(known, field.name); field.name != name {
+			continue
+		}
+		n, err := strconv.ParseInt(value.Value, 10, 64)
+		if value.Kind != yaml.ScalarNode || err != nil || n < 1 || n > limitMax {
+			return fmt.Errorf("%w: %s: want a whole number from 1 to %d", ErrEntry, name, int64(limitMax))
+		}
+		*field.of(&e.limits) = n
+		return nil
+	}
+	return fmt.Errorf("%w: unknown field %q; known are %s", ErrEntry, name, strings.Join(known, ", "))
 }
 
 // parseHash does not quote what it refuses: someone may have put the secret

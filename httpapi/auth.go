@@ -10,7 +10,7 @@ import (
 )
 
 // authorise checks the request's API key against the scope that its route needs,
-// and notes the key's id.
+// and notes the key.
 func (s *Server) authorise(c *call) *refusal.Refusal {
 	need := c.route.scope
 	if s.options.Keys == nil || need == 0 {
@@ -20,12 +20,12 @@ func (s *Server) authorise(c *call) *refusal.Refusal {
 	if !ok {
 		return refusal.New(refusal.Unauthenticated, "no_key", "send the API key as Authorization: Bearer KEY")
 	}
-	id, scopes, ok := s.options.Keys.Authenticate(token)
+	key, ok := s.options.Keys.Authenticate(token)
 	if !ok {
 		return refusal.New(refusal.Unauthenticated, "unknown_key", "this API key is not known")
 	}
-	c.key = id
-	if !scopes.Has(need) {
+	c.key = key
+	if !key.Scopes.Has(need) {
 		return refusal.New(refusal.Forbidden, "scope", "this needs the scope %s", need)
 	}
 	return nil
@@ -39,6 +39,10 @@ func (s *Server) checkHost(ctx *fasthttp.RequestCtx) *refusal.Refusal {
 	if s.options.Keys != nil || isLoopbackHost(ctx.Request.Header.Host()) {
 		return nil
 	}
+	return notThisHost()
+}
+
+func notThisHost() *refusal.Refusal {
 	return refusal.New(refusal.Forbidden, "host", "without API keys the Host must be localhost or a loopback address")
 }
 

@@ -47,14 +47,15 @@ func (s *Server) admit(c *call) (r *engine.Request, body []byte, no *refusal.Ref
 		return nil, nil, noRoom()
 	}
 	c.in = intake{call: c, server: s, request: r, taken: budget}
+	c.charge(s.now(), budget)
 	if how == plain {
 		body, no = s.receive(&c.in, r.Buffer(), length, limit)
 	} else {
 		body, no = s.receiveCompressed(&c.in, how, length, limit)
 	}
-	c.in.settle(len(body))
 	if no == nil {
 		c.bodyRead = true
+		c.charge(s.now(), len(body)-c.in.base-c.in.taken) // what is used is what came out
 		return r, body, nil
 	}
 	s.engine.Release(r)
@@ -127,13 +128,11 @@ func (in *intake) grow(n int) bool {
 	budget := in.call.route.budget(in.base + n)
 	ok := in.server.arrivals.orCut(func() bool { return in.server.engine.Grow(in.request, budget) })
 	if ok {
+		in.call.charge(in.server.now(), n-in.taken)
 		in.taken = n
 	}
 	return ok
 }
-
-// settle ends it with a body of so many bytes.
-func (in *intake) settle(int) {}
 
 // bodyRefusal is the answer to a body that could not be read.
 func (s *Server) bodyRefusal(err error, limit int) *refusal.Refusal {

@@ -34,8 +34,8 @@ func Listen(ctx context.Context, addr string, keys Keys) (net.Listener, error) {
 	return config.Listen(ctx, "tcp", net.JoinHostPort(ips[0].String(), port))
 }
 
-// isLoopback reports whether a listener's address is reached from this machine only.
-func isLoopback(addr net.Addr) bool {
+// IsLoopback reports whether a listener's address is reached from this machine only.
+func IsLoopback(addr net.Addr) bool {
 	switch a := addr.(type) {
 	case *net.TCPAddr:
 		return a.IP.IsLoopback()

@@ -41,10 +41,10 @@ func (s *Server) logAnswer(c *call, start time.Time) {
 		if !ok {
 			return
 		}
-		s.log.Warn("access refused", "route", c.name(), "status", status, "key", c.key,
+		s.log.Warn("access refused", "route", c.name(), "status", status, "key", c.key.ID,
 			"remote", c.ctx.RemoteIP().String(), "suppressed", suppressed)
 	case c.route != nil && c.route.scope == ScopeAdmin:
-		s.log.Info("admin request", "route", c.name(), "status", status, "key", c.key, "remote", c.ctx.RemoteIP().String())
+		s.log.Info("admin request", "route", c.name(), "status", status, "key", c.key.ID, "remote", c.ctx.RemoteIP().String())
 	}
 }
 

@@ -30,6 +30,7 @@ type metrics struct {
 	accepted, duplicates, unpriced prometheus.Counter
 	turnedAway                     prometheus.Counter // connections over the limit
 	evicted                        prometheus.Counter // connections closed to make room
+	keyLimited                     *prometheus.CounterVec
 	holds                          holdMetrics
 	// routes has one entry per route and a last one for requests without a route.
 	routes []routeMetrics
@@ -79,8 +80,8 @@ func newMetrics(routes []route, more []prometheus.Collector) *metrics {
 	m.accepted = m.outcomes.WithLabelValues("accepted", "")
 	m.duplicates = m.outcomes.WithLabelValues("duplicate", "")
 	m.unpriced = m.outcomes.WithLabelValues("unpriced", "")
-	m.holds = newHoldMetrics()
-	m.registry.MustRegister(m.requests, m.outcomes, m.holds.outcomes, m.turnedAway, m.evicted, latency,
+	m.holds, m.keyLimited = newHoldMetrics(), newKeyLimited()
+	m.registry.MustRegister(m.requests, m.outcomes, m.holds.outcomes, m.turnedAway, m.evicted, m.keyLimited, latency,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registry.MustRegister(more...)
 	return m

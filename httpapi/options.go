@@ -23,9 +23,8 @@ func (s Scopes) Has(need Scopes) bool { return need == 0 || s&(need|ScopeAdmin) 
 // Keys knows the API keys. It is called by many goroutines at once and must
 // compare in constant time.
 type Keys interface {
-	// Authenticate returns the name and the scopes of the key that token is. The
-	// token must not be kept.
-	Authenticate(token []byte) (id string, scopes Scopes, ok bool)
+	// Authenticate returns the key that token is. The token must not be kept.
+	Authenticate(token []byte) (key Key, ok bool)
 }
 
 // BodyMaxBytes is the contract's limit of a request of usage events and of a

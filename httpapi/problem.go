@@ -32,6 +32,7 @@ var codes = [...]struct {
 	{refusal.UnsupportedType, 415, "The content type is not read here"},
 	{refusal.Invalid, 422, "The request is not acceptable"},
 	{refusal.Overloaded, 429, "There is no room now"},
+	{refusal.KeyLimit, 429, "The API key is over its limit"},
 	{refusal.NotReady, 503, "The service is not ready"},
 	{refusal.Internal, 500, "Something is wrong on our side"},
 }
@@ -101,7 +102,7 @@ func writeProblem(ctx *fasthttp.RequestCtx, no *refusal.Refusal) {
 	ctx.Response.Header.SetContentType("application/problem+json")
 	ctx.Response.SetBody(appendProblem(make([]byte, 0, 256+len(no.Detail)), no))
 	switch no.Code {
-	case refusal.Overloaded, refusal.NotReady:
+	case refusal.Overloaded, refusal.KeyLimit, refusal.NotReady:
 		ctx.Response.Header.Set("Retry-After", retryAfterSeconds)
 	case refusal.UnsupportedType:
 		if no.Reason == "content_encoding" {

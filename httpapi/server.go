@@ -82,7 +82,7 @@ func New(e Engine, o Options) *Server {
 // Serve answers requests on ln until Drain, then returns nil. Without API keys
 // ln must be a loopback address, else ErrNotLoopback.
 func (s *Server) Serve(ln net.Listener) error {
-	if s.options.Keys == nil && !isLoopback(ln.Addr()) {
+	if s.options.Keys == nil && !IsLoopback(ln.Addr()) {
 		return ErrNotLoopback
 	}
 	l := &clientListener{Listener: ln, conns: s.conns, tls: s.options.TLS}
@@ -109,12 +109,14 @@ type call struct {
 	ctx    *fasthttp.RequestCtx
 	route  *route
 	target target
-	key    string // id of the API key, when one was known
+	key    Key    // the API key, when one was known
 	out    []byte // for building an answer
 	// bodyRead: the body was read to its end.
 	bodyRead bool
 	in       intake
 	pace     pacer // while the body arrives, arrivals has it too
+	// retryAfter: how long to wait, where that is known better than by the code.
+	retryAfter time.Duration
 }
 
 var calls = sync.Pool{New: func() any { return &call{out: make([]byte, 0, 512)} }}
@@ -126,8 +128,8 @@ func (s *Server) newCall(ctx *fasthttp.RequestCtx) *call {
 }
 
 func (c *call) done() {
-	c.ctx, c.route, c.target, c.key, c.bodyRead = nil, nil, target{}, "", false
-	c.in, c.pace = intake{}, pacer{}
+	c.ctx, c.route, c.target, c.key, c.bodyRead = nil, nil, target{}, Key{}, false
+	c.in, c.pace, c.retryAfter = intake{}, pacer{}, 0
 	if cap(c.out) >= longAnswerBytes { // fasthttp may still be sending it
 		c.out = nil
 	}
@@ -170,12 +172,16 @@ func (s *Server) refuse(c *call, no *refusal.Refusal) {
 		s.log.Error("a request met a fault of ours", "route", c.name(), "reason", no.Reason)
 	}
 	writeProblem(c.ctx, no)
+	c.writeRetryAfter()
 }
 
 // dispatch finds the route, waits for a turn if its answer may be long, and writes
 // the answer.
 func (s *Server) dispatch(c *call) *refusal.Refusal {
 	if no := s.find(c); no != nil {
+		return no
+	}
+	if no := s.limitKey(c); no != nil {
 		return no
 	}
 	if c.route.long {
@@ -199,7 +205,10 @@ func (s *Server) find(c *call) *refusal.Refusal {
 		return no
 	}
 	if !c.target.parse(c.ctx.Request.Header.RequestURI()) {
-		return refusal.New(refusal.Malformed, "invalid_escape", "the path holds a broken percent-escape")
+		return refusal.New(refusal.Malformed, "invalid_escape", "the path holds a broken percent-escape, or a byte that has to be escaped")
+	}
+	if c.target.host != nil && s.options.Keys == nil && !isLoopbackHost(c.target.host) {
+		return notThisHost()
 	}
 	r, allow := s.routeOf(c.ctx.Method(), &c.target)
 	if r == nil {

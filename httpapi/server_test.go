@@ -246,7 +246,14 @@ func TestEncodedIds(t *testing.T) {
 	f("/v1/accounts/a/transfers?cursor=a%2Fb+c", "a", "a/b c")
 	f("/v1/events/https%3A%2F%2Fgw.example%2Fx/req-1", "https://gw.example/x", "req-1")
 	f("/v1/events/a/b", "a", "b")
-	f("http://other.example/v1/accounts/acme", "acme")
+	f("http://localhost:8080/v1/accounts/acme", "acme")
+	f("HTTP://127.0.0.1/v1/accounts/acme", "acme")
+	f("http://other.example/v1/accounts/acme")
+	f("ftp://localhost/v1/accounts/acme")
+	f("v1/x?y=://localhost/v1/accounts/acme")
+	f("/v1/accounts/acme#b")
+	f("/v1/accounts/a%C0%AEb")
+	f("/v1/accounts/a\xc0\xaeb")
 	f("/v1/%61ccounts/acme", "acme")
 	f("/v1/accounts/a%252Fb")
 	f("/v1/accounts/a%2")
@@ -426,9 +433,9 @@ func (f fakeListener) Addr() net.Addr            { return f.addr }
 
 type testKeys map[string]Scopes
 
-func (k testKeys) Authenticate(token []byte) (string, Scopes, bool) {
+func (k testKeys) Authenticate(token []byte) (Key, bool) {
 	s, ok := k[string(token)]
-	return "key", s, ok
+	return Key{ID: "key", Scopes: s}, ok
 }
 
 // TestScopes asks every route with every key.

@@ -13,15 +13,21 @@ type target struct {
 	segments [segmentsMax][]byte
 	n        int // segments; more than segmentsMax: no route has so many
 	query    []byte
+	host     []byte // of an absolute-form target, which then counts instead of the Host header
 }
 
 // parse splits the raw request target on '/' and then decodes each segment once,
 // so that an id may hold an escaped slash, dots or colons. fasthttp's own
 // ctx.Path() decodes first and then cleans the path, which merges such ids.
-// False: an escape is broken.
+// False: an escape is broken, or there are bytes that no target may have.
 func (t *target) parse(raw []byte) bool {
-	t.n, t.query = 0, nil
-	raw = originForm(raw)
+	t.n, t.query, t.host = 0, nil, nil
+	for _, c := range raw {
+		if c <= ' ' || c >= 0x7f || c == '#' {
+			return false // two readers of such a target may see two paths
+		}
+	}
+	raw = t.originForm(raw)
 	if i := bytes.IndexByte(raw, '?'); i >= 0 {
 		raw, t.query = raw[:i], raw[i+1:]
 	}
@@ -46,20 +52,22 @@ func (t *target) parse(raw []byte) bool {
 	return true
 }
 
-// originForm strips scheme and authority, which a client may send (RFC 9112, 3.2.2).
-func originForm(raw []byte) []byte {
-	if len(raw) > 0 && raw[0] == '/' {
-		return raw
+// originForm strips scheme and authority, which a client may send (RFC 9112, 3.2.2), and
+// keeps the authority.
+func (t *target) originForm(raw []byte) []byte {
+	for _, scheme := range [...]string{"http://", "https://"} {
+		if len(raw) <= len(scheme) || !bytes.EqualFold(raw[:len(scheme)], []byte(scheme)) {
+			continue
+		}
+		rest := raw[len(scheme):]
+		i := bytes.IndexAny(rest, "/?")
+		if i < 0 || rest[i] == '?' {
+			return nil
+		}
+		t.host = rest[:i]
+		return rest[i:]
 	}
-	i := bytes.Index(raw, []byte("://"))
-	if i < 0 {
-		return raw
-	}
-	rest := raw[i+3:]
-	if i = bytes.IndexByte(rest, '/'); i < 0 {
-		return nil
-	}
-	return rest[i:]
+	return raw
 }
 
 // unescape decodes the %XX of one segment.

@@ -29,6 +29,7 @@ const (
 	Invalid            Code = "invalid"            // well formed, but not acceptable
 	InsufficientFunds  Code = "insufficient_funds" // a hold that does not fit
 	Overloaded         Code = "overloaded"         // no room now: retry after a moment
+	KeyLimit           Code = "key_limit"          // the API key is over its limit: retry when it says
 	Internal           Code = "internal"           // our storage is damaged: nothing was changed
 	NotReady           Code = "not_ready"          // starting or draining: retry after a moment
 )

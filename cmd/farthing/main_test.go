@@ -90,9 +90,9 @@ func TestKeysNewMakesAUsableEntry(t *testing.T) {
 		t.Fatalf("secrets %q, want two different ones", secrets)
 	}
 	for i, secret := range secrets {
-		id, scopes, ok := set.Authenticate([]byte(secret))
-		if id != apikey.KeyID(fmt.Sprint("gateway-", i)) || scopes != apikey.Ingest|apikey.Read || !ok {
-			t.Errorf("key %d: %q, %v, %v", i, id, scopes, ok)
+		got, ok := set.Find([]byte(secret))
+		if got.ID != apikey.KeyID(fmt.Sprint("gateway-", i)) || got.Scopes != apikey.Ingest|apikey.Read || !ok {
+			t.Errorf("key %d: %+v, %v", i, got, ok)
 		}
 		if strings.Contains(stdout.String(), secret) {
 			t.Error("the secret stands in the entry for the file")

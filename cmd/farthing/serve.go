@@ -9,9 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"farthing/apikey"
 	"farthing/engine"
-	"farthing/httpapi"
 	"farthing/journal"
 	"farthing/meter"
 	"farthing/publish"
@@ -24,7 +22,6 @@ type serveCmd struct {
 	Data             string   `help:"The data directory: created if absent, served by one process at a time." required:"" placeholder:"DIR"`
 	Listen           string   `help:"Address to listen on, host:port; port 0 takes a free one. Without --api-keys only loopback, and only requests whose Host is localhost or a loopback address." default:"127.0.0.1:8080"`
 	ListenFile       string   `help:"Write the address that was bound, host:port, to this file, outside of the data directory." placeholder:"FILE"`
-	APIKeys          string   `name:"api-keys" help:"File of API keys, made with farthing keys new. Default: no keys, everybody on this machine may do everything." placeholder:"FILE"`
 	Kafka            []string `help:"Publish settlement batches to these brokers, host:port separated by commas. Default: they stay in the outbox." placeholder:"BROKER"`
 	KafkaTopic       string   `help:"Topic for --kafka. It must keep its records for ever." default:"farthing.settlements"`
 	KafkaCompression string   `help:"How record batches for --kafka are compressed: none, gzip, snappy, lz4 or zstd. kafkajs reads only none and gzip by itself." default:"gzip"`
@@ -34,6 +31,7 @@ type serveCmd struct {
 	KafkaNotificationsTopic string `help:"Topic for notifications with --kafka; empty: they are not published." default:"farthing.notifications"`
 	WebhooksAllowPrivate    bool   `help:"Let webhooks go to loopback and private addresses and over plain http. Whoever has an admin key can then make this server send requests to whatever it can reach: services behind the firewall, the metadata service of a cloud."`
 
+	accessFlags
 	kafkaFlags
 
 	windowFlags `embed:""`
@@ -61,6 +59,10 @@ second signal ends it at once, which loses nothing that was answered either.
     farthing serve --data ./data
     farthing serve --data ./data --catalogue
     farthing serve --data ./data --listen :8080 --api-keys keys.yaml --kafka kafka-1:9092,kafka-2:9092
+    farthing serve --data ./data --listen :8443 --api-keys keys.yaml --tls-cert cert.pem --tls-key key.pem
+
+Keys and certificates are read again when their files change, and on SIGHUP; a file
+that cannot be used changes nothing, which log and metrics say.
 
 Without --kafka batches stay in the outbox and are read over HTTP; when a broker
 is added later, all of them are published. So it is with notifications, which also
@@ -69,7 +71,7 @@ go to the endpoints of POST /v1/webhooks.`
 
 // Run serves until the context ends.
 func (c *serveCmd) Run(ctx *Context) error {
-	keys, err := c.keys()
+	access, err := openAccess(&c.accessFlags, ctx.Log)
 	if err != nil {
 		return err
 	}
@@ -82,19 +84,7 @@ func (c *serveCmd) Run(ctx *Context) error {
 	if c.sendsPassword() {
 		ctx.Log.Warn("--kafka-sasl=PLAIN shows the password to whoever can listen on the way to the brokers; use --kafka-tls, or SCRAM")
 	}
-	return newProcess(c, keys, ctx.Log).run(ctx.Ctx)
-}
-
-// keys reads the key file; nil without one.
-func (c *serveCmd) keys() (httpapi.Keys, error) {
-	if c.APIKeys == "" {
-		return nil, nil
-	}
-	set, err := apikey.Load(c.APIKeys)
-	if err != nil {
-		return nil, fmt.Errorf("--api-keys: %w", err)
-	}
-	return keyring{set}, nil
+	return newProcess(c, access, ctx.Log).run(ctx.Ctx)
 }
 
 // validate reports everything that can be seen to be wrong before anything is
@@ -112,6 +102,8 @@ func (c *serveCmd) validate() error {
 	check(c.DedupWindow >= time.Hour, "--dedup-window=%v is shorter than 1h", c.DedupWindow)
 	check(c.LedgerID == "" || meter.ValidID([]byte(c.LedgerID)), "--ledger-id %q is no id: want 1 to %d of A-Z a-z 0-9 . _ : - / @", c.LedgerID, meter.MaxIDBytes)
 	check(c.MaxRequests > 0 && c.MaxRequests <= 1<<20, "--max-requests=%d is outside of 1 to 1,048,576", c.MaxRequests)
+	check(c.MaxConnections > 0, "--max-connections=%d is not positive", c.MaxConnections)
+	check(c.MaxConnectionsPerAddress >= 0, "--max-connections-per-address=%d is negative", c.MaxConnectionsPerAddress)
 	check(c.MaxEvents > 0, "--max-events=%d is not positive", c.MaxEvents)
 	check(c.MaxBytes > 0, "--max-bytes=%d is not positive", c.MaxBytes)
 	check(c.RunIdentities > 0 && c.RunIdentities <= 1<<26, "--run-identities=%d is outside of 1 to 67,108,864", c.RunIdentities)
@@ -184,25 +176,6 @@ func (c *serveCmd) noticeOptions(ledger string, partition uint32) publish.Option
 
 func (c *serveCmd) webhookOptions(e *engine.Engine, log *slog.Logger) webhook.Options {
 	return webhook.Options{Ledger: e.LedgerID(), AllowPrivate: c.WebhooksAllowPrivate, Types: engine.NotificationTypes(), Logger: log}
-}
-
-// keyring makes the key file known to httpapi.
-type keyring struct{ set *apikey.Set }
-
-// Authenticate implements httpapi.Keys.
-func (k keyring) Authenticate(token []byte) (string, httpapi.Scopes, bool) {
-	id, has, ok := k.set.Authenticate(token)
-	var scopes httpapi.Scopes
-	if has.Has(apikey.Ingest) {
-		scopes |= httpapi.ScopeIngest
-	}
-	if has.Has(apikey.Read) {
-		scopes |= httpapi.ScopeRead
-	}
-	if has.Has(apikey.Admin) {
-		scopes |= httpapi.ScopeAdmin
-	}
-	return string(id), scopes, ok
 }
 
 // within says whether a file would stand in dir or below, links followed.

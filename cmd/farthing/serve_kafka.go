@@ -3,13 +3,10 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"syscall"
 
+	"farthing/internal/private"
 	"farthing/publish"
 )
 
@@ -47,14 +44,11 @@ func (f *kafkaFlags) loadTLS() (*tls.Config, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.KafkaCA != "" {
-		text, err := readSmall(f.KafkaCA, false)
+		cas, err := readCAs(f.KafkaCA)
 		if err != nil {
 			return nil, fmt.Errorf("--kafka-ca: %w", err)
 		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("--kafka-ca: %s: no certificate in it", f.KafkaCA)
-		}
+		config.RootCAs = cas
 	}
 	if (f.KafkaCert == "") != (f.KafkaCertKey == "") {
 		return nil, errors.New("--kafka-cert and --kafka-cert-key want each other")
@@ -62,11 +56,11 @@ func (f *kafkaFlags) loadTLS() (*tls.Config, error) {
 	if f.KafkaCert == "" {
 		return config, nil
 	}
-	cert, err := readSmall(f.KafkaCert, false)
+	cert, err := private.ReadPublic(f.KafkaCert, secretBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("--kafka-cert: %w", err)
 	}
-	key, err := readSmall(f.KafkaCertKey, true)
+	key, err := private.Read(f.KafkaCertKey, secretBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("--kafka-cert-key: %w", err)
 	}
@@ -85,7 +79,7 @@ func (f *kafkaFlags) loadSASL() (publish.SASL, error) {
 	if f.KafkaSASL == "" || f.KafkaUser == "" || f.KafkaPasswordFile == "" {
 		return publish.SASL{}, errors.New("--kafka-sasl, --kafka-user and --kafka-password-file want each other")
 	}
-	password, err := readSmall(f.KafkaPasswordFile, true)
+	password, err := private.Read(f.KafkaPasswordFile, secretBytesMax)
 	if err != nil {
 		return publish.SASL{}, fmt.Errorf("--kafka-password-file: %w", err)
 	}
@@ -98,32 +92,3 @@ func (f *kafkaFlags) loadSASL() (publish.SASL, error) {
 
 // sendsPassword says that the password goes over the network as it is.
 func (f *kafkaFlags) sendsPassword() bool { return f.sasl.Mechanism == publish.Plain && f.tls == nil }
-
-// readSmall reads a file, which if it is secret nobody but its owner may be able to read. The open file is asked, not its name.
-// A secret is not waited for: a named pipe, which nobody may ever write to, is refused.
-func readSmall(path string, secret bool) ([]byte, error) {
-	flags := os.O_RDONLY
-	if secret {
-		flags |= syscall.O_NONBLOCK
-	}
-	file, err := os.OpenFile(path, flags, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // read only: closing cannot lose anything
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if secret && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	if mode := info.Mode().Perm(); secret && mode&0o077 != 0 {
-		return nil, fmt.Errorf("%s can be read or written by others than its owner (mode %04o); chmod 600 it", path, mode)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, secretBytesMax+1))
-	if err == nil && len(text) > secretBytesMax {
-		err = fmt.Errorf("%s: larger than %d bytes", path, secretBytesMax)
-	}
-	return text, err
-}

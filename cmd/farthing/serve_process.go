@@ -29,9 +29,9 @@ const drainMax = 45 * time.Second
 // it stops it. Its goroutine is the caller's; it owns every field that is not
 // said to be shared.
 type process struct {
-	cmd  *serveCmd
-	keys httpapi.Keys
-	log  *slog.Logger
+	cmd    *serveCmd
+	access *access
+	log    *slog.Logger
 
 	slot     *engineSlot   // shared with the HTTP goroutines
 	webhooks *webhookSlot  // shared with the HTTP goroutines
@@ -54,11 +54,12 @@ type stream struct {
 	what  string // for the log
 }
 
-func newProcess(c *serveCmd, keys httpapi.Keys, log *slog.Logger) *process {
-	p := &process{cmd: c, keys: keys, log: log, slot: &engineSlot{}, webhooks: &webhookSlot{}, groups: newGroupMetrics(), served: make(chan error, 1)}
+func newProcess(c *serveCmd, access *access, log *slog.Logger) *process {
+	p := &process{cmd: c, access: access, log: log, slot: &engineSlot{}, webhooks: &webhookSlot{}, groups: newGroupMetrics(), served: make(chan error, 1)}
 	p.metrics = newLedgerMetrics(p.slot, time.Now)
-	o := httpapi.Options{Keys: keys, Webhooks: p.webhooks, Logger: log,
-		Collectors: []prometheus.Collector{p.groups, p.metrics, newWebhookMetrics(p.webhooks)}}
+	o := httpapi.Options{Keys: access.keyring(), TLS: access.tls, Webhooks: p.webhooks, Logger: log,
+		ConnectionsMax: c.connections(log), ConnectionsPerAddressMax: c.MaxConnectionsPerAddress, ArrivingMaxBytes: max(c.MaxBytes/2, 1),
+		Collectors: []prometheus.Collector{p.groups, p.metrics, newWebhookMetrics(p.webhooks), access}}
 	if c.readsResults() {
 		o.Results = p.resultFeed
 	}
@@ -75,7 +76,7 @@ func (p *process) run(ctx context.Context) error {
 		// nothing to look at: letting it come twice as often saves a quarter of the memory.
 		debug.SetGCPercent(50)
 	}
-	listener, err := httpapi.Listen(ctx, p.cmd.Listen, p.keys)
+	listener, err := httpapi.Listen(ctx, p.cmd.Listen, p.access.keyring())
 	if errors.Is(err, httpapi.ErrNotLoopback) {
 		return usageError{fmt.Errorf("--listen: %w; to open it to others give --api-keys", err)}
 	}
@@ -94,7 +95,9 @@ func (p *process) run(ctx context.Context) error {
 		return errors.Join(usageError{err}, listener.Close())
 	}
 	defer func() { _ = debug.stop() }()
-	p.log.Info("starting", "version", version, "address", address, "data", p.cmd.Data, "keys", p.keys != nil)
+	p.log.Info("starting", "version", version, "address", address, "data", p.cmd.Data, "keys", p.access.keys != nil, "tls", p.access.tls != nil)
+	p.access.warnOpen(address, httpapi.IsLoopback(listener.Addr()))
+	defer p.access.start()()
 	go func() { p.served <- p.server.Serve(listener) }()
 
 	if err := p.cmd.loadSigningKey(p.cmd.Data, p.log); err != nil {

@@ -44,6 +44,7 @@ func TestServeFlags(t *testing.T) {
 		DedupWindow: engine.DefaultDedupWindow, MaxRequests: 4096, MaxEvents: 2_000_000, MaxBytes: 256 << 20,
 		RunIdentities: 1 << 20, CheckpointBytes: 256 << 20, KafkaNotificationsTopic: "farthing.notifications",
 		KafkaCompression: "gzip", KafkaResultsTopic: "farthing.settlement-results",
+		accessFlags: accessFlags{MaxConnections: 16384},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults\n%+v, want\n%+v", got, want)
@@ -232,7 +233,7 @@ func TestServeKeys(t *testing.T) {
 	dir := t.TempDir()
 	secrets, file := map[string]string{}, ""
 	for i, scope := range []apikey.Scopes{apikey.Ingest, apikey.Read, apikey.Admin} {
-		key := must(apikey.New(apikey.KeyID(scope.String()), scope, [apikey.SecretBytes]byte{byte(i), 1}))(t)
+		key := must(apikey.New(apikey.KeyID(scope.String()), scope, apikey.Limits{}, [apikey.SecretBytes]byte{byte(i), 1}))(t)
 		secrets[scope.String()] = key.Secret
 		file += key.Entry
 	}

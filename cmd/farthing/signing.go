@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"farthing/batch"
+	"farthing/internal/private"
 	"farthing/journal"
 )
 
@@ -101,7 +102,7 @@ func syncDir(path string) error {
 
 // readSigningKey reads a private key that nobody but its owner may be able to read.
 func readSigningKey(path string) (ed25519.PrivateKey, error) {
-	text, err := readSmall(path, true)
+	text, err := private.Read(path, secretBytesMax)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func readSigningKey(path string) (ed25519.PrivateKey, error) {
 
 // readPublicKeys reads all public keys of a file.
 func readPublicKeys(path string) ([]ed25519.PublicKey, error) {
-	text, err := readSmall(path, false)
+	text, err := private.ReadPublic(path, secretBytesMax)
 	if err != nil {
 		return nil, err
 	}
