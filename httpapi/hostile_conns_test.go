@@ -65,13 +65,13 @@ func (h *honest) run(keep bool) {
 }
 
 func (h *honest) ask(c *net.Conn, keep bool) (string, error) {
-	for fresh := false; ; {
+	for dialled := 0; ; {
 		if *c == nil {
 			conn, err := net.DialTimeout("tcp", h.r.addr, 10*time.Second)
 			if err != nil {
 				return "", err
 			}
-			*c, fresh = conn, true
+			*c, dialled = conn, dialled+1
 		}
 		text, err := h.exchange(*c)
 		if err == nil && keep {
@@ -79,7 +79,7 @@ func (h *honest) ask(c *net.Conn, keep bool) (string, error) {
 		}
 		_ = (*c).Close()
 		*c = nil
-		if err == nil || fresh {
+		if err == nil || dialled == 3 { // the test's clients share its processors, and may be slow to write
 			return text, err
 		}
 	}
