@@ -85,6 +85,7 @@ test-alloc: ## the tests that count allocations, without the race detector
 # of its own, one after the other, so that they measure themselves alone.
 define SOAK
 ./internal/soak ^TestSizesAndSeed$$
+./httpapi ^TestSoak
 ./engine ^TestRestartSoak$$
 ./e2e ^Test(Kills|Stops)$$
 ./engine ^TestCorruption$$
