@@ -22,8 +22,9 @@ type Request struct {
 	// What Acquire took from the budget.
 	eventsMax, bytesMax int64
 
-	runs  uint64  // version of the run set the caller looked at
-	known []known // identities found there, by event index, ascending
+	runs      uint64  // version of the run set the caller looked at
+	forgotten uint64  // and what was forgotten in it
+	known     []known // identities found there, by event index, ascending
 
 	// op is the work of a request that is no ingest; it runs on the sequencer. True:
 	// do not answer with this group, the sequencer keeps the request for later.
@@ -236,37 +237,18 @@ func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 	return r.result, nil
 }
 
-// lookup finds the batch's identities in the runs, on the caller's goroutine. It goes epoch
-// by epoch over all events, not event by event over all epochs: the filter probes of one
-// epoch do not depend on each other, so their cache misses overlap.
+// lookup finds the batch's identities in the runs, on the caller's goroutine.
 func (e *Engine) lookup(r *Request) error {
-	set := e.runs.load()
-	r.runs, r.known, r.again = set.version, r.known[:0], false
-	if len(set.epochs) == 0 {
-		return nil
+	set, err := e.runs.look(func(set *runSet) error {
+		r.known, r.again = r.known[:0], false
+		p := prober{e: e, set: set, blocks: &blockReader{e: e}}
+		return p.probe(r.probes(), r.probed, func(i int, s seen) { r.known = append(r.known, known{i, s}) })
+	})
+	r.runs, r.forgotten = set.version, set.forgotten
+	if len(r.known) > 1 {
+		slices.SortFunc(r.known, func(a, b known) int { return a.event - b.event })
 	}
-	p := prober{e: e, set: set, blocks: &blockReader{e: e}}
-	for _, current := range set.epochs {
-		for i := range r.probes() {
-			if hash, _ := r.probed(i); hash != 0 && current.filter.maybe(hash) {
-				if err := p.collect(current, i, hash); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	if len(p.candidates) == 0 {
-		return nil
-	}
-	identity := func(i int) []byte {
-		_, id := r.probed(i)
-		return id
-	}
-	if err := p.resolve(identity, func(i int, s seen) { r.known = append(r.known, known{i, s}) }); err != nil {
-		return err
-	}
-	slices.SortFunc(r.known, func(a, b known) int { return a.event - b.event })
-	return nil
+	return err
 }
 
 // submit hands the request to the sequencer and waits for its answer.

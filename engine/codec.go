@@ -45,7 +45,8 @@ const (
 	kindLook      = 0x1f // time has come to look at something
 	kindResult    = 0x20 // what became of a line
 	kindKey       = 0x21 // the key that signs manifests from here on
-	kindTop       = kindKey
+	kindForget    = 0x22 // identities that may be booked again
+	kindTop       = kindForget
 
 	kindEvent = 0x40 // this bit and flags
 )

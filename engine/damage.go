@@ -61,8 +61,14 @@ func concerned(store storage, kind journal.Kind, id uint64) string {
 				return fmt.Sprintf("it is of sequence %d", markers[i].seq)
 			}
 		}
-	case journal.KindIdentity, journal.KindIdentityFilter, journal.KindStatement:
-		value, there, err := store.Get(journal.SpaceMarker, runKey(id))
+	case journal.KindIdentity, journal.KindIdentityFilter:
+		if value, there, err := store.Get(journal.SpaceMarker, runKey(id)); err == nil && there {
+			if r, err := parseRun(runKey(id), value); err == nil {
+				return fmt.Sprintf("it is of the sequences %d to %d", r.first, r.last)
+			}
+		}
+	case journal.KindStatement:
+		value, there, err := store.Get(journal.SpaceMarker, statementRunKey(id))
 		r := reader{p: value}
 		if first, last := r.uvarint(), r.uvarint(); err == nil && there && !r.bad {
 			return fmt.Sprintf("it is of the sequences %d to %d", first, last)

@@ -32,6 +32,10 @@ type Engine struct {
 	ring      *ring
 	marks     watermarks
 	runs      runIndex
+	tidy      *tidier
+	lane      slowLane
+	mayForget atomic.Uint64 // journaled as forgotten up to this sequence; the tidier's
+	merges    atomic.Uint64 // of runs, done
 	young     youngPostings
 	published atomic.Pointer[tables] // as of the last durable group
 	roots     rootTable
@@ -167,6 +171,8 @@ func newEngine(o Options, store storage) *Engine {
 		checkpointDone: make(chan struct{}), settleDone: make(chan struct{}), repriceDone: make(chan struct{}),
 		abandonPoke: make(chan struct{}, 1), abandonStop: make(chan struct{}), abandonDone: make(chan struct{}), repricePoke: make(chan struct{}, 1), repriceIdle: make(chan chan struct{}), repriceStop: make(chan struct{}),
 	}
+	e.runs.store, e.runs.perRun, e.runs.budget, e.runs.evicted = store, o.RunIdentities, o.DedupMemoryBytes, e.filtersEvicted
+	e.lane, e.tidy = newSlowLane(), newTidier(e)
 	e.marks.init()
 	e.writerFree.Store(true)
 	e.sealedChanged.init()
@@ -175,8 +181,8 @@ func newEngine(o Options, store storage) *Engine {
 }
 
 // internalMax is how many requests of the engine's own may be on the ring beside the
-// admitted ones: the settler's, one of the repricer, the abandoner and Open each, one of each simulation.
-const internalMax = closingsAhead + 3 + rehearsalsMax
+// admitted ones: the settler's, one of the repricer, the abandoner, the tidier and Open each, one of each simulation.
+const internalMax = closingsAhead + 4 + rehearsalsMax
 
 // recover loads the newest checkpoint, replays what follows and returns the sequencer and
 // the indexer ready to run.
@@ -187,10 +193,10 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	}
 	e.started.part(partOrphans, began)
 	began = time.Now()
-	set, err := loadRuns(e.store, e.o.RunIdentities)
-	if err != nil {
+	if err := e.runs.loadRuns(e.o.loaders()); err != nil {
 		return nil, nil, err
 	}
+	set := e.runs.load()
 	e.started.part(partFilters, began)
 	began = time.Now()
 	loaded, err := restore(e.store, e.o.aborted)
@@ -217,7 +223,6 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	s := &sequencer{e: e, state: loaded.state, g: &group{}, ids: newIdentities(set.version, set.indexedTo()+1, e.o.RunIdentities)}
 	s.checkpoints = checkpoints{base: loaded.base, nextID: loaded.marker.id + 1, lastSeq: loaded.marker.seq, deltas: loaded.marker.deltas, deltaRows: loaded.deltaRows}
 	x := &indexer{e: e, earners: newScanEarners(), trees: loaded.evidence, young: &postings{}}
-	e.runs.current.Store(set)
 	e.dropBelow.Store(set.version)
 	began = time.Now()
 	from := min(loaded.marker.seq, set.indexedTo())
@@ -225,6 +230,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 		return nil, nil, err
 	}
 	e.started.part(partReplay, began)
+	e.mayForget.Store(s.state.forgotten)
 	head := e.store.Head().Seq
 	e.started.out.Replayed, e.started.out.Reread = head-loaded.marker.seq, head-from
 	e.marks.durable.advance(head)
@@ -245,21 +251,24 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 // leaves one, and its number will be used again.
 func dropOrphans(store storage) error {
 	valid := map[journal.Kind]map[uint64]bool{}
-	runKinds := []journal.Kind{journal.KindIdentity, journal.KindIdentityFilter, journal.KindStatement}
-	for _, k := range append([]journal.Kind{journal.KindCheckpoint, journal.KindEpochFilter}, runKinds...) {
+	for _, k := range []journal.Kind{journal.KindCheckpoint, journal.KindIdentity, journal.KindIdentityFilter, journal.KindKept, journal.KindStatement} {
 		valid[k] = map[uint64]bool{}
 	}
-	err := store.Scan(journal.SpaceMarker, nil, nil, func(key, _ []byte) (bool, error) {
+	err := store.Scan(journal.SpaceMarker, nil, nil, func(key, value []byte) (bool, error) {
 		number := binary.BigEndian.Uint64(key[1:])
 		switch key[0] {
 		case 'c':
 			valid[journal.KindCheckpoint][number] = true
-		case 'e':
-			valid[journal.KindEpochFilter][number] = true
+		case 's':
+			valid[journal.KindStatement][number] = true
+		case 'k':
+			valid[journal.KindKept][number], valid[journal.KindIdentityFilter][number] = true, true
 		case 'r':
-			for _, k := range runKinds {
-				valid[k][number] = true
+			run, err := parseRun(key, value)
+			if err != nil {
+				return false, err
 			}
+			valid[journal.KindIdentity][number], valid[journal.KindIdentityFilter][number] = true, !run.archived
 		}
 		return true, nil
 	})
@@ -380,8 +389,10 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	e.spawn("checkpoints", e.checkpointLoop)
 	e.spawn("settler", e.settleLoop)
 	e.spawn("repricer", e.repriceLoop)
+	e.spawn("tidier", e.tidy.loop)
 	e.spawn("abandoner", e.abandonLoop)
 	e.pokeRepricer() // what a crash left undone
+	e.tidy.wake()
 }
 
 // tickEvery is how often an idle sequencer looks at the clock: what is due, and a window that
@@ -408,8 +419,10 @@ func (e *Engine) Close() error {
 func (e *Engine) close() error {
 	e.admission.close()
 	close(e.repriceStop)
+	close(e.tidy.stop)
 	close(e.abandonStop)
 	receive(e, e.repriceDone)
+	receive(e, e.tidy.done)
 	receive(e, e.abandonDone)
 	close(e.stop)
 	receive(e, e.sequencerDone) // closes toCommit, which ends the committer, the indexer, the run builder

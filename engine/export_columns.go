@@ -17,7 +17,7 @@ var commandNames = [...]string{
 	kindSettings: "settings", kindNotice: "notification", kindAsk: "topup_request", kindReply: "topup_request_answer",
 	kindSubscribe: "subscription", kindChange: "subscription_change", kindPeriod: "subscription_period", kindHold: "hold",
 	kindExtend: "hold_extension", kindCapture: "hold_capture", kindRelease: "hold_void", kindExpire: "hold_expiry", kindLook: "look",
-	kindResult: "result", kindKey: "key",
+	kindResult: "result", kindKey: "key", kindForget: "forget",
 }
 
 var amendNames = [...]string{amendRated: "event_rated", amendVoid: "event_void", amendRerated: "event_rerated"}

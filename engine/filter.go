@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"sync/atomic"
+	"unsafe"
 
 	"farthing/journal"
 )
@@ -20,6 +21,11 @@ type filter struct{ blocks []filterBlock }
 type filterBlock [8]atomic.Uint64
 
 const filterBitsPerKey = 16
+
+const filterBlockBytes = 64
+
+// bytes is the memory of a filter.
+func (f *filter) bytes() int64 { return int64(len(f.blocks)) * filterBlockBytes }
 
 func newFilter(count int) filter {
 	return filter{blocks: make([]filterBlock, max(1, (count*filterBitsPerKey+511)/512))}
@@ -41,10 +47,27 @@ func (f *filter) add(hash uint64) {
 	}
 }
 
+// addAlone is add while nobody else knows the filter: an atomic store costs ten times a plain one.
+func (f *filter) addAlone(hash uint64) {
+	b, h := f.block(hash)
+	words := b.words()
+	for i := range words {
+		words[i] |= 1 << (h >> (6 * i) & 63)
+	}
+}
+
+// words are a block's words, for who has it alone.
+func (b *filterBlock) words() *[8]uint64 { return (*[8]uint64)(unsafe.Pointer(b)) }
+
 // maybe reports whether the hash may have been added; false is certain. All eight bits are
 // looked at without a branch in between: each alone would be a coin toss to the branch
 // predictor, and they lie in one cache line.
+//
+// A filter that is not in memory does not know.
 func (f *filter) maybe(hash uint64) bool {
+	if len(f.blocks) == 0 {
+		return true
+	}
 	b, h := f.block(hash)
 	all := b[0].Load() >> (h & 63) & (b[1].Load() >> (h >> 6 & 63)) & (b[2].Load() >> (h >> 12 & 63)) & (b[3].Load() >> (h >> 18 & 63)) &
 		(b[4].Load() >> (h >> 24 & 63)) & (b[5].Load() >> (h >> 30 & 63)) & (b[6].Load() >> (h >> 36 & 63)) & (b[7].Load() >> (h >> 42 & 63))
@@ -71,20 +94,22 @@ func (f *filter) write(t table) error {
 	return nil
 }
 
-// read loads what write stored; f must have the right size.
-func (f *filter) read(store storage, kind journal.Kind, number uint64) error {
-	n := 0
-	err := store.TableScan(kind, number, nil, nil, func(_, value []byte) (bool, error) {
-		for ; len(value) >= 64 && n < len(f.blocks); n++ {
-			for w := range f.blocks[n] {
-				f.blocks[n][w].Store(binary.LittleEndian.Uint64(value[8*w:]))
+// load reads the filter of so many blocks that write stored for the tables of an id.
+func (f *filter) load(store storage, id uint64, blocks int) error {
+	loaded, n := make([]filterBlock, blocks), 0
+	err := store.TableScan(journal.KindIdentityFilter, id, nil, nil, func(_, value []byte) (bool, error) {
+		for ; len(value) >= filterBlockBytes && n < blocks; n++ {
+			words := loaded[n].words()
+			for w := range words {
+				words[w] = binary.LittleEndian.Uint64(value[8*w:])
 			}
-			value = value[64:]
+			value = value[filterBlockBytes:]
 		}
 		return len(value) == 0, nil
 	})
-	if err == nil && n != len(f.blocks) {
-		err = filterGone(kind, number, n, len(f.blocks))
+	if err == nil && n != blocks {
+		err = filterGone(journal.KindIdentityFilter, id, n, blocks)
 	}
+	f.blocks = loaded
 	return err
 }

@@ -264,28 +264,34 @@ func eventLegs(e *eventRecord, t *tables, x *earners) []EventTransfer {
 	return ratingLegs(e, t, x, "usage", "fee")
 }
 
-// locate finds a durable identity: in the runs, else among the young.
+// locate finds a durable identity: in the runs, else among the young, else among what is forgotten.
 func (e *Engine) locate(identity []byte, blocks *blockReader) (at seen, found bool, refused *refusal.Refusal) {
 	hash := xxh3.HashSeed(identity, e.seed)
 	for {
-		set := e.runs.load()
-		p := prober{e: e, set: set, blocks: blocks}
-		at, found, err := p.find(hash, identity)
-		if err != nil {
-			return at, false, e.damaged(err)
-		}
-		if found {
-			return at, true, nil
+		var p prober
+		set, err := e.runs.look(func(set *runSet) (err error) {
+			p = prober{e: e, set: set, blocks: blocks}
+			at, found, err = p.find(hash, identity)
+			return err
+		})
+		if err != nil || found {
+			return at, found && err == nil, e.damagedIf(err)
 		}
 		moved := false
 		refused := e.do(func(s *sequencer) bool {
-			if moved = set.version < s.ids.oldest(); !moved {
+			if moved = s.stale(set.version, set.forgotten); !moved {
 				at, found = s.ids.find(hash, identity, set.version)
 			}
 			return false
 		})
-		if refused != nil || !moved {
+		if refused != nil || found {
 			return at, found, refused
+		}
+		if moved {
+			continue
+		}
+		if at, found, err = p.findForgotten(hash, identity); e.runs.load().dropped == set.dropped {
+			return at, found && err == nil, e.damagedIf(err)
 		}
 	}
 }

@@ -123,6 +123,8 @@ func (r *reader) holdVoid(t *tables) *holdVoid {
 	return v
 }
 
+const holdIDBytes = 16
+
 func appendHoldID(dst []byte, id [2]uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, id[0]), id[1])
 }

@@ -34,6 +34,7 @@ type generation struct {
 	used   int      // bytes of the last chunk
 	first  uint64   // sequence its first identity may have
 	last   uint64   // set when frozen: the last sequence it covers
+	newest int64    // set when frozen: the time of that
 }
 
 type identitySlot struct {
@@ -94,20 +95,20 @@ func (x *identities) add(hash uint64, identity []byte, s seen) { x.open().add(ha
 
 // freeze closes the open generation at a sequence if it is full and opens the next. It
 // returns the frozen one, or nil.
-func (x *identities) freeze(last uint64) *generation {
+func (x *identities) freeze(last uint64, now int64) *generation {
 	if x.open().count < x.max {
 		return nil
 	}
-	return x.freezeOpen(last)
+	return x.freezeOpen(last, now)
 }
 
 // freezeOpen closes the open generation whatever its size, unless nothing was booked since the one before.
-func (x *identities) freezeOpen(last uint64) *generation {
+func (x *identities) freezeOpen(last uint64, now int64) *generation {
 	g := x.open()
 	if last < g.first {
 		return nil
 	}
-	g.last = last
+	g.last, g.newest = last, now
 	x.generations = append(x.generations, newGeneration(g.number+1, last+1, len(g.slots)))
 	return g
 }
@@ -145,7 +146,7 @@ func (g *generation) entry(ref uint32) (seen, []byte) {
 
 // entries calls fn with every entry in the order they came, that is the arena front to
 // back: going through the slots would miss the cache at every entry.
-func (g *generation) entries(fn func(hash uint64, s seen)) {
+func (g *generation) entries(fn func(hash uint64, s seen, special bool)) {
 	for i, chunk := range g.arena {
 		end := arenaChunk
 		if i == len(g.arena)-1 {
@@ -157,11 +158,15 @@ func (g *generation) entries(fn func(hash uint64, s seen)) {
 			if n == 0 {
 				break // the rest of the chunk was too small for the next entry
 			}
-			fn(binary.LittleEndian.Uint64(p), seen{binary.LittleEndian.Uint64(p[8:]), binary.LittleEndian.Uint64(p[16:])})
+			fn(binary.LittleEndian.Uint64(p), seen{binary.LittleEndian.Uint64(p[8:]), binary.LittleEndian.Uint64(p[16:])}, isSpecial(p[arenaHeader:]))
 			at += entryBytes(n)
 		}
 	}
 }
+
+// isSpecial reports whether an identity is of no event: those of holds, their ends, extensions and of results
+// begin with a byte that no source has.
+func isSpecial(identity []byte) bool { return identity[0] < ' ' }
 
 // entryBytes is what an entry with an identity of n bytes takes.
 func entryBytes(n int) int { return (arenaHeader + n + 7) &^ 7 }

@@ -115,16 +115,15 @@ func (e *Engine) buildLoop() {
 	defer close(e.buildDone)
 	for job := range received(e, e.toBuild) {
 		g := job.generation
-		set, err := e.runs.load().write(g, job.postings)
-		if err != nil {
+		if err := e.runs.write(g, job.postings); err != nil {
 			e.fail(fmt.Errorf("identity run %d: %w", g.number, err))
 		}
 		// Readers take the young postings first and the runs after, and look again if
 		// either changed.
-		e.runs.current.Store(set)
 		e.young.remove(job.postings)
 		e.marks.indexed.advance(g.last)
-		e.dropBelow.Store(set.version)
+		e.dropBelow.Store(g.number + 1)
+		e.tidy.wake()
 	}
 }
 
@@ -162,11 +161,12 @@ func (e *Engine) statement(a ledger.Ref, seq uint64, limit int) ([]uint64, error
 		set := e.runs.load()
 		var out []uint64
 		var err error
-		for _, r := range set.runs {
+		for i := range set.statements {
+			r := &set.statements[i]
 			if r.last <= seq || len(out) == limit {
 				continue
 			}
-			if out, err = set.statementAfter(r, a, seq, limit, out); err != nil {
+			if out, err = r.after(e.store, a, seq, limit, out); err != nil {
 				return nil, err
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"farthing/journal"
@@ -39,8 +40,8 @@ type Options struct {
 	// Thresholds closes the window, for everyone, when a participant's position reaches the amount of
 	// its currency: what a customer owes, or what a provider is owed once that is its minimum payout.
 	Thresholds map[money.Currency]money.Amount
-	// DedupWindow is how old an event may be. Default 35 days. Identities are kept longer:
-	// as long as the journal, of which nothing is dropped yet.
+	// DedupWindow is how old an event may be. Default 35 days. Identities are remembered for it and a
+	// little longer; then they may be booked again.
 	DedupWindow time.Duration
 	// RequestsMax bounds admitted requests, EventsMax and BytesMax the events and body
 	// bytes in them. Beyond any of them requests are refused (429). Defaults 4,096,
@@ -54,6 +55,11 @@ type Options struct {
 	// sorted run on disk. Default 1,048,576: about 80 MiB a generation, three of which may
 	// live at once. Small values make many runs, which every event has to ask.
 	RunIdentities int
+	// DedupMemoryBytes bounds the filters of identities on disk that are kept in memory: 2 bytes an
+	// identity, beside the generations. Default 1 GiB, 500 million identities. Where it is too little the
+	// oldest runs are asked on disk about every event, which is exact and many times slower.
+	DedupMemoryBytes int64
+	neverForget      bool // for tests that count commands
 	// CheckpointBytes is the journal growth after which a checkpoint is taken. Default
 	// 256 MiB, some seconds of replay. 0 keeps the default.
 	CheckpointBytes int64
@@ -104,6 +110,7 @@ func (o *Options) ensureDefaults() {
 	setDefault(&o.BytesMax, 256<<20)
 	setDefault(&o.GroupBytes, 1<<20)
 	setDefault(&o.RunIdentities, 1<<20)
+	setDefault(&o.DedupMemoryBytes, 1<<30)
 	setDefault(&o.CheckpointBytes, 256<<20)
 	setDefault(&o.DedupWindow, DefaultDedupWindow)
 	if o.Clock == nil {
@@ -121,6 +128,14 @@ func (o *Options) ensureDefaults() {
 	o.Journal.EnsureDefaults() // Fatal is the engine's way to stop as well
 }
 
+// loaders is how many goroutines read filters at start: reading waits for the disk and for memory.
+func (o *Options) loaders() int {
+	if o.world.stages != nil {
+		return 1
+	}
+	return min(max(2, runtime.GOMAXPROCS(0)), 8)
+}
+
 // Validate reports everything that is wrong with the options, after defaults.
 func (o *Options) Validate() error {
 	var errs []error
@@ -136,6 +151,7 @@ func (o *Options) Validate() error {
 	check(o.EventsMax > 0 && o.BytesMax > 0, "EventsMax and BytesMax must be positive")
 	check(o.GroupBytes >= journal.BlockBytes, "GroupBytes %d is below a block's %d", o.GroupBytes, journal.BlockBytes)
 	check(o.RunIdentities > 0 && o.RunIdentities <= 1<<26, "RunIdentities %d is outside of 1 to 67,108,864", o.RunIdentities)
+	check(o.DedupMemoryBytes > 0, "DedupMemoryBytes %d must be positive", o.DedupMemoryBytes)
 	check(o.SettleEvery == 0 || o.SettleEvery >= time.Second, "windows cannot be shorter than a second")
 	check(o.SettleEvery == 0 || o.Schedule == nil, "windows close by an interval or by a schedule, not by both")
 	for c, amount := range o.Thresholds {

@@ -166,12 +166,12 @@ func (p *postings) write(add func(key, value []byte) error) error {
 	return add(key[:], row)
 }
 
-// statementAfter appends up to limit sequences of an account above seq from a run.
-func (s *runSet) statementAfter(r *runInfo, a ledger.Ref, seq uint64, limit int, out []uint64) ([]uint64, error) {
+// after appends up to limit sequences of an account above seq from a run.
+func (r *statementRun) after(store storage, a ledger.Ref, seq uint64, limit int, out []uint64) ([]uint64, error) {
 	var key [12]byte
 	binary.BigEndian.PutUint32(key[:], uint32(a))
 	binary.BigEndian.PutUint64(key[4:], seq+1)
-	err := s.store.TableScan(journal.KindStatement, r.number, key[:], nil, func(_, value []byte) (bool, error) {
+	err := store.TableScan(journal.KindStatement, r.number, key[:], nil, func(_, value []byte) (bool, error) {
 		rd := reader{p: value}
 		for len(rd.p) > 0 && !rd.bad {
 			account, n, at := ledger.Ref(rd.uvarint()), rd.uvarint(), uint64(0)

@@ -93,6 +93,8 @@ func (p *replayer) apply() error {
 		return p.applySettlement(c.kind, &r)
 	case kindAmend, kindRerate, kindRerated:
 		return p.applyChange(c.kind, &r)
+	case kindForget:
+		return s.applyForget(c.payload)
 	case kindHold, kindExtend, kindCapture, kindRelease, kindExpire:
 		return p.applyHolds(c.kind, c.payload)
 	default:

@@ -47,7 +47,7 @@ func TestCleanStopReplaysNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set, err := loadRuns(onDisk{store}, 7)
+		set, _, err := readRuns(onDisk{store}, 7)
 		if err != nil {
 			t.Fatal(err)
 		}

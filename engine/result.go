@@ -91,12 +91,12 @@ func (x *resultReader) book(list []LineResult, out []ResultOutcome) *refusal.Ref
 		return nil
 	}
 	for again := true; again; {
-		set := x.e.runs.load()
-		if err := x.probe(set, asked); err != nil {
+		set, err := x.e.runs.look(func(set *runSet) error { return x.probe(set, asked) })
+		if err != nil {
 			return x.e.damaged(err)
 		}
 		if refused := x.e.do(func(s *sequencer) bool {
-			if again = set.version < s.ids.oldest(); !again {
+			if again = s.stale(set.version, set.forgotten); !again {
 				for i := range asked {
 					s.result(&asked[i], set.version, &out[asked[i].at])
 				}
@@ -173,17 +173,12 @@ func (e *Engine) batchNumber(t *tables, id string) (uint32, *refusal.Refusal) {
 
 // probe looks the ids up in the runs.
 func (x *resultReader) probe(set *runSet, asked []askedResult) error {
-	p := prober{e: x.e, set: set, blocks: &x.blocks}
-	for _, current := range set.epochs {
-		for i := range asked {
-			if current.filter.maybe(asked[i].hash) {
-				if err := p.collect(current, i, asked[i].hash); err != nil {
-					return err
-				}
-			}
-		}
+	for i := range asked {
+		asked[i].duplicate = false
 	}
-	return p.resolve(func(i int) []byte { return asked[i].identity }, func(i int, s seen) { asked[i].known, asked[i].duplicate = s, true })
+	p := prober{e: x.e, set: set, blocks: &x.blocks}
+	return p.probe(len(asked), func(i int) (uint64, []byte) { return asked[i].hash, asked[i].identity },
+		func(i int, s seen) { asked[i].known, asked[i].duplicate = s, true })
 }
 
 // result is the sequencer's part: the id first, then the line as it stands.

@@ -5,14 +5,18 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"farthing/journal"
 )
 
-// A run is a full generation on disk: two immutable tables, one of identities sorted by
-// hash and one of statement entries sorted by account (postings.go), and the persisted
-// filter of the identities. Runs are numbered like the generations they come from.
+// A run is generations on disk: an immutable table of their identities sorted by hash, and the
+// persisted filter of these. The run builder writes a small run of each generation; behind it
+// the tidier merges the small runs of an epoch into one large one (merge.go), and takes the
+// oldest out of deduplication once nobody may repeat what is in them (forget.go). The
+// statement entries of the same sequences are tables of their own (postings.go), by
+// generation, which nothing merges.
 //
 // An identity is stored once, in the journal; a run only says under which sequences
 // identities of a hash are. A filter and a hash say maybe, the journal's record says yes.
@@ -22,343 +26,447 @@ import (
 // would be in:
 //
 //	key    hash of the last entry (8, big-endian)
-//	value  per entry: hash (8, big-endian) | uvarint sequence − the run's first
-
-// An epoch is epochRuns runs that share one more filter: asking each run's filter costs a
-// cache miss a run and event, which at a million events a second and run soon is more
-// than all the rest. The filter of a full epoch is persisted with its last run, that of
-// the current one is built anew from its runs at start.
-type epoch struct {
-	first  int // index of its first run
-	filter filter
-}
-
-const epochRuns = 16
-
-// runInfo is what is kept of a run in memory.
+//	value  per entry: hash (8, big-endian) | uvarint (sequence − the run's first) × 2, + 1 if it is of no event
+//
+// Versions. A look at the runs is of version v when it saw the generations 0..v-1, in
+// whatever runs they are: versions count generations, not runs. Then
+//
+//  1. the live runs of a set are contiguous: each begins with the generation that the one
+//     before ends with, the last ends with version, and what lies before the first is forgotten;
+//  2. a merge replaces neighbours by one run of the same generations and the same entries, so the
+//     set before and the set after answer alike, and a look of version v stays one of version v;
+//  3. a table goes only after a set without it was published, and every reader looks whether
+//     that happened while it read (runIndex.look): it never mistakes a dropped table for an empty one;
+//  4. forgetting is journaled before the set without these runs is published, and a request
+//     that looked at another set than that is sent back once it is (sequencer.stale). So whoever
+//     books an identity anew does it behind the command that allows it, and whoever meets the
+//     new booking has looked where it is.
 type runInfo struct {
-	number      uint64
+	id          uint64 // of its tables
+	from, to    uint64 // generations from..to-1
 	first, last uint64 // sequences covered
 	count       int
+	special     int   // entries that are of no event
+	newest      int64 // time of its newest command
+	large       bool  // of a whole epoch: not merged any more
+	archived    bool  // forgotten: for reads only
+	blocks      int   // of its stored filter
 	filter      filter
 }
 
-// runSet is the runs as of one moment; immutable. Version v covers the generations 0..v-1.
+// epoch is runs that are asked together. Small ones share one more filter, large enough for
+// epochRuns full ones from its start: asking each run's filter costs a cache miss a run and
+// event, which at a million events a second and run soon is more than all the rest. A large
+// run is an epoch by itself, and its filter serves.
+type epoch struct {
+	runs   []*runInfo
+	shared *filter // nil: one large run
+	room   int     // identities that shared is made for
+	count  int
+	full   bool // takes no more runs: waits to be merged
+}
+
+const (
+	// epochRuns is how many full generations become one large run.
+	epochRuns = 16
+	// epochSmall bounds the runs of an epoch: clean stops leave runs that are not full.
+	epochSmall = 32
+)
+
+// filter is the one that every event asks; no blocks: it is not in memory, and each run has to be
+// asked.
+func (e *epoch) filter() *filter {
+	if e.shared != nil {
+		return e.shared
+	}
+	return &e.runs[0].filter
+}
+
+// statementRun is a table of statement entries.
+type statementRun struct {
+	number      uint64 // of its generation
+	first, last uint64
+}
+
+// runSet is the runs as of one moment; immutable but for shared filters, which only gain.
 type runSet struct {
-	version uint64
-	runs    []*runInfo
-	epochs  []*epoch
-	store   storage
-	perRun  int // identities of a full run: the size of an epoch's filter
+	version    uint64 // generations covered
+	indexed    uint64 // the last sequence covered
+	forgotten  uint64 // up to this sequence only kept identities are looked for
+	epochs     []*epoch
+	archived   []*runInfo // forgotten, oldest first
+	kept       *keptRun   // what stays of the forgotten; nil: nothing
+	statements []statementRun
+	dropped    uint64 // counts changes that let tables go
 }
 
 // indexedTo is the last sequence that the runs cover.
-func (s *runSet) indexedTo() uint64 {
-	if len(s.runs) == 0 {
-		return 0
+func (s *runSet) indexedTo() uint64 { return s.indexed }
+
+// live calls fn with every run that deduplication asks, oldest first.
+func (s *runSet) live(fn func(*runInfo)) {
+	for _, e := range s.epochs {
+		for _, r := range e.runs {
+			fn(r)
+		}
 	}
-	return s.runs[len(s.runs)-1].last
 }
 
-// runIndex publishes the current run set; the indexer is its only writer.
-type runIndex struct{ current atomic.Pointer[runSet] }
+// all is every identity run, oldest first.
+func (s *runSet) all() []*runInfo {
+	out := slices.Clone(s.archived)
+	s.live(func(r *runInfo) { out = append(out, r) })
+	return out
+}
+
+// clone copies what changes replace: the lists, not the epochs.
+func (s *runSet) clone() *runSet {
+	next := *s
+	next.epochs, next.archived, next.statements = slices.Clone(s.epochs), slices.Clone(s.archived), slices.Clone(s.statements)
+	return &next
+}
+
+// runIndex publishes the current run set. The run builder and the tidier change it, under the lock.
+type runIndex struct {
+	store   storage
+	perRun  int   // identities of a full generation
+	budget  int64 // bytes of filters in memory
+	evicted func(runs int)
+
+	current atomic.Pointer[runSet]
+	mu      sync.Mutex
+	nextID  uint64 // of tables; under mu
+}
 
 func (x *runIndex) load() *runSet { return x.current.Load() }
 
-// maybe calls fn with the runs that may hold the hash, newest first.
-func (s *runSet) maybe(e *epoch, hash uint64, fn func(*runInfo) error) error {
-	for i := min(e.first+epochRuns, len(s.runs)) - 1; i >= e.first; i-- {
-		if s.runs[i].filter.maybe(hash) {
-			if err := fn(s.runs[i]); err != nil {
-				return err
-			}
+// look calls fn with the current set, again if tables of it went meanwhile, and returns the set
+// that the result is of. What a reader finds missing in a table that is gone means nothing.
+func (x *runIndex) look(fn func(*runSet) error) (*runSet, error) {
+	for {
+		set := x.load()
+		err := fn(set)
+		if x.load().dropped == set.dropped {
+			return set, err
 		}
 	}
-	return nil
 }
 
-// candidates appends the sequences of a run's entries with the given hash.
-func (s *runSet) candidates(r *runInfo, hash uint64, out []uint64) ([]uint64, error) {
-	var key [8]byte
-	binary.BigEndian.PutUint64(key[:], hash)
-	err := s.store.TableScan(journal.KindIdentity, r.number, key[:], nil, func(_, row []byte) (bool, error) {
-		for len(row) > 0 {
-			h, seq, rest, bad := cutIdentity(row, r.first)
-			if bad {
-				return false, fmt.Errorf("identity run %d: a row does not decode", r.number)
-			}
-			if h == hash {
-				out = append(out, seq)
-			}
-			row = rest
+// table gives out the next id of tables.
+func (x *runIndex) table() uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.nextID++
+	return x.nextID
+}
+
+// change publishes what fn makes of a copy of the current set.
+func (x *runIndex) change(fn func(*runSet)) *runSet {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	next := x.load().clone()
+	fn(next)
+	if n := next.fit(x.budget); n > 0 && x.evicted != nil {
+		x.evicted(n)
+	}
+	x.current.Store(next)
+	return next
+}
+
+// filterBytes is the memory that the filters take.
+func (s *runSet) filterBytes() (n int64) {
+	for _, e := range s.epochs {
+		if e.shared != nil {
+			n += e.shared.bytes()
 		}
-		return false, nil
+	}
+	s.live(func(r *runInfo) { n += r.filter.bytes() })
+	if s.kept != nil {
+		n += s.kept.filter.bytes()
+	}
+	return n
+}
+
+// fit takes filters of large runs out of memory, oldest first, until the rest fits the budget, and
+// returns how many. Such a run is asked on disk about every event: exact, and slower.
+func (s *runSet) fit(budget int64) (evicted int) {
+	have := s.filterBytes()
+	for i := 0; i < len(s.epochs) && have > budget; i++ {
+		e := s.epochs[i]
+		if e.shared != nil || e.runs[0].filter.blocks == nil {
+			continue
+		}
+		have -= e.runs[0].filter.bytes()
+		bare := *e.runs[0]
+		bare.filter = filter{}
+		s.epochs[i] = &epoch{runs: []*runInfo{&bare}, count: e.count, full: true}
+		evicted++
+	}
+	return evicted
+}
+
+// enter adds a run behind the newest ones: to the epoch of a shared filter, which need not be
+// there yet.
+func (s *runSet) enter(r *runInfo, into *epoch) {
+	s.version, s.indexed = r.to, r.last
+	grown := &epoch{shared: into.shared, room: into.room}
+	n := len(s.epochs)
+	if n > 0 && s.epochs[n-1].shared == into.shared {
+		grown.runs, grown.count = s.epochs[n-1].runs, s.epochs[n-1].count
+		n--
+	} else if n > 0 && s.epochs[n-1].shared != nil {
+		whole := *s.epochs[n-1]
+		whole.full = true
+		s.epochs[n-1] = &whole
+	}
+	grown.runs, grown.count = append(slices.Clip(grown.runs), r), grown.count+r.count
+	grown.full = grown.count > grown.room-grown.room/(2*epochRuns)
+	s.epochs = append(s.epochs[:n], grown)
+}
+
+// open returns the epoch that a run of so many identities goes to: the last one, or a new one.
+func (s *runSet) open(count, perRun int) *epoch {
+	if n := len(s.epochs); n > 0 {
+		if e := s.epochs[n-1]; e.shared != nil && !e.full && e.count+count <= e.room+e.room/8 {
+			return e
+		}
+	}
+	room := max(perRun, count) * epochRuns
+	f := newFilter(room)
+	return &epoch{shared: &f, room: room}
+}
+
+// The marker of a run: what makes its tables valid.
+const (
+	markLarge = 1 << iota
+	markArchived
+)
+
+func (r *runInfo) marker() journal.Row {
+	flags := uint64(0)
+	if r.large {
+		flags |= markLarge
+	}
+	if r.archived {
+		flags |= markArchived
+	}
+	var v []byte
+	for _, n := range [...]uint64{flags, r.from, r.to, r.first, r.last, uint64(r.count), uint64(r.special), uint64(r.newest), uint64(r.blocks)} {
+		v = binary.AppendUvarint(v, n)
+	}
+	return journal.Row{Space: journal.SpaceMarker, Key: runKey(r.id), Value: v}
+}
+
+func parseRun(key, value []byte) (*runInfo, error) {
+	r := reader{p: value}
+	flags := r.uvarint()
+	info := &runInfo{from: r.uvarint(), to: r.uvarint(), first: r.uvarint(), last: r.uvarint(), count: int(r.uvarint()), special: int(r.uvarint()),
+		newest: int64(r.uvarint()), blocks: int(r.uvarint()), large: flags&markLarge != 0, archived: flags&markArchived != 0}
+	if len(key) != 9 || r.end() != nil || info.from >= info.to || info.blocks <= 0 || info.blocks > filterBlocksMax || info.count < 0 {
+		return nil, fmt.Errorf("identity run %x: its marker does not decode", key[1:])
+	}
+	info.id = binary.BigEndian.Uint64(key[1:])
+	return info, nil
+}
+
+// filterBlocksMax bounds a stored filter: 64 GiB.
+const filterBlocksMax = 1 << 30
+
+func runKey(id uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'r'}, id) }
+
+func (r *statementRun) marker() journal.Row {
+	v := binary.AppendUvarint(binary.AppendUvarint(nil, r.first), r.last)
+	return journal.Row{Space: journal.SpaceMarker, Key: statementRunKey(r.number), Value: v}
+}
+
+func statementRunKey(number uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'s'}, number) }
+
+// readRuns reads the markers of all runs into a set without filters, and the last id of a table.
+func readRuns(store storage, perRun int) (*runSet, uint64, error) {
+	set, lastID := &runSet{}, uint64(0)
+	var runs []*runInfo
+	err := store.Scan(journal.SpaceMarker, []byte{'r'}, []byte{'r' + 1}, func(key, value []byte) (bool, error) {
+		info, err := parseRun(key, value)
+		if err == nil {
+			runs, lastID = append(runs, info), max(lastID, info.id)
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	slices.SortFunc(runs, func(a, b *runInfo) int { return cmp.Compare(a.from, b.from) })
+	for i, r := range runs {
+		if i > 0 && (r.from != set.version || r.first != set.indexed+1 || (r.archived && !runs[i-1].archived)) {
+			return nil, 0, fmt.Errorf("run %d of generations from %d does not follow the one before it", r.id, r.from)
+		}
+		set.restore(r, perRun)
+	}
+	if set.kept, err = readKept(store); err != nil {
+		return nil, 0, err
+	}
+	if set.kept != nil {
+		lastID = max(lastID, set.kept.id)
+		if set.kept.through != set.forgotten {
+			return nil, 0, fmt.Errorf("kept identities are of sequences up to %d, forgotten is up to %d", set.kept.through, set.forgotten)
+		}
+	}
+	set.statements, err = readStatements(store)
+	return set, lastID, err
+}
+
+// restore puts a run that was read behind the others.
+func (s *runSet) restore(r *runInfo, perRun int) {
+	switch {
+	case r.archived:
+		s.archived = append(s.archived, r)
+		s.version, s.indexed, s.forgotten = r.to, r.last, r.last
+	case r.large:
+		s.version, s.indexed = r.to, r.last
+		s.epochs = append(s.epochs, &epoch{runs: []*runInfo{r}, count: r.count, full: true})
+	default:
+		s.enter(r, s.open(r.count, perRun))
+	}
+}
+
+// readStatements reads the markers of the statement index.
+func readStatements(store storage) (out []statementRun, err error) {
+	err = store.Scan(journal.SpaceMarker, []byte{'s'}, []byte{'s' + 1}, func(key, value []byte) (bool, error) {
+		r := reader{p: value}
+		run := statementRun{first: r.uvarint(), last: r.uvarint()}
+		if len(key) != 9 || r.end() != nil {
+			return false, fmt.Errorf("statement run %x: its marker does not decode", key[1:])
+		}
+		run.number = binary.BigEndian.Uint64(key[1:])
+		if n := len(out); n > 0 && run.first <= out[n-1].last {
+			return false, fmt.Errorf("statement run %d does not follow the one before it", run.number)
+		}
+		out = append(out, run)
+		return true, nil
 	})
 	return out, err
 }
 
-// cutIdentity decodes the first entry of a row of a run that begins at first.
-func cutIdentity(p []byte, first uint64) (hash, seq uint64, rest []byte, bad bool) {
-	r := reader{p: p}
-	if h := r.take(8); h != nil {
-		hash = binary.BigEndian.Uint64(h)
-	}
-	seq = first + r.uvarint()
-	return hash, seq, r.p, r.bad
-}
-
-// prober looks identities up in the runs for one caller. It collects candidates first and
-// then reads the journal in its order: the events of a repeated batch lie side by side,
-// and a block is read once.
-type prober struct {
-	e          *Engine
-	set        *runSet
-	blocks     *blockReader
-	candidates []candidate
-	seqs       []uint64
-}
-
-// candidate is an event that may have the identity asked for under index event.
-type candidate struct {
-	event int
-	seq   uint64
-}
-
-// collect adds the candidates for a hash from the runs of an epoch.
-func (p *prober) collect(e *epoch, event int, hash uint64) error {
-	return p.set.maybe(e, hash, func(r *runInfo) error {
-		var err error
-		if p.seqs, err = p.set.candidates(r, hash, p.seqs[:0]); err != nil {
-			return err
-		}
-		for _, seq := range p.seqs {
-			p.candidates = append(p.candidates, candidate{event, seq})
-		}
-		return nil
-	})
-}
-
-// resolve calls fn with the candidates that have the identity that identity gives for
-// their event.
-func (p *prober) resolve(identity func(event int) []byte, fn func(event int, s seen)) error {
-	slices.SortFunc(p.candidates, func(a, b candidate) int { return cmp.Compare(a.seq, b.seq) })
-	for _, at := range p.candidates {
-		c, err := p.blocks.at(at.seq)
-		if err != nil {
-			return err
-		}
-		if content, ok := c.carries(identity(at.event), p.e.seed); ok {
-			fn(at.event, seen{at.seq, content})
-		}
-	}
-	return nil
-}
-
-// find looks one identity up in all runs.
-func (p *prober) find(hash uint64, identity []byte) (found seen, ok bool, err error) {
-	for _, e := range p.set.epochs {
-		if e.filter.maybe(hash) {
-			if err := p.collect(e, 0, hash); err != nil {
-				return found, false, err
-			}
-		}
-	}
-	err = p.resolve(func(int) []byte { return identity }, func(_ int, s seen) { found, ok = s, true })
-	return found, ok, err
-}
-
-// identityRowBytes is the size at which a row of identities is closed.
-const identityRowBytes = 4 << 10
-
-// write makes the run of a frozen generation and its postings, ingests it and returns
-// the set with it. The epoch's filter learns the run's identities before the set is out.
-func (s *runSet) write(g *generation, p *postings) (*runSet, error) {
-	info := &runInfo{number: g.number, first: g.first, last: g.last, count: g.count, filter: newFilter(g.count)}
-	next := s.with(info)
-	current := next.epochs[len(next.epochs)-1]
-	b := runBuilder{store: s.store, number: g.number}
-	b.table(journal.KindIdentity, g.number, func(t table) error {
-		return writeIdentities(t, g, &info.filter, &current.filter)
-	})
-	b.table(journal.KindIdentityFilter, g.number, info.filter.write)
-	b.table(journal.KindStatement, g.number, func(t table) error { return p.write(t.Add) })
-	markers := []journal.Row{info.marker()}
-	if len(next.runs) == current.first+epochRuns {
-		n := uint64(len(next.epochs) - 1)
-		b.table(journal.KindEpochFilter, n, current.filter.write)
-		markers = append(markers, epochMarker(n, len(current.filter.blocks)))
-	}
-	if b.err != nil {
-		return nil, b.err
-	}
-	return next, s.store.Ingest(b.tables, markers)
-}
-
-// runBuilder collects the tables of a run.
-type runBuilder struct {
-	store  storage
-	number uint64
-	tables []table
-	err    error
-}
-
-// table builds one table unless an earlier one failed.
-func (b *runBuilder) table(kind journal.Kind, id uint64, fill func(table) error) {
-	if b.err != nil {
-		return
-	}
-	t, err := b.store.NewTable(kind, id)
-	if err == nil {
-		err = fill(t)
-	}
-	b.tables, b.err = append(b.tables, t), err
-}
-
-// epochMarker makes the filter of a full epoch valid.
-func epochMarker(n uint64, blocks int) journal.Row {
-	return journal.Row{Space: journal.SpaceMarker, Key: epochKey(n), Value: binary.AppendUvarint(nil, uint64(blocks))}
-}
-
-func epochKey(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'e'}, n) }
-
-func writeIdentities(t table, g *generation, own, epoch *filter) error {
-	row := make([]byte, 0, identityRowBytes+512)
-	var key [8]byte
-	slots := g.sorted()
-	for i, slot := range slots {
-		// Entries of one hash share a row: its key must be unique.
-		if i > 0 && len(row) >= identityRowBytes && slots[i-1].hash != slot.hash {
-			if err := t.Add(key[:], row); err != nil {
-				return err
-			}
-			row = row[:0]
-		}
-		binary.BigEndian.PutUint64(key[:], slot.hash)
-		row = append(row, key[:]...)
-		row = binary.AppendUvarint(row, slot.seq-g.first)
-		own.add(slot.hash)
-		epoch.add(slot.hash)
-	}
-	if len(slots) == 0 {
-		return nil
-	}
-	return t.Add(key[:], row)
-}
-
-// runEntry is an identity in a run: its hash and the sequence of its event.
-type runEntry struct{ hash, seq uint64 }
-
-// sorted returns the entries by hash: a radix sort, since comparing a million hashes
-// costs ten times as much as moving them. Four passes sort by the high 32 bits; two
-// hashes that agree in these are rare, so insertion puts the rest in order.
-func (g *generation) sorted() []runEntry {
-	a := make([]runEntry, 0, g.count)
-	g.entries(func(hash uint64, s seen) { a = append(a, runEntry{hash, s.seq}) })
-	b := make([]runEntry, len(a))
-	for shift := 32; shift < 64; shift += 8 {
-		var count [257]int
-		for i := range a {
-			count[a[i].hash>>shift&0xff+1]++
-		}
-		for i := 1; i < len(count); i++ {
-			count[i] += count[i-1]
-		}
-		for i := range a {
-			k := a[i].hash >> shift & 0xff
-			b[count[k]] = a[i]
-			count[k]++
-		}
-		a, b = b, a
-	}
-	for i := 1; i < len(a); i++ {
-		for k := i; k > 0 && a[k].hash < a[k-1].hash; k-- {
-			a[k], a[k-1] = a[k-1], a[k]
-		}
-	}
-	return a
-}
-
-// marker is the row that makes the run valid.
-func (r *runInfo) marker() journal.Row {
-	v := binary.AppendUvarint(nil, r.first)
-	v = binary.AppendUvarint(v, r.last)
-	v = binary.AppendUvarint(v, uint64(r.count))
-	return journal.Row{Space: journal.SpaceMarker, Key: runKey(r.number), Value: v}
-}
-
-func runKey(number uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'r'}, number) }
-
-// loadRuns reads the markers and filters of all runs.
-func loadRuns(store storage, perRun int) (*runSet, error) {
-	set := &runSet{store: store, perRun: perRun}
-	err := store.Scan(journal.SpaceMarker, []byte{'r'}, []byte{'r' + 1}, func(key, value []byte) (bool, error) {
-		r := reader{p: value}
-		info := &runInfo{number: binary.BigEndian.Uint64(key[1:]), first: r.uvarint(), last: r.uvarint(), count: int(r.uvarint())}
-		if r.end() != nil || info.number != set.version {
-			return false, fmt.Errorf("run %d: its marker does not decode or follow", info.number)
-		}
-		info.filter = newFilter(info.count)
-		if err := info.filter.read(store, journal.KindIdentityFilter, info.number); err != nil {
-			return false, err
-		}
-		set = set.with(info)
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for n, e := range set.epochs {
-		if err := set.loadEpoch(uint64(n), e); err != nil {
-			return nil, err
-		}
-	}
-	return set, nil
-}
-
-// loadEpoch reads the filter of a full epoch, or builds that of the current one.
-func (s *runSet) loadEpoch(n uint64, e *epoch) error {
-	value, full, err := s.store.Get(journal.SpaceMarker, epochKey(n))
+// loadRuns reads the runs with as many filters as the budget has room for, newest first, and those of
+// the small ones, which it always keeps.
+func (x *runIndex) loadRuns(parallel int) error {
+	set, lastID, err := readRuns(x.store, x.perRun)
 	if err != nil {
 		return err
 	}
-	if full {
-		r := reader{p: value}
-		blocks := r.uvarint()
-		if r.end() != nil || blocks == 0 || blocks > 1<<32 {
-			return fmt.Errorf("epoch %d: its marker does not decode", n)
-		}
-		e.filter.blocks = make([]filterBlock, blocks)
-		return e.filter.read(s.store, journal.KindEpochFilter, n)
+	x.nextID = lastID
+	if err := x.loadFilters(set, parallel); err != nil {
+		return err
 	}
-	for _, r := range s.runs[e.first:min(e.first+epochRuns, len(s.runs))] {
-		if err := s.learn(r, &e.filter); err != nil {
-			return err
-		}
-	}
+	x.current.Store(set)
 	return nil
 }
 
-// learn adds all identities of a run to a filter.
-func (s *runSet) learn(r *runInfo, f *filter) error {
-	return s.store.TableScan(journal.KindIdentity, r.number, nil, nil, func(_, row []byte) (bool, error) {
-		for len(row) > 0 {
-			hash, _, rest, bad := cutIdentity(row, r.first)
-			if bad {
-				return false, fmt.Errorf("identity run %d: a row does not decode", r.number)
+// loadFilters reads filters. What is to be read is decided first; each goes by itself.
+func (x *runIndex) loadFilters(set *runSet, parallel int) error {
+	var jobs []func() error
+	have := int64(0)
+	if k := set.kept; k != nil {
+		jobs = append(jobs, func() error { return k.filter.load(x.store, k.id, k.blocks) })
+		have += int64(k.blocks) * filterBlockBytes
+	}
+	missing := 0
+	for i := len(set.epochs) - 1; i >= 0; i-- {
+		e := set.epochs[i]
+		if e.shared == nil {
+			r := e.runs[0]
+			if have += int64(r.blocks) * filterBlockBytes; have > x.budget {
+				missing++
+				continue
 			}
-			f.add(hash)
+			jobs = append(jobs, func() error { return r.filter.load(x.store, r.id, r.blocks) })
+			continue
+		}
+		have += e.shared.bytes()
+		jobs = append(jobs, func() error {
+			for _, r := range e.runs {
+				if err := errorOr(r.filter.load(x.store, r.id, r.blocks), func() error { return x.learn(r, e.shared) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if missing > 0 && x.evicted != nil {
+		x.evicted(missing)
+	}
+	return inParallel(parallel, jobs)
+}
+
+func errorOr(err error, then func() error) error {
+	if err != nil {
+		return err
+	}
+	return then()
+}
+
+// inParallel runs jobs on so many goroutines and waits for them; one alone runs them here.
+func inParallel(parallel int, jobs []func() error) error {
+	if parallel <= 1 {
+		for _, job := range jobs {
+			if err := job(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var next atomic.Int64
+	errs := make([]error, len(jobs))
+	var wg sync.WaitGroup
+	for range parallel {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(jobs)); i = next.Add(1) - 1 {
+				errs[i] = jobs[i]()
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+// learn adds all identities of a run to a filter. They come by hash, and so does the filter's memory.
+func (x *runIndex) learn(r *runInfo, f *filter) error {
+	return scanRun(x.store, r, func(hash, _ uint64) error {
+		f.addAlone(hash)
+		return nil
+	})
+}
+
+// scanRun calls fn with every entry of a run: its hash, its sequence × 2, + 1 if it is of no event.
+func scanRun(store storage, r *runInfo, fn func(hash, at uint64) error) error {
+	return store.TableScan(journal.KindIdentity, r.id, nil, nil, func(_, row []byte) (bool, error) {
+		for len(row) > 0 {
+			hash, at, rest, bad := cutIdentity(row, r.first)
+			if bad {
+				return false, r.damaged()
+			}
+			if err := fn(hash, at); err != nil {
+				return false, err
+			}
 			row = rest
 		}
 		return true, nil
 	})
 }
 
-// with returns the set with one more run, in a new epoch if the last one is full.
-func (s *runSet) with(r *runInfo) *runSet {
-	next := &runSet{version: s.version + 1, runs: append(slices.Clip(s.runs), r), epochs: s.epochs, store: s.store, perRun: s.perRun}
-	if len(s.runs)%epochRuns == 0 {
-		e := &epoch{first: len(s.runs), filter: newFilter(max(s.perRun, r.count) * epochRuns)}
-		next.epochs = append(slices.Clip(s.epochs), e)
+func (r *runInfo) damaged() error {
+	return fmt.Errorf("identity run %d of sequences %d to %d: a row does not decode", r.id, r.first, r.last)
+}
+
+// cutIdentity decodes the first entry of a row of a run that begins at first.
+func cutIdentity(p []byte, first uint64) (hash, at uint64, rest []byte, bad bool) {
+	if len(p) < 9 {
+		return 0, 0, nil, true
 	}
-	return next
+	hash = binary.BigEndian.Uint64(p)
+	v, n := binary.Uvarint(p[8:])
+	if n <= 0 {
+		return 0, 0, nil, true
+	}
+	return hash, first<<1 + v, p[8+n:], false
 }

@@ -127,6 +127,7 @@ func (s *scenario) ledger(d *datadriven.TestData, _ []string) string {
 		s.r.close()
 	}
 	s.r = newRig(s.t, func(o *Options) {
+		o.neverForget = true // a command more, after some restarts
 		s.change(o)
 		if hours, ok := option(d, "dedup"); ok {
 			n, err := strconv.Atoi(hours)

@@ -101,7 +101,7 @@ func (s *sequencer) execute(r *Request) {
 		if r.op(s) {
 			return // kept by the sequencer, answered later
 		}
-	case r.runs < s.ids.oldest():
+	case s.stale(r.runs, r.forgotten):
 		r.again = true
 	case len(r.holds.Ops) > 0:
 		s.holdOps(r)
@@ -180,10 +180,10 @@ func (s *sequencer) handOff() {
 		if err := s.state.ledger.Balanced(); err != nil {
 			panic("BUG: the books do not balance: " + err.Error())
 		}
-		g.frozen = s.ids.freeze(g.last)
+		g.frozen = s.ids.freeze(g.last, s.state.time)
 	}
 	if s.finalTaken && g.frozen == nil {
-		g.frozen = s.ids.freezeOpen(s.state.seq) // so that the next start has nothing to replay
+		g.frozen = s.ids.freezeOpen(s.state.seq, s.state.time) // so that the next start has nothing to replay
 	}
 	s.startCheckpoint(g)
 	g.tables = s.state.tables
@@ -215,6 +215,12 @@ func (s *sequencer) command(kind byte, payload []byte) {
 	b := s.begin()
 	b.Body = appendBytes(append(b.Body, kind), payload)
 	s.g.bytes += len(payload) + 4
+}
+
+// stale reports whether a look at the runs, of a version and with so much forgotten, has to be repeated: of
+// what is in memory it did not see all, or what it saw may have been booked anew since.
+func (s *sequencer) stale(version, forgotten uint64) bool {
+	return version < s.ids.oldest() || forgotten < s.e.runs.load().forgotten
 }
 
 // ingest executes the events of a request, each for itself.
@@ -448,6 +454,7 @@ func (s *sequencer) background() {
 	s.introduceKey()
 	s.closeNext()
 	s.settle()
+	s.tidyLater()
 }
 
 // now is the wall clock at start plus monotonic time, in nanoseconds since the epoch.

@@ -425,14 +425,14 @@ func dropCheckpoints(store storage, full uint64) error {
 
 // appendPosition writes where the state stands in its history.
 func (s *state) appendPosition(dst []byte) []byte {
-	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream, s.nextNotice} {
+	for _, n := range [...]uint64{s.seq, uint64(s.time), s.windowFirst, s.ledger.Window(), s.nextStream, s.nextNotice, s.forgotten} {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	return dst
 }
 
 // position reads what appendPosition wrote.
-func (r *reader) position() (at [6]uint64) {
+func (r *reader) position() (at [7]uint64) {
 	for i := range at {
 		at[i] = r.uvarint()
 	}

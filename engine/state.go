@@ -18,10 +18,11 @@ import (
 // checks first and cannot fail after, replay trusts the journal and compares.
 type state struct {
 	tables
-	genesis genesis
-	seq     uint64 // of the last applied command
-	time    int64  // group time of it
-	now     int64  // what the next command's will be at least; not stored
+	genesis   genesis
+	seq       uint64 // of the last applied command
+	time      int64  // group time of it
+	forgotten uint64 // identities of events at or below may be booked again
+	now       int64  // what the next command's will be at least; not stored
 
 	ledger    *ledger.Ledger
 	accounts  nameIndex

@@ -20,8 +20,14 @@ type Stats struct {
 	Shapes                int
 	Sources               int
 	PriceVersions         int
-	Unpriced              int64 // events on the unpriced list
-	Runs                  int
+	Unpriced              int64  // events on the unpriced list
+	Runs                  int    // live runs of identities
+	LargeRuns             int    // of them merged ones
+	ForgottenRuns         int    // for reads only
+	Forgotten             uint64 // sequence up to which identities may be booked again
+	FilterBytes           int64  // of the filters in memory
+	RunsWithoutFilter     int    // asked on disk about every event
+	Merges                uint64 // of runs, since the start
 	Store                 journal.Metrics
 	Start                 Start // how it came up
 }
@@ -33,10 +39,32 @@ func (e *Engine) Stats() Stats {
 		Durable: e.marks.durable.load(), Evidenced: e.marks.evidenced.load(), Indexed: e.marks.indexed.load(),
 		Checkpointed: e.marks.checkpointed.load(), Sealed: e.marks.sealed.load(),
 		Windows: len(t.windows), SealedStream: lastStreamOf(t.windows), Accounts: len(t.people), Shapes: len(t.shapes),
-		Sources: len(t.sources) - 1, PriceVersions: len(t.versions), Unpriced: e.unpriced.Load(), Runs: len(e.runs.load().runs), Store: e.store.Metrics()}
+		Sources: len(t.sources) - 1, PriceVersions: len(t.versions), Unpriced: e.unpriced.Load(), Store: e.store.Metrics()}
+	s.runs(e)
 	s.PublishedStream, s.Start = e.confirmed.Load(), e.started.out
 	s.OldestUnpublishedTime = oldestUnpublished(t.windows, s.PublishedStream)
 	return s
+}
+
+// runs fills in the figures of identity runs.
+func (s *Stats) runs(e *Engine) {
+	set := e.runs.load()
+	set.live(func(r *runInfo) {
+		s.Runs++
+		if r.large {
+			s.LargeRuns++
+		}
+		if r.filter.blocks == nil {
+			s.RunsWithoutFilter++
+		}
+	})
+	s.ForgottenRuns, s.Forgotten, s.FilterBytes, s.Merges = len(set.archived), set.forgotten, set.filterBytes(), e.merges.Load()
+}
+
+// filtersEvicted tells the operator that the filters have outgrown their memory.
+func (e *Engine) filtersEvicted(runs int) {
+	e.o.Logger.Warn("the filters of identities do not fit their memory: runs are asked on disk about every event, which is slower", "runs", runs,
+		"bytes_max", e.o.DedupMemoryBytes)
 }
 
 // oldestUnpublished is the time of the first window with a batch above a stream_seq.

@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -58,7 +57,7 @@ func Verify(o VerifyOptions) (VerifyReport, error) {
 }
 
 func verifyStore(store storage, progress func(done, total uint64)) (VerifyReport, error) {
-	v := &verifier{store: store, progress: progress, ids: map[uint64]uint64{}, trees: newEvidence(), earners: newScanEarners(),
+	v := &verifier{store: store, progress: progress, trees: newEvidence(), earners: newScanEarners(),
 		tiles: tileCheck{missing: map[uint64]string{}}}
 	return v.run()
 }
@@ -73,10 +72,6 @@ type verifier struct {
 	earners  *earners
 	tiles    tileCheck
 
-	// ids maps the hash of every identity to its sequence: two events of one hash are
-	// compared byte by byte in the journal.
-	ids map[uint64]uint64
-
 	amended lastRead   // the commands that amendments amend
 	records lineReader // of lines that results are of
 
@@ -85,11 +80,8 @@ type verifier struct {
 	batches  []netBatch             // of the pending cut, without the hashes of their lines
 	closings map[money.Currency]int // lines closed
 
-	epochs   []*epoch
-	runs     []*runInfo // not compared yet, by number
-	posts    postings   // statement entries of the same sequences
-	gathered []runEntry // identities of the run that is being gathered
-	last     checkpointMarker
+	runs *runCheck
+	last checkpointMarker
 }
 
 func (v *verifier) run() (VerifyReport, error) {
@@ -102,7 +94,7 @@ func (v *verifier) run() (VerifyReport, error) {
 	if err := v.loadDerived(); err != nil {
 		return v.report, err
 	}
-	v.replay = replayer{state: newState(first.genesis), identity: v.identity, after: v.after, beforeSeal: v.seal, closing: v.closing}
+	v.replay = replayer{state: newState(first.genesis), identity: v.runs.identity, after: v.after, beforeSeal: v.seal, closing: v.closing}
 	v.replay.state.time = first.time
 	if err := v.walk(head.Seq); err != nil {
 		return v.report, err
@@ -110,8 +102,8 @@ func (v *verifier) run() (VerifyReport, error) {
 	if v.replay.state.seq != head.Seq {
 		return v.report, fmt.Errorf("the journal ends at sequence %d, its head says %d", v.replay.state.seq, head.Seq)
 	}
-	if len(v.runs) > 0 {
-		return v.report, fmt.Errorf("identity run %d covers sequence %d, the journal ends at %d", v.runs[0].number, v.runs[0].last, head.Seq)
+	if err := cmp.Or(v.runs.ended(head.Seq), v.runs.noneTwice()); err != nil {
+		return v.report, err
 	}
 	if v.last.id != 0 && v.report.Checkpoints == 0 {
 		return v.report, fmt.Errorf("checkpoint %d is of sequence %d, at which no group ends", v.last.id, v.last.seq)
@@ -128,11 +120,10 @@ func (v *verifier) run() (VerifyReport, error) {
 
 // loadDerived reads what the journal is compared with.
 func (v *verifier) loadDerived() error {
-	set, err := loadRuns(v.store, 1)
-	if err != nil {
+	var err error
+	if v.runs, err = newRunCheck(v); err != nil {
 		return err
 	}
-	v.runs, v.epochs = set.runs, set.epochs
 	markers, err := checkpointMarkers(v.store)
 	if err != nil {
 		return err
@@ -167,34 +158,6 @@ func (v *verifier) walk(head uint64) error {
 	})
 }
 
-// identity checks that no identity was booked twice and gathers it for its run.
-func (v *verifier) identity(hash uint64, id []byte, s seen) error {
-	if earlier, hit := v.ids[hash]; hit {
-		same, err := v.sameIdentity(earlier, id)
-		if err != nil {
-			return err
-		}
-		if same {
-			return fmt.Errorf("sequence %d books the identity of sequence %d again", s.seq, earlier)
-		}
-	}
-	v.ids[hash] = s.seq
-	if len(v.runs) > 0 && s.seq <= v.runs[0].last {
-		v.gathered = append(v.gathered, runEntry{hash, s.seq})
-	}
-	return nil
-}
-
-// sameIdentity compares an identity with that of an earlier event.
-func (v *verifier) sameIdentity(seq uint64, id []byte) (bool, error) {
-	c, err := v.commandAt(seq)
-	if err != nil {
-		return false, err
-	}
-	_, same := c.carries(id, v.replay.state.genesis.seed)
-	return same, nil
-}
-
 // publisher checks how far the two streams are published against what there is to publish.
 func (v *verifier) publisher() error {
 	e := &Engine{store: v.store}
@@ -210,7 +173,7 @@ func (v *verifier) publisher() error {
 // after grows the trees, gathers statement entries and nets every window at its cut.
 func (v *verifier) after(c *cursor) error {
 	v.post(c)
-	if err := v.derive(c); err != nil {
+	if err := cmp.Or(v.derive(c), v.runs.command(c)); err != nil {
 		return err
 	}
 	return v.compareTiles(c)
@@ -245,30 +208,23 @@ func (v *verifier) derive(c *cursor) error {
 
 // post gathers the statement entries of the run under way.
 func (v *verifier) post(c *cursor) {
-	if len(v.runs) == 0 || c.seq > v.runs[0].last {
+	if !v.runs.posting(c.seq) {
 		return
 	}
 	if c.kind == kindAmend {
 		return // see amendment
 	}
 	if !c.isEvent() {
-		v.posts.postCommand(c.kind, &reader{p: c.payload}, c.seq, c.t, v.earners)
+		v.runs.posts.postCommand(c.kind, &reader{p: c.payload}, c.seq, c.t, v.earners)
 	} else if c.event.reason == priced {
-		v.posts.postEvent(c.seq, &c.event, c.t, v.earners)
+		v.runs.posts.postEvent(c.seq, &c.event, c.t, v.earners)
 	}
 }
 
 // compareAt compares runs and the newest checkpoint that end with a block.
 func (v *verifier) compareAt(b *journal.Block) error {
-	for len(v.runs) > 0 && v.runs[0].last <= b.Last {
-		if err := v.compareRun(v.runs[0]); err != nil {
-			return err
-		}
-		if err := v.compareStatement(v.runs[0]); err != nil {
-			return err
-		}
-		v.runs, v.gathered, v.posts = v.runs[1:], v.gathered[:0], postings{}
-		v.report.Runs++
+	if err := v.runs.compareTo(b.Last); err != nil {
+		return err
 	}
 	if v.last.seq != b.Last || v.last.id == 0 {
 		return nil
@@ -288,67 +244,6 @@ func (v *verifier) compareAt(b *journal.Block) error {
 	}
 	v.report.Checkpoints++
 	return nil
-}
-
-// compareRun compares a run's entries with the identities gathered from the journal.
-func (v *verifier) compareRun(r *runInfo) error {
-	slices.SortFunc(v.gathered, func(a, b runEntry) int {
-		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.seq, b.seq))
-	})
-	var stored []runEntry
-	err := v.store.TableScan(journal.KindIdentity, r.number, nil, nil, func(key, row []byte) (bool, error) {
-		var hash uint64
-		for len(row) > 0 {
-			h, seq, rest, bad := cutIdentity(row, r.first)
-			if bad || h < hash {
-				return false, fmt.Errorf("identity run %d: an entry of row %x is wrong", r.number, key)
-			}
-			if !r.filter.maybe(h) || !v.epochs[r.number/epochRuns].filter.maybe(h) {
-				return false, fmt.Errorf("identity run %d: its filter misses sequence %d", r.number, seq)
-			}
-			stored = append(stored, runEntry{h, seq})
-			hash, row = h, rest
-		}
-		if binary.BigEndian.Uint64(key) != hash {
-			return false, fmt.Errorf("identity run %d: row %x ends with another hash", r.number, key)
-		}
-		return true, nil
-	})
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(stored, func(a, b runEntry) int {
-		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.seq, b.seq))
-	})
-	if !slices.Equal(stored, v.gathered) {
-		return fmt.Errorf("identity run %d of sequences %d to %d holds other identities than the journal", r.number, r.first, r.last)
-	}
-	return nil
-}
-
-// compareStatement compares a run's statement rows with those the journal gives.
-func (v *verifier) compareStatement(r *runInfo) error {
-	type row struct{ key, value []byte }
-	var want []row
-	err := v.posts.write(func(key, value []byte) error {
-		want = append(want, row{bytes.Clone(key), bytes.Clone(value)})
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	n := 0
-	err = v.store.TableScan(journal.KindStatement, r.number, nil, nil, func(key, value []byte) (bool, error) {
-		if n >= len(want) || !bytes.Equal(key, want[n].key) || !bytes.Equal(value, want[n].value) {
-			return false, fmt.Errorf("statement run %d: row %x differs from the one that follows from the journal", r.number, key)
-		}
-		n++
-		return true, nil
-	})
-	if err == nil && n != len(want) {
-		err = fmt.Errorf("statement run %d of sequences %d to %d: %d of %d rows are stored: %w", r.number, r.first, r.last, n, len(want), errTableGone)
-	}
-	return err
 }
 
 // diff names the first thing in which a stored state differs from the derived one.

@@ -16,8 +16,8 @@ func (v *verifier) amendment(c *cursor) error {
 		return err
 	}
 	v.trees.command(c, a)
-	if len(v.runs) > 0 && c.seq <= v.runs[0].last {
-		v.posts.postAmendment(c.seq, a, c.t, v.earners)
+	if v.runs.posting(c.seq) {
+		v.runs.posts.postAmendment(c.seq, a, c.t, v.earners)
 	}
 	prev, err := v.amended.at(v, a.prev)
 	if err != nil {

@@ -30,7 +30,7 @@ func TestVerifyAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Events != uint64(n) || report.Windows != 5 || report.Batches != 5 || report.Checkpoints != 1 || report.Runs < 20 || report.Accounts != 3 {
+	if report.Events != uint64(n) || report.Windows != 5 || report.Batches != 5 || report.Checkpoints != 1 || report.Runs < 5 || report.Accounts != 3 {
 		t.Fatalf("%+v", report)
 	}
 }

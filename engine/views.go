@@ -50,6 +50,14 @@ func (e *Engine) damaged(err error) *refusal.Refusal {
 	return refusal.New(refusal.Internal, "storage_damaged", "the stored data could not be read; the operator has to run farthing verify")
 }
 
+// damagedIf is damaged for an error, if it is one.
+func (e *Engine) damagedIf(err error) *refusal.Refusal {
+	if err == nil {
+		return nil
+	}
+	return e.damaged(err)
+}
+
 // read counts a reader in, so that Close waits for it before the store goes. The returned
 // function counts it out; nil when the engine is closed.
 func (e *Engine) read() (done func(), refused *refusal.Refusal) {

@@ -89,8 +89,8 @@ func (k Kind) String() string {
 		return "identity run"
 	case KindIdentityFilter:
 		return "filter of identity run"
-	case KindEpochFilter:
-		return "filter of epoch"
+	case KindKept:
+		return "kept identities"
 	case KindStatement:
 		return "statement run"
 	}

@@ -51,8 +51,8 @@ const (
 	KindIdentity Kind = 0x20
 	// KindIdentityFilter holds the persisted filter of the identity run of the same id.
 	KindIdentityFilter Kind = 0x21
-	// KindEpochFilter holds the persisted filter over all identity runs of an epoch; the id is the epoch's.
-	KindEpochFilter Kind = 0x22
+	// KindKept holds the identities that stay of runs that are forgotten.
+	KindKept Kind = 0x23
 	// KindStatement is a run of the statement index.
 	KindStatement Kind = 0x30
 )

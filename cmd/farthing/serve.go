@@ -39,13 +39,14 @@ type serveCmd struct {
 
 	LedgerID    string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
 	Catalogue   bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet (farthing prices catalogue shows it)."`
-	DedupWindow time.Duration `help:"How old an event may be, from 1h. Ids are remembered at least that long." default:"840h"`
+	DedupWindow time.Duration `help:"How old an event may be, from 1h. Ids are remembered for it and 10 minutes more; then they may be booked again." default:"840h"`
 
 	DebugListen     string `help:"Serve Go's profiles (/debug/pprof/) on this loopback address." placeholder:"ADDR" group:"Advanced"`
 	MaxRequests     int64  `help:"Requests admitted at once; more are refused with 429. Up to 1,048,576." default:"4096" group:"Advanced"`
 	MaxEvents       int64  `help:"Events in admitted requests; more are refused with 429. High bounds let latency grow under overload." default:"2000000" group:"Advanced"`
 	MaxBytes        int64  `help:"Bytes of the bodies of admitted requests; more are refused with 429." default:"268435456" group:"Advanced"`
 	RunIdentities   int    `help:"Event ids kept in memory before they become a sorted run on disk: about 80 bytes each, up to three times over. Few make many runs, which every event has to ask." default:"1048576" group:"Advanced"`
+	DedupMemory     int64  `help:"Bytes of memory for the filters of event ids on disk: 2 an id. Beyond it the oldest ids are asked on disk about every event, which is exact and many times slower." default:"1073741824" group:"Advanced"`
 	CheckpointBytes int64  `help:"Journal growth after which a checkpoint is taken. It bounds the replay at a restart: 256 MiB are some seconds." default:"268435456" group:"Advanced"`
 }
 
@@ -106,6 +107,7 @@ func (c *serveCmd) validate() error {
 	check(c.MaxConnectionsPerAddress >= 0, "--max-connections-per-address=%d is negative", c.MaxConnectionsPerAddress)
 	check(c.MaxEvents > 0, "--max-events=%d is not positive", c.MaxEvents)
 	check(c.MaxBytes > 0, "--max-bytes=%d is not positive", c.MaxBytes)
+	check(c.DedupMemory > 0, "--dedup-memory=%d must be positive", c.DedupMemory)
 	check(c.RunIdentities > 0 && c.RunIdentities <= 1<<26, "--run-identities=%d is outside of 1 to 67,108,864", c.RunIdentities)
 	check(c.CheckpointBytes > 0, "--checkpoint-bytes=%d is not positive", c.CheckpointBytes)
 	if c.ListenFile != "" {
@@ -135,20 +137,21 @@ func (c *serveCmd) engineOptions(p *process) engine.Options {
 		panic("BUG: flags that were not validated: " + err.Error())
 	}
 	return engine.Options{
-		Journal:         journal.Options{Dir: c.Data, Logger: p.log},
-		LedgerID:        c.LedgerID,
-		SettleEvery:     w.every,
-		Schedule:        w.schedule,
-		Thresholds:      w.thresholds,
-		DedupWindow:     c.DedupWindow,
-		RequestsMax:     c.MaxRequests,
-		EventsMax:       c.MaxEvents,
-		BytesMax:        c.MaxBytes,
-		RunIdentities:   c.RunIdentities,
-		CheckpointBytes: c.CheckpointBytes,
-		SigningKey:      c.signing,
-		Observer:        p.groups,
-		Logger:          p.log,
+		Journal:          journal.Options{Dir: c.Data, Logger: p.log},
+		LedgerID:         c.LedgerID,
+		SettleEvery:      w.every,
+		Schedule:         w.schedule,
+		Thresholds:       w.thresholds,
+		DedupWindow:      c.DedupWindow,
+		RequestsMax:      c.MaxRequests,
+		EventsMax:        c.MaxEvents,
+		BytesMax:         c.MaxBytes,
+		RunIdentities:    c.RunIdentities,
+		DedupMemoryBytes: c.DedupMemory,
+		CheckpointBytes:  c.CheckpointBytes,
+		SigningKey:       c.signing,
+		Observer:         p.groups,
+		Logger:           p.log,
 	}
 }
 

@@ -1,0 +1,168 @@
+package engine
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"farthing/journal"
+)
+
+// candidates appends the sequences of a run's entries with the given hash.
+func (r *runInfo) candidates(store storage, hash uint64, out []uint64) ([]uint64, error) {
+	var key [8]byte
+	binary.BigEndian.PutUint64(key[:], hash)
+	err := store.TableScan(journal.KindIdentity, r.id, key[:], nil, func(_, row []byte) (bool, error) {
+		for len(row) > 0 {
+			h, at, rest, bad := cutIdentity(row, r.first)
+			if bad {
+				return false, r.damaged()
+			}
+			if h == hash {
+				out = append(out, at>>1)
+			}
+			row = rest
+		}
+		return false, nil
+	})
+	return out, err
+}
+
+// prober looks identities up in the runs for one caller. It collects candidates first and
+// then reads the journal in its order: the events of a repeated batch lie side by side,
+// and a block is read once.
+type prober struct {
+	e          *Engine
+	set        *runSet
+	blocks     *blockReader
+	candidates []candidate
+	seqs       []uint64
+}
+
+// candidate is an event that may have the identity asked for under index event.
+type candidate struct {
+	event int
+	seq   uint64
+}
+
+// collect adds the candidates for a hash from the runs of an epoch.
+func (p *prober) collect(e *epoch, event int, hash uint64) error {
+	for i := len(e.runs) - 1; i >= 0; i-- {
+		if r := e.runs[i]; r.filter.maybe(hash) {
+			if err := p.from(r, event, hash); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *prober) from(r *runInfo, event int, hash uint64) (err error) {
+	if p.seqs, err = r.candidates(p.e.store, hash, p.seqs[:0]); err != nil {
+		return err
+	}
+	for _, seq := range p.seqs {
+		p.candidates = append(p.candidates, candidate{event, seq})
+	}
+	return nil
+}
+
+// resolve calls fn with the candidates that have the identity that identity gives for
+// their event, oldest first, and forgets them.
+func (p *prober) resolve(identity func(event int) []byte, fn func(event int, s seen)) error {
+	slices.SortFunc(p.candidates, func(a, b candidate) int { return cmp.Compare(a.seq, b.seq) })
+	for _, at := range p.candidates {
+		c, err := p.blocks.at(at.seq)
+		if err != nil {
+			return err
+		}
+		if content, ok := c.carries(identity(at.event), p.e.seed); ok {
+			fn(at.event, seen{at.seq, content})
+		}
+	}
+	p.candidates = p.candidates[:0]
+	return nil
+}
+
+// probe looks n identities up in all live runs; hash 0 is not looked up. It goes epoch by epoch over
+// all of them, not one by one over all epochs: the filter probes of one epoch do not depend
+// on each other, so their cache misses overlap. What has to be asked on disk is put off: a
+// caller with much of it gets into the slow lane.
+func (p *prober) probe(n int, at func(int) (hash uint64, id []byte), fn func(int, seen)) error {
+	var slow []maybe
+	for _, current := range p.set.epochs {
+		f := current.filter()
+		for i := range n {
+			if hash, _ := at(i); hash != 0 && f.maybe(hash) {
+				slow = append(slow, maybe{current, i})
+			}
+		}
+	}
+	if k := p.set.kept; k != nil {
+		for i := range n {
+			hash, id := at(i)
+			if hash == 0 || !k.filter.maybe(hash) {
+				continue
+			}
+			if s, ok, err := k.find(p.e.store, hash, id); err != nil {
+				return err
+			} else if ok {
+				fn(i, s)
+			}
+		}
+	}
+	if len(slow) == 0 {
+		return nil
+	}
+	return p.slowly(slow, at, fn)
+}
+
+// maybe is an identity that has to be looked for in the runs of an epoch.
+type maybe struct {
+	epoch *epoch
+	event int
+}
+
+// slowly asks the disk, in parts as large as one turn in the lane.
+func (p *prober) slowly(slow []maybe, at func(int) (uint64, []byte), fn func(int, seen)) error {
+	identity := func(i int) []byte {
+		_, id := at(i)
+		return id
+	}
+	turn := p.e.lane.enter(p.e, len(slow))
+	defer turn.leave()
+	for len(slow) > 0 {
+		part := slow[:min(len(slow), laneStep)]
+		slow = slow[len(part):]
+		hits := 0
+		turn.begin()
+		for _, m := range part {
+			hash, _ := at(m.event)
+			if err := p.collect(m.epoch, m.event, hash); err != nil {
+				return err
+			}
+		}
+		if err := p.resolve(identity, func(i int, s seen) { hits++; fn(i, s) }); err != nil {
+			return err
+		}
+		turn.end(hits, len(part))
+	}
+	return nil
+}
+
+// find looks one identity up in all live runs.
+func (p *prober) find(hash uint64, identity []byte) (found seen, ok bool, err error) {
+	err = p.probe(1, func(int) (uint64, []byte) { return hash, identity }, func(_ int, s seen) { found, ok = s, true })
+	return found, ok, err
+}
+
+// findForgotten looks one identity up in the archived runs, for reads: the newest booking of it.
+func (p *prober) findForgotten(hash uint64, identity []byte) (found seen, ok bool, err error) {
+	for _, r := range p.set.archived {
+		if err := p.from(r, 0, hash); err != nil {
+			return found, false, err
+		}
+	}
+	err = p.resolve(func(int) []byte { return identity }, func(_ int, s seen) { found, ok = s, true })
+	return found, ok, err
+}
