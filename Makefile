@@ -87,6 +87,7 @@ define SOAK
 ./internal/soak ^TestSizesAndSeed$$
 ./httpapi ^TestSoak
 ./engine ^TestRestartSoak$$
+./engine ^TestDedup(Soak|AgainstTwin)$$
 ./e2e ^Test(Kills|Stops)$$
 ./engine ^TestCorruption$$
 ./engine ^TestSimulation(OnPebble)?$$
