@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -178,6 +179,13 @@ func (s *sim) opened() {
 		s.failf("lost: the journal ends at %d, %d was answered", head, c.ackedTo)
 	}
 	s.scan(head)
+	if st := s.seq.state; st.pending == nil && st.seq == head { // nothing has come since
+		twin, err := replayed(s.store)
+		if err != nil || !bytes.Equal(canonical(st), canonical(twin)) {
+			s.failf("at %d the state is another than the journal's from its beginning: %v", head, err)
+		}
+		s.count.replayed++
+	}
 	for _, id := range sortedKeys(c.acked) {
 		if c.booked[id] == 0 {
 			s.failf("lost: %s was answered and is gone", id)
@@ -265,6 +273,10 @@ func (s *sim) finish() {
 			}
 		}
 		s.count.seals = len(e.published.Load().windows)
+		if err := equalsReplay(e); err != nil {
+			s.failf("%v", err)
+		}
+		s.count.replayed++
 		if s.credit {
 			return
 		}

@@ -48,7 +48,7 @@ type simCount struct {
 	commands, answers, refused, faults int
 	crashes, exits, stops, jumps       int
 	commandsRead, seals, records       int
-	compared, steps                    int
+	compared, replayed, steps          int
 }
 
 var simStart = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
