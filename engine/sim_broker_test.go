@@ -150,7 +150,7 @@ func (b *simBroker) relay(e *Engine) {
 		err := b.session(e, box)
 		b.busy = false
 		switch {
-		case errors.Is(err, errSimFenced):
+		case errors.Is(err, errSimFenced), b.stopping: // a closing engine lets nobody read
 			return
 		case err != nil && !errors.Is(err, errSimBroker) && !errors.Is(err, errSimOrder):
 			b.s.failf("the relay: %v", err)

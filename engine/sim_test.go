@@ -97,7 +97,7 @@ func TestSimulation(t *testing.T) {
 	var total simCount
 	var lived time.Duration
 	began := time.Now()
-	seeds, lines := soak.Pick(4, 3000), soak.Pick(200, 400)
+	seeds, lines := soak.Pick(4, 1000), soak.Pick(200, 400)
 	for i := range seeds {
 		seed := rng.Uint64()
 		if i == 0 {
