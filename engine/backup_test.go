@@ -129,22 +129,7 @@ func TestRestoreRefuses(t *testing.T) {
 	store := filepath.Join(good, "ledger", "store")
 	refuse := func(what string, change func(dir string)) {
 		t.Helper()
-		bad := filepath.Join(top, "bad")
-		if err := os.CopyFS(bad, os.DirFS(good)); err != nil {
-			t.Fatal(err)
-		}
-		change(bad)
-		to := filepath.Join(top, "to")
-		_, _, err := Restore(RestoreOptions{From: bad, Data: journal.Options{Dir: to, Logger: quiet()}})
-		if err == nil {
-			t.Errorf("%s: it was restored", what)
-		}
-		if _, err := os.Stat(to); !os.IsNotExist(err) {
-			t.Errorf("%s: something was left: %v", what, err)
-		}
-		if err := os.RemoveAll(bad); err != nil {
-			t.Fatal(err)
-		}
+		refusesToRestore(t, top, good, what, change)
 	}
 	entries, err := os.ReadDir(store)
 	if err != nil {
@@ -186,6 +171,25 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Error("it was restored over a ledger")
 	}
 	r.open()
+}
+
+// refusesToRestore changes a copy of a backup and tries to restore it.
+func refusesToRestore(t *testing.T, top, good, what string, change func(dir string)) {
+	t.Helper()
+	bad, to := filepath.Join(top, "bad"), filepath.Join(top, "to")
+	if err := os.CopyFS(bad, os.DirFS(good)); err != nil {
+		t.Fatal(err)
+	}
+	change(bad)
+	if _, _, err := Restore(RestoreOptions{From: bad, Data: journal.Options{Dir: to, Logger: quiet()}}); err == nil {
+		t.Errorf("%s: it was restored", what)
+	}
+	if _, err := os.Stat(to); !os.IsNotExist(err) {
+		t.Errorf("%s: something was left: %v", what, err)
+	}
+	if err := os.RemoveAll(bad); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestBackupIDs: an id is the name of a directory, and of nothing else.

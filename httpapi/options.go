@@ -42,6 +42,8 @@ type Options struct {
 	Keys Keys
 	// Webhooks has the endpoints of webhooks; nil: the server has none, and says so.
 	Webhooks Webhooks
+	// Backups makes copies of the ledger; nil: the server makes none, and says so.
+	Backups Backups
 	// Results tells the state of what reads results of lines from a topic; nil: nothing does.
 	// It is called by many goroutines at once.
 	Results func() ResultFeed

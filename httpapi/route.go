@@ -83,6 +83,7 @@ func routeTable() []route {
 	table = append(table, statementRoutes()...)
 	table = append(table, resultRoutes()...)
 	table = append(table, evidenceRoutes()...)
+	table = append(table, backupRoutes()...)
 	for i := range table {
 		table[i].index = i
 		for _, segment := range strings.Split(table[i].pattern[1:], "/") {

@@ -28,6 +28,10 @@ type commands struct {
 
 	Serve     serveCmd     `cmd:"" help:"Take usage events and settle them, until stopped."`
 	Verify    verifyCmd    `cmd:"" help:"Derive every balance from the journal again and check the hash chain."`
+	Backup    backupCmd    `cmd:"" help:"Make a copy of the ledger, also while it is in use."`
+	Restore   restoreCmd   `cmd:"" help:"Make a data directory of a backup."`
+	Export    exportCmd    `cmd:"" help:"Write the history as files that other programs read, and check such files."`
+	Import    importCmd    `cmd:"" help:"Make a data directory of an export."`
 	Reconcile reconcileCmd `cmd:"" help:"Hold the topic of settlements against the ledger."`
 	Proof     proofCmd     `cmd:"" help:"Check offline that an event was settled; make the keys that sign batches."`
 	Demo      demoCmd      `cmd:"" help:"Run a server under generated traffic and check that everything adds up."`

@@ -36,6 +36,7 @@ type serveCmd struct {
 
 	windowFlags `embed:""`
 	signingFlags
+	backupFlags
 
 	LedgerID    string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
 	Catalogue   bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet (farthing prices catalogue shows it)."`
@@ -115,6 +116,12 @@ func (c *serveCmd) validate() error {
 		check(err == nil, "--listen-file: %w", err)
 		check(!inside, "--listen-file %s is in the data directory, which is the ledger's alone", c.ListenFile)
 	}
+	if c.BackupDir != "" {
+		inside, err := within(c.Data, c.BackupDir)
+		check(err == nil, "--backup-dir: %w", err)
+		check(!inside, "--backup-dir %s is in the data directory, which is the ledger's alone", c.BackupDir)
+	}
+	check(!c.BackupCopy || c.BackupDir != "", "--backup-copy says how backups are made, and there is no --backup-dir")
 	if len(c.Kafka) > 0 {
 		// The ledger's id is known only once it is open; any id will do here.
 		if err := c.publishOptions("any", 0).EnsureDefaults().Validate(); err != nil {

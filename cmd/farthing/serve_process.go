@@ -35,6 +35,7 @@ type process struct {
 
 	slot     *engineSlot   // shared with the HTTP goroutines
 	webhooks *webhookSlot  // shared with the HTTP goroutines
+	backups  *backupSlot   // shared with the HTTP goroutines
 	groups   *groupMetrics // shared with the engine's commit path
 	metrics  *ledgerMetrics
 	server   *httpapi.Server
@@ -55,11 +56,14 @@ type stream struct {
 }
 
 func newProcess(c *serveCmd, access *access, log *slog.Logger) *process {
-	p := &process{cmd: c, access: access, log: log, slot: &engineSlot{}, webhooks: &webhookSlot{}, groups: newGroupMetrics(), served: make(chan error, 1)}
+	p := &process{cmd: c, access: access, log: log, slot: &engineSlot{}, webhooks: &webhookSlot{}, backups: &backupSlot{}, groups: newGroupMetrics(), served: make(chan error, 1)}
 	p.metrics = newLedgerMetrics(p.slot, time.Now)
 	o := httpapi.Options{Keys: access.keyring(), TLS: access.tls, Webhooks: p.webhooks, Logger: log,
 		ConnectionsMax: c.connections(log), ConnectionsPerAddressMax: c.MaxConnectionsPerAddress, ArrivingMaxBytes: max(c.MaxBytes/2, 1),
 		Collectors: []prometheus.Collector{p.groups, p.metrics, newWebhookMetrics(p.webhooks), access}}
+	if c.BackupDir != "" {
+		o.Backups = p.backups
+	}
 	if c.readsResults() {
 		o.Results = p.resultFeed
 	}
@@ -113,7 +117,7 @@ func (p *process) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", p.cmd.Data, err), p.drain())
 	}
-	if err := p.openStreams(e); err != nil {
+	if err := errors.Join(p.cmd.backupFlags.open(e, p.backups), p.openStreams(e)); err != nil {
 		return errors.Join(err, p.drain(), e.Close())
 	}
 	if p.cmd.Catalogue {
@@ -153,6 +157,7 @@ func orStopped(err error) error {
 func (p *process) stop(e *engine.Engine, cause error) error {
 	p.slot.drain()
 	began := time.Now()
+	p.backups.close() // requests wait for it
 	err := p.drain()
 	if errors.Is(err, context.DeadlineExceeded) {
 		// Everything admitted is answered by the engine; who does not read is cut off.
