@@ -93,6 +93,9 @@ define SOAK
 ./engine ^TestSimulation(OnPebble)?$$
 ./engine ^(TestCrashPoints|TestCrashRigNoticesLies|TestCrashOnErrors|TestCrashes)$$
 ./journal ^(TestCrash|TestCrashRigNotices|TestCrashDuringCreate|TestDamagedDirectoryRefuses|TestFlippedWALBit)$$
+./engine ^TestBackupHoldsWhatWasAnswered$$
+./export ^TestEveryDamageIsNoticed$$
+./e2e ^TestBackupRestoreExportImport$$
 endef
 export SOAK
 # What `make soak` runs of it: lines that match. Rows of others stay as they were.
