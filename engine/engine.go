@@ -316,18 +316,8 @@ func readGenesis(store storage) (genesisAt, error) {
 // identities and the statement index what no run covers, the trees what is newer than
 // the checkpoint.
 func (e *Engine) replay(s *sequencer, x *indexer, from uint64) error {
-	indexed, evidenced := e.runs.load().indexedTo(), s.state.seq
-	p := replayer{state: s.state}
-	p.identity = func(hash uint64, id []byte, at seen) error {
-		if at.seq > indexed {
-			s.ids.add(hash, id, at)
-		}
-		return nil
-	}
-	p.after = func(c *cursor) error {
-		x.replayed(c, c.seq > evidenced, c.seq > indexed)
-		return nil
-	}
+	h := newBehind(s, x, e.runs.load().indexedTo(), s.state.seq)
+	p := replayer{state: s.state, after: func(*cursor) error { return nil }}
 	err := e.store.Blocks(from, func(b *journal.Block) error {
 		if err := e.o.aborted(); err != nil {
 			return err
@@ -335,13 +325,10 @@ func (e *Engine) replay(s *sequencer, x *indexer, from uint64) error {
 		if b.First == 1 {
 			return nil // genesis
 		}
-		if b.First > evidenced {
-			x.trees.block(b.Body)
-		}
 		if err := p.block(b); err != nil {
 			return err
 		}
-		if err := x.trees.write(e.store); err != nil {
+		if err := h.take(b, &s.state.tables); err != nil {
 			return err
 		}
 		if b.Final {
@@ -349,6 +336,9 @@ func (e *Engine) replay(s *sequencer, x *indexer, from uint64) error {
 		}
 		return nil
 	})
+	if late := h.finish(); err == nil {
+		err = late
+	}
 	if err != nil {
 		return err
 	}

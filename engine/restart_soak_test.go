@@ -162,8 +162,11 @@ func cpuTime(t testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// restartDir is the environment variable that makes the test binary the process that is killed.
-const restartDir = "FARTHING_TEST_RESTART_DIR"
+// The environment of the process that is killed: the directory, and accounts and seed.
+const (
+	restartDir  = "FARTHING_TEST_RESTART_DIR"
+	restartPlan = "FARTHING_TEST_RESTART_PLAN"
+)
 
 // TestRestartSoak builds a ledger, stops it cleanly, starts it, loads it with as much as lies between two
 // checkpoints, kills it with kill -9, and starts it again.
@@ -172,7 +175,8 @@ func TestRestartSoak(t *testing.T) {
 		t.Skip("this is the process that is to be killed")
 	}
 	accounts, events := restartSizes()
-	seed := soak.Seed(t)
+	run := soak.Start(t)
+	seed := run.Seed()
 	dir := filepath.Join(t.TempDir(), "data")
 	if keep := os.Getenv("FARTHING_TEST_RESTART_LEDGER"); keep != "" {
 		dir = keep
@@ -182,17 +186,16 @@ func TestRestartSoak(t *testing.T) {
 	if clean.Replayed != 0 {
 		t.Errorf("%d commands were replayed after a clean stop", clean.Replayed)
 	}
-	posted := runUntilKilled(t, dir, accounts, seed, events/restartBatch)
+	runUntilKilled(t, dir, accounts, seed+1)
 	killed := measureStart(t, dir, "after kill -9")
 	t.Logf("stop %v, start %v and %v", stop, clean.Took, killed.Took)
-	soak.Report(t, "restart", soak.Counts{"accounts": int64(accounts), "events": int64(events), "stop ms": stop.Milliseconds(),
-		"start after stop ms": clean.Took.Milliseconds(), "start after kill ms": killed.Took.Milliseconds(), "replayed after kill": int64(killed.Replayed)})
+	run.Report("restart", soak.Counts{"accounts": accounts, "events": events, "stop ms": stop.Milliseconds(),
+		"start after stop ms": clean.Took.Milliseconds(), "start after kill ms": killed.Took.Milliseconds(), "replayed after kill": killed.Replayed})
 	if soak.Full() {
 		bound(t, "stop", stop, 5*time.Second)
 		bound(t, "start after a clean stop", clean.Took, 5*time.Second)
 		bound(t, "start after kill -9", killed.Took, 15*time.Second)
 	}
-	_ = posted
 }
 
 // buildLedger builds the ledger, unless it is there already, and returns how long its clean stop took.
@@ -202,8 +205,9 @@ func buildLedger(t *testing.T, dir string, accounts, events int, seed uint64) ti
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("opened: %+v", e.Stats().Start)
 	w := newRestartWorld(t, e, accounts, seed)
-	if int(e.Stats().Durable) < events {
+	if e.Stats().Durable < uint64(events) {
 		w.found()
 		t.Logf("%d accounts after %v", accounts, time.Since(began).Round(time.Millisecond))
 		w.post(0, events/restartBatch, nil)
@@ -276,14 +280,14 @@ func measureStart(t *testing.T, dir, what string) Start {
 }
 
 // runUntilKilled starts this binary on the ledger, lets it post until nearly as much lies behind the last
-// checkpoint as ever does, and kills it. It returns the requests that were answered.
-func runUntilKilled(t *testing.T, dir string, accounts int, seed uint64, first int) int {
+// checkpoint as ever does, and kills it while it goes on.
+func runUntilKilled(t *testing.T, dir string, accounts int, seed uint64) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^TestRestartVictim$", "-test.v")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s", restartDir, dir), fmt.Sprintf("FARTHING_TEST_RESTART=%d %d %d", accounts, seed, first))
+	cmd.Env = append(os.Environ(), restartDir+"="+dir, fmt.Sprintf("%s=%d %d", restartPlan, accounts, seed))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -292,23 +296,23 @@ func runUntilKilled(t *testing.T, dir string, accounts int, seed uint64, first i
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	posted := -1
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if _, err := fmt.Sscanf(lines.Text(), "posted %d", &posted); err == nil {
-			break
+	ready := false
+	for lines := bufio.NewScanner(out); !ready && lines.Scan(); {
+		if ready = lines.Text() == readyToDie; !ready {
+			t.Log("the other process: ", lines.Text())
 		}
-		t.Log("the other process: ", lines.Text())
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait()
-	if posted < 0 {
+	_ = cmd.Wait() // it was killed
+	if !ready {
 		t.Fatal("the other process ended before it was killed")
 	}
-	return posted
 }
+
+// readyToDie is what the other process says when it may be killed.
+const readyToDie = "ready to be killed"
 
 // TestRestartVictim is the process that is killed.
 func TestRestartVictim(t *testing.T) {
@@ -316,9 +320,9 @@ func TestRestartVictim(t *testing.T) {
 	if dir == "" {
 		t.Skip("runs as a process of TestRestartSoak")
 	}
-	var accounts, first int
+	var accounts int
 	var seed uint64
-	if _, err := fmt.Sscan(os.Getenv("FARTHING_TEST_RESTART"), &accounts, &seed, &first); err != nil {
+	if _, err := fmt.Sscan(os.Getenv(restartPlan), &accounts, &seed); err != nil {
 		t.Fatal(err)
 	}
 	e, err := Open(restartOptions(dir))
@@ -341,9 +345,9 @@ func TestRestartVictim(t *testing.T) {
 		return now.Store.WALBytes > uint64(2*e.o.CheckpointBytes) &&
 			float64(now.Durable-now.Checkpointed)*perCommand > 0.95*float64(e.o.CheckpointBytes)
 	}
-	w.post(first, 1<<30, func() bool {
+	w.post(0, 1<<30, func() bool {
 		if full() {
-			told.Do(func() { fmt.Println("posted", first) })
+			told.Do(func() { fmt.Println(readyToDie) })
 		}
 		return false
 	})
