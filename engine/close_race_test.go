@@ -20,7 +20,7 @@ import (
 // the rest was refused as draining, and no start has anything to replay.
 func TestCloseUnderLoad(t *testing.T) {
 	run := soak.Start(t)
-	rounds := soak.Pick(40, 2000)
+	rounds := soak.Pick(12, 2000)
 	c := &closeRig{t: t, fs: vfs.NewMem(), rng: rand.New(rand.NewPCG(run.Seed(), 5)), acked: map[string]bool{}}
 	c.open()
 	c.found()
