@@ -87,7 +87,7 @@ define SOAK
 ./internal/soak ^TestSizesAndSeed$$
 ./httpapi ^TestSoak
 ./engine ^TestRestartSoak$$
-./engine ^TestDedup(Soak|AgainstTwin)$$
+./engine ^TestDedup(Soak|AgainstTwin|Crashes)$$
 ./e2e ^Test(Kills|Stops)$$
 ./engine ^TestCorruption$$
 ./engine ^TestSimulation(OnPebble)?$$
