@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -315,4 +316,37 @@ func TestFailedSyncIsFatal(t *testing.T) {
 	}
 	f("commit", func(s *Store) error { return s.Commit(testGroup(s.Head(), 1, 10)) })
 	f("write", func(s *Store) error { return s.Write([]Row{{Space: SpaceLines}}, true) })
+}
+
+// TestFailedFlushAtOpenIsFatal: a start that cannot write its first table ends with a reason instead of trying for ever.
+func TestFailedFlushAtOpenIsFatal(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := mustCreate(t, testOptions(t, mem))
+	mustCommit(t, s, 2, 100)
+	disk := copyOf(mem)
+	mustClose(t, s)
+	o := testOptions(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+			return errorfs.ErrInjected
+		}
+		return nil
+	})))
+	fatal := make(chan error, 16)
+	o.Fatal = func(err error) { fatal <- err }
+	returned := make(chan error, 1)
+	go func() {
+		_, err := Open(o)
+		returned <- err
+	}()
+	select {
+	case err := <-fatal:
+		if !strings.Contains(err.Error(), storeName) || !errors.Is(err, errorfs.ErrInjected) {
+			t.Errorf("told to end because of %v", err)
+		}
+	case err := <-returned:
+		t.Errorf("returned %v", err)
+	}
+	s = mustOpen(t, testOptions(t, copyOf(disk)))
+	checkStore(t, s)
+	mustClose(t, s)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/errors/oserror"
@@ -135,10 +136,17 @@ func openLocked(o Options) (*Store, error) {
 func openWritable(o Options, tip Head) (*Store, error) {
 	stalls := new(stallMeter)
 	p := o.pebbleOptions(false, stalls)
+	var opened atomic.Bool
+	p.EventListener.BackgroundError = func(err error) {
+		if !opened.Load() { // Pebble's Open flushes, waits for it, and would try for ever
+			o.neverReturn(fmt.Errorf("journal: open store: %s cannot be written: %w", o.path(liveName, storeName), err))
+		}
+	}
 	db, err := pebble.Open(o.path(liveName, storeName), p)
 	if err != nil {
 		return nil, fmt.Errorf("journal: open store: %w", err)
 	}
+	opened.Store(true)
 	p.EnsureDefaults()
 	s := newStore(o, db, p, stalls)
 	if last, err := lastBlock(db); err != nil || last != tip {
