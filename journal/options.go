@@ -103,7 +103,7 @@ const memTables = 4
 // pebbleOptions are the settings of the store; stalls counts its write stalls.
 func (o *Options) pebbleOptions(readOnly bool, stalls *stallMeter) *pebble.Options {
 	p := &pebble.Options{
-		FS:                 markersLast{o.FS},
+		FS:                 &markersLast{o.FS, o.neverReturn}, // a pointer: Pebble compares file systems
 		Logger:             pebbleLogger{o},
 		FormatMajorVersion: pebble.FormatNewest, // WAL sync chunks: a flipped bit in the live WAL is an error, not an early end
 		ReadOnly:           readOnly,
@@ -177,10 +177,39 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 // markersLast makes directory entries durable before a marker that names them. Pebble writes a new manifest, then the marker file that points at
 // it, then fsyncs the directory once for both: a file system that orders entries freely may keep the marker and lose the
 // manifest when power fails in between, and the store no longer opens. The crash rig found this.
-type markersLast struct{ vfs.FS }
+//
+// Pebble panics when the directory cannot be fsynced after a marker; failed is told instead, and does not return.
+type markersLast struct {
+	vfs.FS
+	failed func(error)
+}
+
+// OpenDir opens a directory whose failed fsync ends the process.
+func (m *markersLast) OpenDir(name string) (vfs.File, error) {
+	f, err := m.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return markedDir{f, name, m.failed}, nil
+}
+
+// markedDir is a directory that Pebble fsyncs.
+type markedDir struct {
+	vfs.File
+	name   string
+	failed func(error)
+}
+
+// Sync returns only if it is done.
+func (d markedDir) Sync() error {
+	if err := d.File.Sync(); err != nil {
+		d.failed(fmt.Errorf("journal: fsync %s: %w", d.name, err))
+	}
+	return nil
+}
 
 // Create fsyncs the directory before it creates a marker in it.
-func (m markersLast) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (m *markersLast) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if strings.HasPrefix(m.PathBase(name), "marker.") {
 		if err := syncDir(m.FS, m.PathDir(name)); err != nil {
 			return nil, err
@@ -190,4 +219,4 @@ func (m markersLast) Create(name string, category vfs.DiskWriteCategory) (vfs.Fi
 }
 
 // Unwrap returns the file system underneath.
-func (m markersLast) Unwrap() vfs.FS { return m.FS }
+func (m *markersLast) Unwrap() vfs.FS { return m.FS }
