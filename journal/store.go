@@ -274,8 +274,7 @@ const flushWait = 2 * time.Second
 // flush writes the memtables to tables, so that the next open has no log to read. Nothing depends on it, and on a disk
 // that may be full it is not tried: Pebble panics when it cannot begin a log.
 func (s *Store) flush() error {
-	room, err := s.o.FS.GetDiskUsage(s.o.path(liveName))
-	if err != nil || room.AvailBytes < 2*memTables*s.o.MemTableBytes {
+	if !s.hasRoom() {
 		return nil
 	}
 	done, err := s.db.AsyncFlush()
@@ -289,6 +288,12 @@ func (s *Store) flush() error {
 	case <-timer.C:
 	}
 	return nil
+}
+
+// hasRoom reports whether the disk surely takes all memtables, and as much again.
+func (s *Store) hasRoom() bool {
+	room, err := s.o.FS.GetDiskUsage(s.o.path(liveName))
+	return err == nil && room.AvailBytes >= 2*memTables*s.o.MemTableBytes
 }
 
 func (s *Store) close() error {
