@@ -74,6 +74,19 @@ func (f *filter) maybe(hash uint64) bool {
 	return all&1 != 0
 }
 
+// touch loads the blocks of hashes. The result only keeps the loads from being optimised away.
+func (f *filter) touch(hashes []uint64) (sink uint64) {
+	n := uint64(len(f.blocks))
+	if n == 0 {
+		return 0
+	}
+	for _, hash := range hashes {
+		i, _ := bits.Mul64(hash, n)
+		sink |= f.blocks[i][0].Load()
+	}
+	return sink
+}
+
 // filterRowBlocks is the blocks of a stored row: 64 KiB.
 const filterRowBlocks = 1024
 

@@ -89,21 +89,23 @@ func (p *prober) resolve(identity func(event int) []byte, fn func(event int, s s
 // on each other, so their cache misses overlap. What has to be asked on disk is put off: a
 // caller with much of it gets into the slow lane.
 func (p *prober) probe(n int, at func(int) (hash uint64, id []byte), fn func(int, seen)) error {
+	if len(p.set.epochs) == 0 && p.set.kept == nil {
+		return nil
+	}
 	var slow []maybe
+	hashes := make([]uint64, n)
+	for i := range hashes {
+		hashes[i], _ = at(i)
+	}
 	for _, current := range p.set.epochs {
-		f := current.filter()
-		for i := range n {
-			if hash, _ := at(i); hash != 0 && f.maybe(hash) {
-				slow = append(slow, maybe{current, i})
-			}
-		}
+		slow = current.ask(hashes, slow)
 	}
 	if k := p.set.kept; k != nil {
-		for i := range n {
-			hash, id := at(i)
+		for i, hash := range hashes {
 			if hash == 0 || !k.filter.maybe(hash) {
 				continue
 			}
+			_, id := at(i)
 			if s, ok, err := k.find(p.e.store, hash, id); err != nil {
 				return err
 			} else if ok {
@@ -115,6 +117,26 @@ func (p *prober) probe(n int, at func(int) (hash uint64, id []byte), fn func(int
 		return nil
 	}
 	return p.slowly(slow, at, fn)
+}
+
+// askStep is how many blocks of a filter are touched before they are asked: as many cache misses are under way at
+// once as the processor can have, and what they bring is still near when it is asked.
+const askStep = 64
+
+// ask appends the identities that an epoch may have; those of hash 0 are none. Touching first makes the
+// misses of a step overlap: a question by itself is too long for the processor to begin many more.
+func (e *epoch) ask(hashes []uint64, slow []maybe) []maybe {
+	f := e.filter()
+	for from := 0; from < len(hashes); from += askStep {
+		step := hashes[from:min(from+askStep, len(hashes))]
+		f.touch(step)
+		for i, hash := range step {
+			if hash != 0 && f.maybe(hash) {
+				slow = append(slow, maybe{e, from + i})
+			}
+		}
+	}
+	return slow
 }
 
 // maybe is an identity that has to be looked for in the runs of an epoch.
