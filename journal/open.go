@@ -67,9 +67,14 @@ func Exists(o Options) (bool, error) {
 	return exists(o.FS, o.path(liveName))
 }
 
+// prepare fills the options, checks them and puts the guard below everything.
 func (o *Options) prepare() error {
 	o.EnsureDefaults()
-	return o.Validate()
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	o.FS = newGuard(o.FS, o.Fatal)
+	return nil
 }
 
 func exists(fs vfs.FS, path string) (bool, error) {
@@ -129,6 +134,7 @@ func openLocked(o Options) (*Store, error) {
 	}
 	s.times = OpenTimes{Check: took, Open: time.Since(began) - took}
 	s.startSyncer()
+	s.guard.armed.Store(true)
 	return s, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -33,8 +34,11 @@ type Store struct {
 	stalls    *stallMeter
 	head      *headFile // nil in a read-only store
 	lock      io.Closer // the directory's lock
+	guard     *guard    // below o.FS
 	readOnly  bool
 	times     OpenTimes // of Open
+
+	committing atomic.Int64 // when the Commit under way began, on the guard's clock; 0: there is none
 
 	// Owned by the committer, the one goroutine that calls Commit.
 	tip   Head
@@ -68,7 +72,7 @@ const batchKeepBytes = 2 << 20
 
 // newStore wraps an open database. It starts no goroutine.
 func newStore(o Options, db *pebble.DB, p *pebble.Options, stalls *stallMeter) *Store {
-	s := &Store{o: o, db: db, pebbleOpt: p, stalls: stalls, readOnly: p.ReadOnly, stop: make(chan struct{})}
+	s := &Store{o: o, db: db, pebbleOpt: p, stalls: stalls, guard: o.FS.(*guard), readOnly: p.ReadOnly, stop: make(chan struct{})}
 	if !s.readOnly {
 		s.batch = db.NewBatch(pebble.WithInitialSizeBytes(64<<10), pebble.WithMaxRetainedSizeBytes(batchKeepBytes))
 	}
@@ -82,6 +86,8 @@ func (s *Store) Commit(g *Group) error {
 	if s.readOnly {
 		return ErrReadOnly
 	}
+	s.committing.Store(s.guard.now())
+	defer s.committing.Store(0)
 	next, err := s.apply(g)
 	if err != nil {
 		return err
@@ -89,6 +95,7 @@ func (s *Store) Commit(g *Group) error {
 	if err := s.head.advance(next); err != nil {
 		s.o.neverReturn(err)
 	}
+	s.guard.acknowledge()
 	s.setDurable(next)
 	return nil
 }
@@ -203,6 +210,7 @@ func (s *Store) writeCounted(batch *pebble.Batch) error {
 	if err := s.head.countWrites(count); err != nil {
 		s.o.neverReturn(err)
 	}
+	s.guard.acknowledge()
 	return nil
 }
 
@@ -299,6 +307,9 @@ func (s *Store) hasRoom() bool {
 func (s *Store) close() error {
 	close(s.stop)
 	s.syncer.Wait()
+	if !s.readOnly { // the check before an open has the same guard
+		close(s.guard.stop)
+	}
 	var errs []error
 	if s.batch != nil {
 		errs = append(errs, s.batch.Close(), s.flush())
