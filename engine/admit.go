@@ -19,8 +19,9 @@ type Request struct {
 	holds  HoldBatch
 	buffer []byte
 
-	// What Acquire took from the budget.
+	// What Acquire took from the budget, and its place in the queue.
 	eventsMax, bytesMax int64
+	ticket              flowTicket
 
 	runs      uint64  // version of the run set the caller looked at
 	forgotten uint64  // and what was forgotten in it
@@ -70,6 +71,8 @@ const (
 // could need is taken before its body is read, or nothing: what was admitted is
 // never dropped.
 type admission struct {
+	flow                    *flow
+	health                  *health
 	requests, events, bytes atomic.Int64
 	max                     struct{ requests, events, bytes int64 }
 	pool                    sync.Pool // of *Request
@@ -79,8 +82,8 @@ type admission struct {
 	mu       sync.RWMutex // orders closed against inflight.Add
 }
 
-func newAdmission(o *Options) *admission {
-	a := &admission{}
+func newAdmission(o *Options, h *health) *admission {
+	a := &admission{flow: newFlow(o.QueueTarget, o.GroupBytes), health: h}
 	a.max.requests, a.max.events, a.max.bytes = o.RequestsMax, o.EventsMax, o.BytesMax
 	a.pool.New = func() any { return &Request{done: make(chan struct{}, 1)} }
 	return a
@@ -101,24 +104,31 @@ func (a *admission) take(bodyBytes int) *Request {
 		return nil
 	}
 	events := eventsIn(bodyBytes)
-	if !takeUpTo(&a.requests, 1, a.max.requests) {
-		a.inflight.Done()
-		return nil
-	}
-	if !takeUpTo(&a.events, events, a.max.events) {
-		a.requests.Add(-1)
-		a.inflight.Done()
-		return nil
-	}
-	if !takeUpTo(&a.bytes, int64(bodyBytes), a.max.bytes) {
-		a.requests.Add(-1)
-		a.events.Add(-events)
+	if _, class := costOf(int64(bodyBytes)); !a.flow.room(class) || !a.takeBudget(events, int64(bodyBytes)) {
 		a.inflight.Done()
 		return nil
 	}
 	r := a.pool.Get().(*Request)
 	r.eventsMax, r.bytesMax = events, int64(bodyBytes)
+	a.flow.take(&r.ticket, int64(bodyBytes))
 	return r
+}
+
+// takeBudget takes the memory of a request, or nothing.
+func (a *admission) takeBudget(events, bytes int64) bool {
+	if !takeUpTo(&a.requests, 1, a.max.requests) {
+		return false
+	}
+	if !takeUpTo(&a.events, events, a.max.events) {
+		a.requests.Add(-1)
+		return false
+	}
+	if !takeUpTo(&a.bytes, bytes, a.max.bytes) {
+		a.requests.Add(-1)
+		a.events.Add(-events)
+		return false
+	}
+	return true
 }
 
 // grow takes what a larger body needs beyond what r has, or nothing.
@@ -134,6 +144,7 @@ func (a *admission) grow(r *Request, bodyBytes int) bool {
 		a.events.Add(-events)
 		return false
 	}
+	a.flow.grow(&r.ticket, bytes)
 	r.eventsMax += events
 	r.bytesMax += bytes
 	return true
@@ -166,6 +177,7 @@ func takeUpTo(counter *atomic.Int64, n, limit int64) bool {
 
 // give gives the budget of a request back and keeps the request for reuse.
 func (a *admission) give(r *Request) {
+	a.flow.leave(&r.ticket)
 	a.requests.Add(-1)
 	a.events.Add(-r.eventsMax)
 	a.bytes.Add(-r.bytesMax)
@@ -196,8 +208,12 @@ func (a *admission) close() {
 }
 
 // Acquire takes the budget for a body of the given size (the most it could be, when
-// unknown) before it is read. Nil: no room now, or the engine is not taking requests.
+// unknown) before it is read. Nil: no room now, or the engine takes no changes, of which Unready
+// tells the reason.
 func (e *Engine) Acquire(bodyBytes int) *Request {
+	if e.health.unready() != nil {
+		return nil
+	}
 	r := e.admission.take(bodyBytes)
 	if r != nil {
 		r.batch.Reset(e.seed)
@@ -217,6 +233,9 @@ func (e *Engine) Release(r *Request) { e.admission.give(r) }
 // depends on is durable. Each event stands alone: refused ones are listed.
 func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 	if len(r.batch.Events) > 0 {
+		if !e.admission.flow.current(&r.ticket) {
+			return IngestResult{}, overloaded()
+		}
 		for {
 			if err := e.lookup(r); err != nil {
 				return IngestResult{}, e.damaged(err) // without the runs nobody knows what is new
@@ -258,20 +277,30 @@ func (e *Engine) submit(r *Request) {
 }
 
 func (e *Engine) queue(r *Request) {
+	e.admission.flow.enqueue(&r.ticket)
 	if !e.ring.push(r) {
 		panic("BUG: the ring is full although every request has a place")
 	}
 }
 
-// do runs op on the sequencer and returns when what it saw or did is durable. False:
-// the engine is closing or has no room.
+// overloaded is the refusal of what there is no room for. A second is longer than all that is
+// queued takes, and spreads who comes back; asking sooner costs the server little.
+func overloaded() *refusal.Refusal {
+	return refusal.New(refusal.Overloaded, "overloaded", "too many requests are on their way; retry after a moment")
+}
+
+// do runs op on the sequencer and returns when what it saw or did is durable. A refusal:
+// the engine is closing, has no room, or could not answer because its disk does not.
 func (e *Engine) do(op func(*sequencer) bool) *refusal.Refusal {
+	if refused := e.health.unanswering(); refused != nil {
+		return refused
+	}
 	r := e.admission.take(0)
 	if r == nil {
 		if e.admission.closed.Load() {
 			return draining()
 		}
-		return refusal.New(refusal.Overloaded, "overloaded", "too many requests are on their way; retry after a moment")
+		return overloaded()
 	}
 	r.op = op
 	e.submit(r)

@@ -17,6 +17,8 @@ type group struct {
 	rows    []journal.Row
 	waiters []*Request
 	bytes   int
+	begun   int64 // when its first request was executed, on the engine's monotonic clock; 0: none was
+	full    bool  // work was left over when it was handed over
 
 	tables     tables          // as of the last command
 	frozen     *generation     // identities that end with this group
@@ -37,6 +39,7 @@ func (g *group) reset() {
 	clear(g.waiters)
 	clear(g.rows)
 	g.time, g.first, g.last, g.bytes = 0, 0, 0, 0
+	g.begun, g.full = 0, false
 	g.rows, g.waiters = g.rows[:0], g.waiters[:0]
 	g.frozen, g.checkpoint, g.synced = nil, nil, nil
 	g.tables = tables{}
@@ -46,6 +49,14 @@ func (g *group) reset() {
 		}
 	}
 	g.blocks = g.blocks[:0]
+}
+
+// cost is what its requests cost, by class.
+func (g *group) cost() (sum [flowClasses]int64) {
+	for _, r := range g.waiters {
+		sum[r.ticket.class] += r.ticket.cost
+	}
+	return sum
 }
 
 // empty reports whether the group has neither commands nor waiters.
@@ -96,6 +107,7 @@ func (e *Engine) commitLoop() {
 		if g.checkpoint != nil {
 			g.checkpoint.head <- e.store.Head()
 		}
+		e.admission.flow.group(g.cost(), g.full, g.begun, e.mono())
 		for _, r := range g.waiters {
 			r.done <- struct{}{} // has room for one: never blocks
 		}

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"farthing/journal"
+	"farthing/refusal"
 )
 
 // Engine is a running ledger. Its methods may be called from any goroutine.
 //
 // Goroutines, in the order a group meets them: sequencer, committer, indexer, run builder;
 // beside them the checkpoint writer, the settler and the repricer. Open starts all seven,
-// Close ends the repricer first, then the others in that order, and waits for each.
+// Close ends the repricer first, then the others in that order, and waits for each. Two more
+// watch the disk (health.go) until the store is closed.
 type Engine struct {
 	o         Options
 	store     storage
@@ -28,6 +30,7 @@ type Engine struct {
 	startWall int64
 	startMono time.Time
 
+	health    *health
 	admission *admission
 	ring      *ring
 	marks     watermarks
@@ -83,11 +86,12 @@ func Open(o Options) (*Engine, error) {
 		return nil, err
 	}
 	began := time.Now()
+	h := newHealth(&o)
 	store, err := openStore(&o)
 	if err != nil {
 		return nil, explain(nil, err)
 	}
-	e := newEngine(o, store)
+	e := newEngine(o, store, h)
 	e.started.began = began
 	if d, ok := store.(onDisk); ok {
 		e.started.opened(d.OpenTimes())
@@ -161,10 +165,10 @@ func newGenesis(o *Options) (genesis, error) {
 	return g, nil
 }
 
-func newEngine(o Options, store storage) *Engine {
+func newEngine(o Options, store storage, h *health) *Engine {
 	e := &Engine{
 		o: o, store: store, startWall: o.Clock().UnixNano(), startMono: time.Now(),
-		admission: newAdmission(&o), ring: newRing(int(o.RequestsMax) + internalMax),
+		health: h, admission: newAdmission(&o, h), ring: newRing(int(o.RequestsMax) + internalMax),
 		free: make(chan *group, groupsMax), toCommit: make(chan *group, 1), toIndex: make(chan *group, groupsMax),
 		idle: make(chan struct{}, 1), writerIdle: make(chan struct{}, 1), toCheckpoint: make(chan *checkpointJob, 1), toSettle: make(chan *settleJob, 1),
 		stop: make(chan struct{}), sequencerDone: make(chan struct{}), buildDone: make(chan struct{}), toBuild: make(chan runJob, o.handover()),
@@ -381,6 +385,7 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	e.spawn("repricer", e.repriceLoop)
 	e.spawn("tidier", e.tidy.loop)
 	e.spawn("abandoner", e.abandonLoop)
+	e.health.start(e)
 	e.pokeRepricer() // what a crash left undone
 	e.tidy.wake()
 }
@@ -421,7 +426,7 @@ func (e *Engine) close() error {
 	receive(e, e.checkpointDone)
 	close(e.toSettle)
 	receive(e, e.settleDone)
-	return e.store.Close()
+	return e.health.end(e.store.Close)
 }
 
 // fail stops the process, from any of the engine's own goroutines: the store is in doubt and no answer could be true any more.
@@ -450,8 +455,16 @@ func (e *Engine) LedgerID() string { return e.ledgerID }
 // Partition is the ledger's partition.
 func (e *Engine) Partition() uint32 { return e.partition }
 
-// Ready reports whether requests are taken.
-func (e *Engine) Ready() bool { return !e.admission.closed.Load() }
+// Ready reports whether changes are accepted.
+func (e *Engine) Ready() bool { return e.Unready() == nil }
+
+// Unready says why no changes are accepted now; nil: they are.
+func (e *Engine) Unready() *refusal.Refusal {
+	if e.admission.closed.Load() {
+		return draining()
+	}
+	return e.health.unready()
+}
 
 // broadcast tells any number of waiters that something changed.
 type broadcast struct {

@@ -33,6 +33,9 @@ func (e *Engine) bookHolds(r *Request) ([]HoldResult, uint64, *refusal.Refusal) 
 	if len(r.holds.Ops) == 0 {
 		return nil, e.store.Head().Seq, nil
 	}
+	if !e.admission.flow.current(&r.ticket) {
+		return nil, 0, overloaded()
+	}
 	for {
 		if err := e.lookup(r); err != nil {
 			return nil, 0, e.damaged(err)

@@ -92,6 +92,6 @@ func (i *Importer) derive() error {
 	}
 	o := Options{Journal: i.stage.Options()}
 	o.ensureDefaults()
-	_, _, err = newEngine(o, onDisk{store}).recover()
+	_, _, err = newEngine(o, onDisk{store}, newHealth(&o)).recover()
 	return errors.Join(err, store.Close())
 }

@@ -115,7 +115,7 @@ func (e *Engine) buildLoop() {
 	defer close(e.buildDone)
 	for job := range received(e, e.toBuild) {
 		g := job.generation
-		if err := e.runs.write(g, job.postings); err != nil {
+		if err := e.untilWritten("identity run", func() error { return e.runs.write(g, job.postings) }); err != nil {
 			e.fail(fmt.Errorf("identity run %d: %w", g.number, err))
 		}
 		// Readers take the young postings first and the runs after, and look again if

@@ -50,6 +50,9 @@ func (t *tidier) loop() {
 			var err error
 			if more, err = t.step(); errors.Is(err, errStopped) {
 				return
+			} else if tableFault(err) {
+				t.e.o.Logger.Error("identity runs could not be merged; it is tried again with the next one", "error", err)
+				more = false
 			} else if err != nil {
 				t.e.fail(err)
 			}

@@ -47,6 +47,19 @@ type Options struct {
 	// bytes in them. Beyond any of them requests are refused (429). Defaults 4,096,
 	// 2,000,000 and 256 MiB. Low bounds refuse early; high ones let latency grow.
 	RequestsMax, EventsMax, BytesMax int64
+	// QueueTarget is how long admitted requests should wait at most before their group is
+	// committed: what is queued is bounded by that time and the measured rate, and never by less than
+	// two full groups. Default 100 ms, at most a second. Short ones refuse early, long ones let latency
+	// grow when the disk is slow.
+	QueueTarget time.Duration
+	// DiskStallAfter is how long a commit may take before the engine takes no more requests;
+	// they are taken again when it returns. Default 1 s. DiskStallMax is after how long the process
+	// is told to stop, because nobody will be answered any more. Default 60 s.
+	DiskStallAfter, DiskStallMax time.Duration
+	// MinFreeBytes is the free space below which the engine takes no more changes, before the disk
+	// is full: checkpoints, flushes and what is on its way still have to fit. It takes them again with an
+	// eighth more. Default 1 GiB; below 0: it does not look.
+	MinFreeBytes int64
 	// GroupBytes is the size at which a group takes no further requests and waits for the
 	// committer. Default 1 MiB, 16 blocks: a synced write of 1 MiB goes at three quarters
 	// more bytes a second than one of 200 KiB, and larger ones gain nothing but latency.
@@ -109,6 +122,10 @@ func (o *Options) ensureDefaults() {
 	setDefault(&o.EventsMax, 2_000_000)
 	setDefault(&o.BytesMax, 256<<20)
 	setDefault(&o.GroupBytes, 1<<20)
+	setDefault(&o.QueueTarget, 100*time.Millisecond)
+	setDefault(&o.DiskStallAfter, time.Second)
+	setDefault(&o.DiskStallMax, time.Minute)
+	setDefault(&o.MinFreeBytes, 1<<30)
 	setDefault(&o.RunIdentities, 1<<20)
 	setDefault(&o.DedupMemoryBytes, 1<<30)
 	setDefault(&o.CheckpointBytes, 256<<20)
@@ -149,6 +166,8 @@ func (o *Options) Validate() error {
 	check(o.SigningKey == nil || len(o.SigningKey) == ed25519.PrivateKeySize, "the signing key has %d bytes", len(o.SigningKey))
 	check(o.RequestsMax > 0 && o.RequestsMax <= 1<<20, "RequestsMax %d is outside of 1 to 1,048,576", o.RequestsMax)
 	check(o.EventsMax > 0 && o.BytesMax > 0, "EventsMax and BytesMax must be positive")
+	check(o.QueueTarget > 0 && o.QueueTarget <= time.Second, "QueueTarget %v is outside of 1 ns to 1 s", o.QueueTarget)
+	check(o.DiskStallAfter > 0 && o.DiskStallMax > o.DiskStallAfter, "DiskStallMax %v is not above DiskStallAfter %v", o.DiskStallMax, o.DiskStallAfter)
 	check(o.GroupBytes >= journal.BlockBytes, "GroupBytes %d is below a block's %d", o.GroupBytes, journal.BlockBytes)
 	check(o.RunIdentities > 0 && o.RunIdentities <= 1<<26, "RunIdentities %d is outside of 1 to 67,108,864", o.RunIdentities)
 	check(o.DedupMemoryBytes > 0, "DedupMemoryBytes %d must be positive", o.DedupMemoryBytes)

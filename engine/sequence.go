@@ -49,7 +49,7 @@ func (s *sequencer) run() {
 	s.timer()    // ticks missed while the ledger was closed count before what comes now
 	for {
 		if s.g.empty() {
-			s.g.time = 0 // what was looked at and booked nothing is no part of the group
+			s.g.time, s.g.begun = 0, 0 // what was looked at and booked nothing is no part of the group
 		}
 		if s.finalTaken { // a command now would be left for the next start to replay
 			s.stepCheckpoint()
@@ -93,6 +93,9 @@ func (s *sequencer) drain() {
 func (s *sequencer) execute(r *Request) {
 	if s.g.time == 0 {
 		s.g.time = max(s.state.time, s.e.now())
+	}
+	if s.g.begun == 0 {
+		s.g.begun = s.e.mono()
 	}
 	s.current = r
 	s.state.now = s.g.time
@@ -176,6 +179,7 @@ func (s *sequencer) stopSignal() <-chan struct{} {
 // one, waiting for the indexer if there is none.
 func (s *sequencer) handOff() {
 	g := s.g
+	g.full = g.bytes >= s.e.o.GroupBytes || !s.e.ring.empty()
 	if g.first != 0 {
 		if err := s.state.ledger.Balanced(); err != nil {
 			panic("BUG: the books do not balance: " + err.Error())
@@ -455,6 +459,14 @@ func (s *sequencer) background() {
 	s.closeNext()
 	s.settle()
 	s.tidyLater()
+}
+
+// mono is monotonic time since the start, in nanoseconds; never 0.
+func (e *Engine) mono() int64 {
+	if e.o.Now != nil {
+		return e.o.Now() + 1
+	}
+	return int64(time.Since(e.startMono)) + 1
 }
 
 // now is the wall clock at start plus monotonic time, in nanoseconds since the epoch.

@@ -47,8 +47,8 @@ func (s *sequencer) closeNext() {
 		return
 	}
 	for i, w := range s.closing {
-		if w.window != 0 || (w.request == nil && s.e.stopping()) {
-			continue // cut already; or the timer's, which the next start repeats
+		if w.window != 0 || (w.request == nil && (s.e.stopping() || s.e.health.saving())) {
+			continue // cut already; or the timer's, which the next start repeats, or which waits for space
 		}
 		number := st.ledger.Window()
 		if w.want != nil && *w.want != number {

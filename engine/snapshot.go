@@ -135,9 +135,13 @@ const chunksQueued = 64
 // startCheckpoint begins a checkpoint of the state right after group g if one is due.
 func (s *sequencer) startCheckpoint(g *group) {
 	s.grown += int64(g.bytes)
-	due := s.wantCheckpoint || s.grown >= s.e.o.CheckpointBytes
+	again := s.e.health.checkpointFailed.Load()
+	due := s.wantCheckpoint || (again || s.grown >= s.e.o.CheckpointBytes) && !s.e.health.saving()
 	if !due || s.job != nil || s.state.pending != nil || !s.e.writerFree.CompareAndSwap(true, false) {
 		return
+	}
+	if s.e.health.checkpointFailed.Swap(false) {
+		s.base = extent{} // what the last one would have held is in no table: this one is full
 	}
 	st := s.state
 	changed, full := st.changedRows(), s.base == (extent{}) || s.deltas >= deltasMax
@@ -229,10 +233,15 @@ func (s *sequencer) finished() bool {
 func (e *Engine) checkpointLoop() {
 	defer close(e.checkpointDone)
 	for job := range received(e, e.toCheckpoint) {
-		if err := job.write(e); err != nil {
+		switch err := job.write(e); {
+		case err == nil:
+			e.marks.checkpointed.advance(job.seq)
+		case tableFault(err):
+			e.o.Logger.Error("a checkpoint could not be written; the one before it holds, and a restart replays more", "checkpoint", job.id, "error", err)
+			e.health.checkpointFailed.Store(true)
+		default:
 			e.fail(fmt.Errorf("checkpoint %d: %w", job.id, err))
 		}
-		e.marks.checkpointed.advance(job.seq)
 		e.writerFree.Store(true)
 		select {
 		case e.writerIdle <- struct{}{}: // a last checkpoint may wait for it
@@ -245,10 +254,7 @@ func (e *Engine) checkpointLoop() {
 // checkpoint valid.
 func (j *checkpointJob) write(e *Engine) error {
 	store := e.store
-	chunks, err := store.NewTable(journal.KindCheckpoint, j.id)
-	if err != nil {
-		return err
-	}
+	chunks, err := store.NewTable(journal.KindCheckpoint, j.id) // failed: everybody is still waited for
 	n := uint32(0)
 	add := func(chunk []byte) {
 		if err == nil && len(chunk) > 1 {
@@ -269,6 +275,9 @@ func (j *checkpointJob) write(e *Engine) error {
 	add(append([]byte{chunkEvidence}, evidence...))
 	head, _ := receive(e, j.head)
 	if err != nil {
+		if chunks != nil {
+			_ = chunks.Abort() // what matters went wrong before
+		}
 		return err
 	}
 	if err := store.Ingest([]table{chunks}, []journal.Row{j.marker(head)}); err != nil {

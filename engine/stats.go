@@ -1,6 +1,10 @@
 package engine
 
-import "farthing/journal"
+import (
+	"time"
+
+	"farthing/journal"
+)
 
 // Stats is a look at the engine for metrics; the numbers are of about the same moment.
 type Stats struct {
@@ -20,14 +24,18 @@ type Stats struct {
 	Shapes                int
 	Sources               int
 	PriceVersions         int
-	Unpriced              int64  // events on the unpriced list
-	Runs                  int    // live runs of identities
-	LargeRuns             int    // of them merged ones
-	ForgottenRuns         int    // for reads only
-	Forgotten             uint64 // sequence up to which identities may be booked again
-	FilterBytes           int64  // of the filters in memory
-	RunsWithoutFilter     int    // asked on disk about every event
-	Merges                uint64 // of runs, since the start
+	Unpriced              int64         // events on the unpriced list
+	Runs                  int           // live runs of identities
+	LargeRuns             int           // of them merged ones
+	ForgottenRuns         int           // for reads only
+	Forgotten             uint64        // sequence up to which identities may be booked again
+	FilterBytes           int64         // of the filters in memory
+	RunsWithoutFilter     int           // asked on disk about every event
+	Merges                uint64        // of runs, since the start
+	QueueCost, QueueLimit int64         // bytes of bodies that are queued, and the bound that follows from the rate
+	QueueRefused          int64         // requests refused because of it
+	DiskFree, DiskTotal   uint64        // bytes of the file system; 0: it does not tell
+	CommitAge             time.Duration // of the commit under way, as of at most 100 ms ago
 	Store                 journal.Metrics
 	Start                 Start // how it came up
 }
@@ -41,6 +49,9 @@ func (e *Engine) Stats() Stats {
 		Windows: len(t.windows), SealedStream: lastStreamOf(t.windows), Accounts: len(t.people), Shapes: len(t.shapes),
 		Sources: len(t.sources) - 1, PriceVersions: len(t.versions), Unpriced: e.unpriced.Load(), Store: e.store.Metrics()}
 	s.runs(e)
+	f, h := a.flow, e.health
+	s.QueueCost, s.QueueLimit, s.QueueRefused = f.queuedCost(), f.limit.Load(), f.refusals.Load()
+	s.DiskFree, s.DiskTotal, s.CommitAge = h.free.Load(), h.total.Load(), time.Duration(h.commit.Load())
 	s.PublishedStream, s.Start = e.confirmed.Load(), e.started.out
 	s.OldestUnpublishedTime = oldestUnpublished(t.windows, s.PublishedStream)
 	return s

@@ -25,12 +25,15 @@ type storage interface {
 	TableScan(kind journal.Kind, id uint64, lo, hi []byte, fn func(key, value []byte) (more bool, err error)) error
 
 	Metrics() journal.Metrics
+	Health() journal.Health
+	DiskSpace() (free, total uint64, known bool, err error)
 	Close() error
 }
 
-// table is a table that is being built. It ends with Ingest.
+// table is a table that is being built. It ends with Ingest or Abort.
 type table interface {
 	Add(key, value []byte) error
+	Abort() error
 }
 
 // onDisk is the journal's store with its tables behind the interface.
@@ -38,7 +41,11 @@ type onDisk struct{ *journal.Store }
 
 // NewTable is journal.Store.NewTable.
 func (d onDisk) NewTable(kind journal.Kind, id uint64) (table, error) {
-	return d.Store.NewTable(kind, id)
+	t, err := d.Store.NewTable(kind, id)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // Ingest is journal.Store.Ingest of tables that came from NewTable.

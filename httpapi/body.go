@@ -40,11 +40,8 @@ func (s *Server) admit(c *call) (r *engine.Request, body []byte, no *refusal.Ref
 		budget = min(budget, length)
 	}
 	r = s.acquire(c, budget)
-	if r == nil && !s.engine.Ready() {
-		return nil, nil, notReady()
-	}
 	if r == nil {
-		return nil, nil, noRoom()
+		return nil, nil, s.noRoom()
 	}
 	c.in = intake{call: c, server: s, request: r, taken: budget}
 	c.charge(s.now(), budget)
@@ -142,14 +139,18 @@ func (s *Server) bodyRefusal(err error, limit int) *refusal.Refusal {
 	case errors.Is(err, errBodyTimeout):
 		return s.late()
 	case errors.Is(err, errNoRoom):
-		return noRoom()
+		return s.noRoom()
 	case errors.Is(err, errBodyEncoding):
 		return refusal.New(refusal.Malformed, "content_encoding", "the body is not what its Content-Encoding says: one gzip member, or zstd frames, whole and nothing after")
 	}
 	return refusal.New(refusal.Malformed, "body", "the body ended before its declared length or its chunks are broken")
 }
 
-func noRoom() *refusal.Refusal {
+// noRoom is the refusal of what the engine takes no budget for.
+func (s *Server) noRoom() *refusal.Refusal {
+	if no := s.engine.Unready(); no != nil {
+		return no
+	}
 	return refusal.New(refusal.Overloaded, "", "there is no room for this request now; try again in a moment")
 }
 

@@ -18,7 +18,7 @@ type Engine interface {
 	Evidence
 
 	// Acquire takes the budget for a body of so many bytes before it is read. nil: no
-	// room now.
+	// room now, or changes are refused.
 	Acquire(bodyBytes int) *engine.Request
 	// Grow takes the budget for a body that is longer than it was acquired for. False:
 	// no room now, and nothing was taken.
@@ -28,8 +28,8 @@ type Engine interface {
 	Ingest(r *engine.Request) (engine.IngestResult, *refusal.Refusal)
 	// Release gives the budget back; r is not touched after.
 	Release(r *engine.Request)
-	// Ready reports whether writes are accepted.
-	Ready() bool
+	// Unready says why changes are refused; nil: they are accepted.
+	Unready() *refusal.Refusal
 
 	CreateAccount(engine.AccountSpec) (a engine.Account, created bool, no *refusal.Refusal)
 	Account(id string) (engine.Account, *refusal.Refusal)

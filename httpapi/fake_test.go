@@ -16,8 +16,9 @@ import (
 type fakeEngine struct {
 	mu       sync.Mutex
 	notReady bool
-	room     int // requests that still fit; negative: any number
-	held     int // requests acquired and not released
+	unready  *refusal.Refusal // why changes are refused
+	room     int              // requests that still fit; negative: any number
+	held     int              // requests acquired and not released
 	budgets  []int
 	freed    chan struct{} // gets a value at every release, if there is room
 
@@ -118,7 +119,12 @@ func (f *fakeEngine) heldNow() int {
 	return f.held
 }
 
-func (f *fakeEngine) Ready() bool { return !f.notReady }
+func (f *fakeEngine) Unready() *refusal.Refusal {
+	if f.notReady {
+		return refusal.New(refusal.NotReady, "", "not yet")
+	}
+	return f.unready
+}
 
 func (f *fakeEngine) note(words ...string) *refusal.Refusal {
 	f.mu.Lock()

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"strconv"
+
 	"github.com/valyala/fasthttp"
 
 	"farthing/refusal"
@@ -37,9 +39,9 @@ var codes = [...]struct {
 	{refusal.Internal, 500, "Something is wrong on our side"},
 }
 
-// retryAfterSeconds is what clients are told after 429 and 503. Budgets come
-// back within a group commit and a start takes seconds, so one second spreads
-// the clients without holding them up.
+// retryAfterSeconds is what clients are told after 429 and 503 unless the refusal knows
+// better. Budgets come back within a group commit and a start takes seconds, so one second
+// spreads the clients without holding them up.
 const retryAfterSeconds = "1"
 
 func statusOf(code refusal.Code) (status int, title string) {
@@ -103,7 +105,11 @@ func writeProblem(ctx *fasthttp.RequestCtx, no *refusal.Refusal) {
 	ctx.Response.SetBody(appendProblem(make([]byte, 0, 256+len(no.Detail)), no))
 	switch no.Code {
 	case refusal.Overloaded, refusal.KeyLimit, refusal.NotReady:
-		ctx.Response.Header.Set("Retry-After", retryAfterSeconds)
+		after := retryAfterSeconds
+		if no.RetryAfter > 0 {
+			after = strconv.Itoa(no.RetryAfter)
+		}
+		ctx.Response.Header.Set("Retry-After", after)
 	case refusal.UnsupportedType:
 		if no.Reason == "content_encoding" {
 			ctx.Response.Header.Set("Accept-Encoding", encodingsRead)

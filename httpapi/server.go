@@ -222,18 +222,16 @@ func (s *Server) find(c *call) *refusal.Refusal {
 	if no := s.authorise(c); no != nil {
 		return no
 	}
-	if r.method != "GET" && !s.engine.Ready() {
-		return notReady()
+	if r.method != "GET" {
+		if no := s.engine.Unready(); no != nil {
+			return no
+		}
 	}
 	// A parameter that is passed over would let the client believe that it counted.
 	if r.method != "GET" && len(c.target.query) > 0 {
 		return refusal.New(refusal.Invalid, "unknown_parameter", "this takes no query parameters: what it does is said in the body")
 	}
 	return nil
-}
-
-func notReady() *refusal.Refusal {
-	return refusal.New(refusal.NotReady, "", "the service is starting or draining; try again in a moment")
 }
 
 // recovered answers 500 for a handler that panicked. The connection is closed,

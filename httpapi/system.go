@@ -18,8 +18,8 @@ func (s *Server) getHealth(*call) (answer, *refusal.Refusal) {
 }
 
 func (s *Server) getReady(*call) (answer, *refusal.Refusal) {
-	if !s.engine.Ready() {
-		return answer{}, refusal.New(refusal.NotReady, "", "the service is starting or draining; try again in a moment")
+	if no := s.engine.Unready(); no != nil {
+		return answer{}, no
 	}
 	return answer{200, map[string]string{"status": "ready"}}, nil
 }

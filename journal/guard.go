@@ -89,6 +89,8 @@ type tableFault struct {
 const (
 	tablePauseMin = 50 * time.Millisecond
 	tablePauseMax = time.Second
+	// tableFaultKept is how long a fault says something about now. Pebble's own attempts come at least every second.
+	tableFaultKept = 3 * tablePauseMax
 )
 
 // operation is one that is under way. since is on the guard's clock; 0: it is not.
@@ -153,13 +155,13 @@ func (g *guard) tableFailed(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := &g.table
-	t.last = g.now()
-	if t.err == nil {
-		t.since, t.pause = t.last, tablePauseMin
+	now := g.now()
+	if t.err == nil || now-t.last > int64(tableFaultKept) {
+		t.since, t.pause = now, tablePauseMin
 	} else {
 		t.pause = min(2*t.pause, tablePauseMax)
 	}
-	t.err = err
+	t.err, t.last = err, now
 }
 
 // tableWritten ends a fault, unless it is so young that another table may still be failing.

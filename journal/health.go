@@ -15,8 +15,8 @@ type Health struct {
 	// Critical is the write to the log, the manifest or the head record that has been under way for the longest, Any the one to any file. An
 	// operation that hangs keeps growing here.
 	Critical, Any UnderWay
-	// Tables is why flushes, compactions or tables of ours cannot be written, and TablesFor since when; nil: they can. Nothing is lost and
-	// each is tried again, but what cannot be flushed fills the memory and then holds commits up.
+	// Tables is why flushes, compactions or tables of ours cannot be written, and TablesFor since when; nil: they can, or nobody has tried for
+	// three seconds. Nothing is lost and each is tried again, but what cannot be flushed fills the memory and then holds commits up.
 	Tables    error
 	TablesFor time.Duration
 }
@@ -57,7 +57,7 @@ func (s *Store) Health() Health {
 	for op := range g.others {
 		look(op)
 	}
-	if t := &g.table; t.err != nil {
+	if t := &g.table; t.err != nil && now-t.last < int64(tableFaultKept) {
 		h.Tables, h.TablesFor = t.err, time.Duration(now-t.since)
 	}
 	return h

@@ -44,6 +44,8 @@ type Refusal struct {
 	Detail    string
 	Problems  []string
 	Shortfall *Shortfall
+	// RetryAfter is after how many seconds it is worth trying again, with Overloaded and NotReady; 0: one.
+	RetryAfter int
 }
 
 // Shortfall says which bound something did not fit: of which account, by which name, what

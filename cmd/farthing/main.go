@@ -11,12 +11,17 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"farthing/journal"
 )
 
 const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	// exitStorage is that of a server whose disk failed, at the start or later: what was answered is
+	// durable, and it has to be started again. The journal exits with the same.
+	exitStorage = 3
 	// exitUnknown is that of a comparison whose one side could not be read.
 	exitUnknown = 3
 )
@@ -111,6 +116,7 @@ func run(args []string, ctx *Context) int {
 	err := call.Run(ctx)
 	var usage usageError
 	var unknown unknownError
+	var disk *journal.DiskError
 	switch {
 	case err == nil:
 		return exitOK
@@ -120,6 +126,9 @@ func run(args []string, ctx *Context) int {
 	case errors.As(err, &unknown):
 		fmt.Fprintf(ctx.Stderr, "farthing: %v\n", err)
 		return exitUnknown
+	case errors.As(err, &disk):
+		fmt.Fprintf(ctx.Stderr, "farthing: %v\n", err)
+		return exitStorage
 	}
 	fmt.Fprintf(ctx.Stderr, "farthing: %v\n", err)
 	return exitFailure

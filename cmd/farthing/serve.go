@@ -42,13 +42,16 @@ type serveCmd struct {
 	Catalogue   bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet (farthing prices catalogue shows it)."`
 	DedupWindow time.Duration `help:"How old an event may be, from 1h. Ids are remembered for it and 10 minutes more; then they may be booked again." default:"840h"`
 
-	DebugListen     string `help:"Serve Go's profiles (/debug/pprof/) on this loopback address." placeholder:"ADDR" group:"Advanced"`
-	MaxRequests     int64  `help:"Requests admitted at once; more are refused with 429. Up to 1,048,576." default:"4096" group:"Advanced"`
-	MaxEvents       int64  `help:"Events in admitted requests; more are refused with 429. High bounds let latency grow under overload." default:"2000000" group:"Advanced"`
-	MaxBytes        int64  `help:"Bytes of the bodies of admitted requests; more are refused with 429." default:"268435456" group:"Advanced"`
-	RunIdentities   int    `help:"Event ids kept in memory before they become a sorted run on disk: about 80 bytes each, up to three times over. Few make many runs, which every event has to ask." default:"1048576" group:"Advanced"`
-	DedupMemory     int64  `help:"Bytes of memory for the filters of event ids on disk: 2 an id. Beyond it the oldest ids are asked on disk about every event, which is exact and many times slower." default:"1073741824" group:"Advanced"`
-	CheckpointBytes int64  `help:"Journal growth after which a checkpoint is taken. It bounds the replay at a restart: 256 MiB are some seconds." default:"268435456" group:"Advanced"`
+	DebugListen     string        `help:"Serve Go's profiles (/debug/pprof/) on this loopback address." placeholder:"ADDR" group:"Advanced"`
+	MaxRequests     int64         `help:"Requests admitted at once; more are refused with 429. Up to 1,048,576." default:"4096" group:"Advanced"`
+	MaxEvents       int64         `help:"Events in admitted requests; more are refused with 429. High bounds let latency grow under overload." default:"2000000" group:"Advanced"`
+	MaxBytes        int64         `help:"Bytes of the bodies of admitted requests; more are refused with 429." default:"268435456" group:"Advanced"`
+	RunIdentities   int           `help:"Event ids kept in memory before they become a sorted run on disk: about 80 bytes each, up to three times over. Few make many runs, which every event has to ask." default:"1048576" group:"Advanced"`
+	DedupMemory     int64         `help:"Bytes of memory for the filters of event ids on disk: 2 an id. Beyond it the oldest ids are asked on disk about every event, which is exact and many times slower." default:"1073741824" group:"Advanced"`
+	CheckpointBytes int64         `help:"Journal growth after which a checkpoint is taken. It bounds the replay at a restart: 256 MiB are some seconds." default:"268435456" group:"Advanced"`
+	QueueTarget     time.Duration `help:"How long admitted requests should wait at most: what is queued is bounded by it and the measured rate, and more is refused with 429." default:"100ms" group:"Advanced"`
+	MinFree         int64         `help:"Free bytes of the disk below which changes are refused, reads not, before it is full; 0 turns that off." default:"1073741824" group:"Advanced"`
+	DiskStallMax    time.Duration `help:"How long a write may hang before the server gives up and exits with status 3. From 1s on it takes no requests." default:"60s" group:"Advanced"`
 }
 
 // Help is the long help of the command.
@@ -109,6 +112,9 @@ func (c *serveCmd) validate() error {
 	check(c.MaxEvents > 0, "--max-events=%d is not positive", c.MaxEvents)
 	check(c.MaxBytes > 0, "--max-bytes=%d is not positive", c.MaxBytes)
 	check(c.DedupMemory > 0, "--dedup-memory=%d must be positive", c.DedupMemory)
+	check(c.QueueTarget > 0 && c.QueueTarget <= time.Second, "--queue-target=%v is outside of 1ns to 1s", c.QueueTarget)
+	check(c.MinFree >= 0, "--min-free=%d is negative", c.MinFree)
+	check(c.DiskStallMax > time.Second, "--disk-stall-max=%v is not above 1s", c.DiskStallMax)
 	check(c.RunIdentities > 0 && c.RunIdentities <= 1<<26, "--run-identities=%d is outside of 1 to 67,108,864", c.RunIdentities)
 	check(c.CheckpointBytes > 0, "--checkpoint-bytes=%d is not positive", c.CheckpointBytes)
 	if c.ListenFile != "" {
@@ -143,6 +149,10 @@ func (c *serveCmd) engineOptions(p *process) engine.Options {
 	if err != nil {
 		panic("BUG: flags that were not validated: " + err.Error())
 	}
+	minFree := c.MinFree
+	if minFree == 0 {
+		minFree = -1
+	}
 	return engine.Options{
 		Journal:          journal.Options{Dir: c.Data, Logger: p.log},
 		LedgerID:         c.LedgerID,
@@ -159,6 +169,9 @@ func (c *serveCmd) engineOptions(p *process) engine.Options {
 		SigningKey:       c.signing,
 		Observer:         p.groups,
 		Logger:           p.log,
+		QueueTarget:      c.QueueTarget,
+		MinFreeBytes:     minFree,
+		DiskStallMax:     c.DiskStallMax,
 	}
 }
 

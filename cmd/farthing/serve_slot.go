@@ -23,7 +23,7 @@ var _ httpapi.Engine = (*engineSlot)(nil)
 // open lets requests through.
 func (s *engineSlot) open(e *engine.Engine) { s.engine.Store(e) }
 
-// drain makes Ready false. What is under way still gets its answer.
+// drain makes changes be refused. What is under way still gets its answer.
 func (s *engineSlot) drain() { s.draining.Store(true) }
 
 // get returns the engine, or the refusal.
@@ -39,10 +39,19 @@ func replaying() *refusal.Refusal {
 	return refusal.New(refusal.NotReady, "", "the journal is being replayed; try again in a moment")
 }
 
-// Ready implements httpapi.Engine.
-func (s *engineSlot) Ready() bool {
-	e := s.engine.Load()
-	return e != nil && !s.draining.Load() && e.Ready()
+// Ready reports whether changes are accepted.
+func (s *engineSlot) Ready() bool { return s.Unready() == nil }
+
+// Unready implements httpapi.Engine.
+func (s *engineSlot) Unready() *refusal.Refusal {
+	e, no := s.get()
+	switch {
+	case no != nil:
+		return no
+	case s.draining.Load():
+		return refusal.New(refusal.NotReady, "draining", "the service is stopping; try again in a moment")
+	}
+	return e.Unready()
 }
 
 // Acquire implements httpapi.Engine.
