@@ -22,7 +22,9 @@ type rig struct {
 func newRig(t testing.TB, change func(*Options)) *rig {
 	r := &rig{t: t, base: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
 	r.o = Options{Journal: journal.Options{Dir: t.TempDir(), Logger: quiet()}, LedgerID: "test", Logger: quiet(),
-		Clock: func() time.Time { return r.base }}
+		Clock: func() time.Time { return r.base },
+		// A machine that runs many tests at once may take seconds for a commit.
+		DiskStallAfter: time.Minute, DiskStallMax: time.Hour}
 	if change != nil {
 		change(&r.o)
 	}

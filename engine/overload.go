@@ -53,8 +53,8 @@ const (
 	// requestCost is what a request costs beside its body: what it takes to hand it through, in bytes of body.
 	requestCost = 256
 	// fullCost is what a full group is taken to cost, in multiples of its bytes, before one was seen: a JSON event
-	// takes two to three times the bytes of its command.
-	fullCost = 4
+	// takes two to three times the bytes of its command. Groups are taken to be no smaller than fullBytes then.
+	fullCost, fullBytes = 4, 1 << 20
 	// arrivingSlots times 100 ms is longer than any body may take to arrive, so that a slot is empty when its turn comes again.
 	arrivingSlots = 1024
 	slotTime      = 100 * time.Millisecond
@@ -69,7 +69,7 @@ type flowTicket struct {
 }
 
 func newFlow(target time.Duration, groupBytes int) *flow {
-	f := &flow{target: target, full: int64(groupBytes) * fullCost}
+	f := &flow{target: target, full: fullCost * int64(max(groupBytes, fullBytes))}
 	f.setLimit()
 	return f
 }
@@ -97,6 +97,9 @@ func (f *flow) group(cost [flowClasses]int64, full bool, begun, done int64) {
 	refused := f.refused.Swap(false)
 	switch limit := f.limit.Load(); {
 	case full && sum > 0:
+		if f.took == 0 {
+			f.full = sum
+		}
 		f.cost, f.took = f.cost*3/4+sum, f.took*3/4+max(done-start, 1)
 		f.full += (sum - f.full) / 4
 	case refused && f.queuedCost()+sum >= limit/2:

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -164,8 +163,7 @@ func (m *matrixLedger) must(err error) {
 func (m *matrixLedger) journalOptions(fs vfs.FS) journal.Options {
 	return journal.Options{Dir: "ledger", FS: fs, Logger: slog.New(slog.DiscardHandler), Fatal: func(err error) {
 		m.fatal <- err
-		<-m.t.Context().Done()
-		runtime.Goexit() // it must not return
+		select {} // it must not return
 	}}
 }
 

@@ -43,6 +43,7 @@ func TestServeFlags(t *testing.T) {
 		Data: "d", Listen: "127.0.0.1:8080", KafkaTopic: publish.DefaultTopic,
 		DedupWindow: engine.DefaultDedupWindow, MaxRequests: 4096, MaxEvents: 2_000_000, MaxBytes: 256 << 20,
 		RunIdentities: 1 << 20, DedupMemory: 1 << 30, CheckpointBytes: 256 << 20, KafkaNotificationsTopic: "farthing.notifications",
+		QueueTarget: 100 * time.Millisecond, MinFree: 1 << 30, DiskStallMax: time.Minute,
 		KafkaCompression: "gzip", KafkaResultsTopic: "farthing.settlement-results",
 		accessFlags: accessFlags{MaxConnections: 16384},
 	}
