@@ -243,14 +243,14 @@ func tableFault(err error) bool {
 
 // Pauses between attempts to write a table. Pebble's own are as long.
 const (
-	tablePauseMin = 100 * time.Millisecond
-	tablePauseMax = time.Second
+	tablePauseFirst = 100 * time.Millisecond
+	tablePauseLast = time.Second
 )
 
 // untilWritten repeats a write of tables until it succeeds, fails for another reason than the disk, or the engine stops. Nothing
 // depends on it but memory: who would have to hold more of it waits.
 func (e *Engine) untilWritten(what string, write func() error) error {
-	for pause := tablePauseMin; ; pause = min(2*pause, tablePauseMax) {
+	for pause := tablePauseFirst; ; pause = min(2*pause, tablePauseLast) {
 		err := write()
 		if err == nil || !tableFault(err) || e.stopping() {
 			return err

@@ -106,7 +106,7 @@ func (l *line) run(until time.Duration) {
 		took := l.commit(l.now, l.bytes)
 		l.filling, l.bytes = nil, 0
 		l.fill(l.now)
-		for step := int64(0); step < 10; step++ { // what arrives meanwhile fills the next one
+		for step := range int64(10) { // what arrives meanwhile fills the next one
 			l.arrive(l.now + int64(took)*(step+1)/10)
 		}
 		l.now += int64(took)

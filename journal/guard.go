@@ -87,10 +87,10 @@ type tableFault struct {
 }
 
 const (
-	tablePauseMin = 50 * time.Millisecond
-	tablePauseMax = time.Second
+	tablePauseFirst = 50 * time.Millisecond
+	tablePauseLast = time.Second
 	// tableFaultKept is how long a fault says something about now. Pebble's own attempts come at least every second.
-	tableFaultKept = 3 * tablePauseMax
+	tableFaultKept = 3 * tablePauseLast
 )
 
 // operation is one that is under way. since is on the guard's clock; 0: it is not.
@@ -157,9 +157,9 @@ func (g *guard) tableFailed(err error) {
 	t := &g.table
 	now := g.now()
 	if t.err == nil || now-t.last > int64(tableFaultKept) {
-		t.since, t.pause = now, tablePauseMin
+		t.since, t.pause = now, tablePauseFirst
 	} else {
-		t.pause = min(2*t.pause, tablePauseMax)
+		t.pause = min(2*t.pause, tablePauseLast)
 	}
 	t.err, t.last = err, now
 }
@@ -168,7 +168,7 @@ func (g *guard) tableFailed(err error) {
 func (g *guard) tableWritten() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.table.err != nil && g.now()-g.table.last > int64(2*tablePauseMax) || NoSpace(g.table.err) {
+	if g.table.err != nil && g.now()-g.table.last > int64(2*tablePauseLast) || NoSpace(g.table.err) {
 		g.table = tableFault{}
 	}
 }
