@@ -244,7 +244,7 @@ func tableFault(err error) bool {
 // Pauses between attempts to write a table. Pebble's own are as long.
 const (
 	tablePauseFirst = 100 * time.Millisecond
-	tablePauseLast = time.Second
+	tablePauseLast  = time.Second
 )
 
 // untilWritten repeats a write of tables until it succeeds, fails for another reason than the disk, or the engine stops. Nothing

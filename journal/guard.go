@@ -88,7 +88,7 @@ type tableFault struct {
 
 const (
 	tablePauseFirst = 50 * time.Millisecond
-	tablePauseLast = time.Second
+	tablePauseLast  = time.Second
 	// tableFaultKept is how long a fault says something about now. Pebble's own attempts come at least every second.
 	tableFaultKept = 3 * tablePauseLast
 )
