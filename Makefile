@@ -89,6 +89,7 @@ define SOAK
 ./engine ^TestRestartSoak$$
 ./engine ^TestDedup(Soak|AgainstTwin|Crashes)$$
 ./e2e ^Test(Kills|Stops)$$
+./cmd/farthing ^TestOverloadSoak$$
 ./engine ^TestCorruption$$
 ./engine ^TestSimulation(OnPebble)?$$
 ./engine ^(TestCrashPoints|TestCrashRigNoticesLies|TestCrashOnErrors|TestCrashes)$$

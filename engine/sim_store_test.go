@@ -283,6 +283,9 @@ func (t *simTable) Add(key, value []byte) error {
 	return nil
 }
 
+// Abort is journal.TableBuilder.Abort.
+func (t *simTable) Abort() error { return nil }
+
 // NewTable is journal.Store.NewTable.
 func (d *simDisk) NewTable(kind journal.Kind, id uint64) (table, error) {
 	delete(d.tables[kind], id)
@@ -323,6 +326,12 @@ func (d *simDisk) TableScan(kind journal.Kind, id uint64, lo, hi []byte, fn func
 
 // Metrics is journal.Store.Metrics: of a model there are none.
 func (d *simDisk) Metrics() journal.Metrics { return journal.Metrics{} }
+
+// Health is never looked at: the simulation has no watch.
+func (d *simDisk) Health() journal.Health { return journal.Health{} }
+
+// DiskSpace is not known.
+func (d *simDisk) DiskSpace() (free, total uint64, known bool, err error) { return 0, 0, false, nil }
 
 // Close is journal.Store.Close.
 func (d *simDisk) Close() error {

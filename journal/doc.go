@@ -32,6 +32,7 @@
 //
 // # What it does not do
 //
-// It decodes no command, schedules no checkpoint, retries nothing and reads no clock. When the disk fails it calls Options.Fatal, which
-// must end the process: after a failed fsync nobody knows what is on the disk, and only a restart finds out.
+// It decodes no command, schedules no checkpoint and retries nothing. When a write of the log, the manifest or the head record fails
+// it calls Options.Fatal, which must end the process: nobody knows then what is on the disk, and only a restart finds out. A table that
+// cannot be written is told to who writes it; Health says that, and what hangs (guard.go).
 package journal
