@@ -9,9 +9,9 @@ import (
 	"farthing/internal/soak"
 )
 
-// line is a model of everything behind the flow: clients that send whatever the rate, a ring, groups of at most so
+// flowModel is a model of everything behind the flow: clients that send whatever the rate, a ring, groups of at most so
 // many journal bytes, and a committer that takes its time. Time is simulated.
-type line struct {
+type flowModel struct {
 	t   *testing.T
 	f   *flow
 	rng *rand.Rand
@@ -42,15 +42,15 @@ type lined struct {
 
 const modelGroupBytes = 1 << 20
 
-func newLine(t *testing.T, target time.Duration) *line {
+func newFlowModel(t *testing.T, target time.Duration) *flowModel {
 	seed := soak.Seed(t)
-	l := &line{t: t, f: newFlow(target, modelGroupBytes), rng: rand.New(rand.NewPCG(seed, 1)), shrink: 2}
+	l := &flowModel{t: t, f: newFlow(target, modelGroupBytes), rng: rand.New(rand.NewPCG(seed, 1)), shrink: 2}
 	l.body = [flowClasses]int64{200, 200_000}
 	return l
 }
 
 // arrive lets requests come until end.
-func (l *line) arrive(end int64) {
+func (l *flowModel) arrive(end int64) {
 	for {
 		class := 0
 		for c := range l.next {
@@ -80,7 +80,7 @@ func (l *line) arrive(end int64) {
 }
 
 // fill takes from the ring what the open group has room for.
-func (l *line) fill(now int64) {
+func (l *flowModel) fill(now int64) {
 	for len(l.ring) > 0 && l.bytes < modelGroupBytes {
 		if len(l.filling) == 0 {
 			l.begun = now
@@ -91,7 +91,7 @@ func (l *line) fill(now int64) {
 }
 
 // run simulates until a time.
-func (l *line) run(until time.Duration) {
+func (l *flowModel) run(until time.Duration) {
 	end := int64(until)
 	for c := range l.next {
 		l.next[c] = max(l.next[c], l.now)
@@ -121,7 +121,7 @@ func (l *line) run(until time.Duration) {
 	}
 }
 
-func (l *line) reset() {
+func (l *flowModel) reset() {
 	l.waits, l.admitted, l.refused, l.served, l.limits = [flowClasses][]time.Duration{}, [flowClasses]int{}, [flowClasses]int{}, 0, nil
 }
 
@@ -138,7 +138,7 @@ func p99(waits []time.Duration) time.Duration {
 func TestFlowOverload(t *testing.T) {
 	f := func(commit time.Duration, small, large float64) {
 		t.Helper()
-		l := newLine(t, 100*time.Millisecond)
+		l := newFlowModel(t, 100*time.Millisecond)
 		l.commit = func(_ int64, bytes int) time.Duration { return commit + time.Duration(bytes)*10 }
 		full := commit + time.Duration(modelGroupBytes)*10
 		capacity := float64(modelGroupBytes*l.shrink) / full.Seconds()
@@ -180,7 +180,7 @@ func TestFlowOverload(t *testing.T) {
 
 // TestFlowRecovers makes commits slow and fast again under the same load: what waits follows within a second, and so does the rate.
 func TestFlowRecovers(t *testing.T) {
-	l := newLine(t, 100*time.Millisecond)
+	l := newFlowModel(t, 100*time.Millisecond)
 	slow, fast := 50*time.Millisecond, 2*time.Millisecond
 	l.commit = func(now int64, bytes int) time.Duration {
 		if now > int64(2*time.Second) && now < int64(6*time.Second) {
@@ -209,7 +209,7 @@ func TestFlowRecovers(t *testing.T) {
 
 // TestFlowAdmitsBelowCapacity offers less than what goes through, in bursts: nothing is refused.
 func TestFlowAdmitsBelowCapacity(t *testing.T) {
-	l := newLine(t, 100*time.Millisecond)
+	l := newFlowModel(t, 100*time.Millisecond)
 	l.commit = func(_ int64, bytes int) time.Duration { return 2*time.Millisecond + time.Duration(bytes)*10 }
 	capacity := float64(modelGroupBytes*l.shrink) / (2*time.Millisecond + modelGroupBytes*10).Seconds()
 	l.perSec = [flowClasses]float64{2000, 0.8 * capacity / 200_000}
@@ -222,7 +222,7 @@ func TestFlowAdmitsBelowCapacity(t *testing.T) {
 // TestFlowFatBodies has bodies of which little is journaled, so that a full group costs more than is assumed before one was seen: the limit grows until
 // groups are full.
 func TestFlowFatBodies(t *testing.T) {
-	l := newLine(t, 100*time.Millisecond)
+	l := newFlowModel(t, 100*time.Millisecond)
 	l.shrink = 30
 	l.body[largeRequest] = 1 << 20
 	l.commit = func(int64, int) time.Duration { return 90 * time.Millisecond }
