@@ -58,6 +58,8 @@ const (
 	// critical: the write-ahead log, the manifest and its marker, the head record, the entries of their directories. After a failed
 	// write of one nobody knows what is on the disk.
 	criticalFile
+	// criticalDir: a directory that names critical files. Pebble panics when it cannot be fsynced, during an open as well.
+	criticalDir
 )
 
 // guard is the file system that everything of a ledger goes through. It knows which operations are under way and since when, names file and
@@ -125,7 +127,7 @@ func (g *guard) classOfDir(path string) fileClass {
 	if g.PathBase(path) == buildName {
 		return tableFile
 	}
-	return criticalFile
+	return criticalDir
 }
 
 // check names an error, and acts on it by the class of the file.
@@ -138,17 +140,24 @@ func (g *guard) check(op, path string, class fileClass, err error) error {
 		err = &DiskError{op, path, err}
 	}
 	switch class {
+	case criticalDir:
+		g.stopFor(err)
 	case criticalFile:
 		if g.armed.Load() {
-			g.dead.Store(true)
-			g.fatal(fmt.Errorf("journal: %w", err))
-			select {} // no answer could be true
+			g.stopFor(err)
 		}
 	case tableFile:
 		g.tableFailed(err)
 	case plainFile:
 	}
 	return err
+}
+
+// stopFor does not return: no answer could be true any more.
+func (g *guard) stopFor(err error) {
+	g.dead.Store(true)
+	g.fatal(fmt.Errorf("journal: %w", err))
+	select {}
 }
 
 func (g *guard) tableFailed(err error) {

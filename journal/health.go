@@ -46,7 +46,7 @@ func (s *Store) Health() Health {
 		if at.For > h.Any.For {
 			h.Any = at
 		}
-		if op.class == criticalFile && at.For > h.Critical.For {
+		if op.class >= criticalFile && at.For > h.Critical.For {
 			h.Critical = at
 		}
 	}
