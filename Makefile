@@ -97,6 +97,7 @@ define SOAK
 ./engine ^TestBackupHoldsWhatWasAnswered$$
 ./export ^TestEveryDamageIsNoticed$$
 ./e2e ^TestBackupRestoreExportImport$$
+./engine ^TestRetention(Crash)?$$
 endef
 export SOAK
 # What `make soak` runs of it: lines that match. Rows of others stay as they were.

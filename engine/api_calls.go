@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 
+	"farthing/journal"
 	"farthing/ledger"
 	"farthing/limit"
 	"farthing/period"
@@ -220,6 +222,9 @@ func (e *Engine) Limits(account string) (l Limits, refused *refusal.Refusal) {
 	for i := range recent {
 		for _, seq := range recent[i] {
 			id, err := blocks.holdOf(seq)
+			if errors.Is(err, journal.ErrDropped) {
+				continue
+			}
 			if err != nil {
 				return l, e.damaged(err)
 			}

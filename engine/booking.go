@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -164,8 +165,8 @@ func (s *sequencer) follow() {
 func (p *replayer) applyBooking(kind byte, payload []byte) error {
 	r := reader{p: payload}
 	b := parseBooking(kind, &r)
-	if err := r.end(); err != nil {
-		return err
+	if err := r.end(); err != nil || b == nil {
+		return cmp.Or(err, errCodec)
 	}
 	s := p.state
 	if len(s.following) > 0 {

@@ -46,7 +46,8 @@ const (
 	kindResult    = 0x20 // what became of a line
 	kindKey       = 0x21 // the key that signs manifests from here on
 	kindForget    = 0x22 // identities that may be booked again
-	kindTop       = kindForget
+	kindBase      = 0x23 // what was exported, and the base that the history goes on from
+	kindTop       = kindBase
 
 	kindEvent = 0x40 // this bit and flags
 )

@@ -60,7 +60,10 @@ type Engine struct {
 	abandonStop chan struct{}      // closed: the abandoner ends
 	abandonPoke chan struct{}      // a token: holds are due that are to be captured as reported
 	abandonDone chan struct{}
-	noticed     broadcast    // of notifications
+	noticed     broadcast // of notifications
+	retained    retention
+	retainStop  chan struct{} // closed: history is not dropped any more
+	retainDone  chan struct{}
 	rehearsals  atomic.Int64 // simulations under way
 	unpriced    atomic.Int64 // events on the unpriced list, as of the last group handed on
 
@@ -177,6 +180,7 @@ func newEngine(o Options, store storage, h *health) *Engine {
 	}
 	e.runs.store, e.runs.perRun, e.runs.budget, e.runs.evicted = store, o.RunIdentities, o.DedupMemoryBytes, e.filtersEvicted
 	e.lane, e.tidy = newSlowLane(), newTidier(e)
+	e.retainStop, e.retainDone = make(chan struct{}), make(chan struct{})
 	e.marks.init()
 	e.writerFree.Store(true)
 	e.sealedChanged.init()
@@ -185,8 +189,8 @@ func newEngine(o Options, store storage, h *health) *Engine {
 }
 
 // internalMax is how many requests of the engine's own may be on the ring beside the
-// admitted ones: the settler's, one of the repricer, the abandoner, the tidier and Open each, one of each simulation.
-const internalMax = closingsAhead + 4 + rehearsalsMax
+// admitted ones: the settler's, one of the repricer, the abandoner, the tidier, retention and Open each, one of each simulation.
+const internalMax = closingsAhead + 5 + rehearsalsMax
 
 // recover loads the newest checkpoint, replays what follows and returns the sequencer and
 // the indexer ready to run.
@@ -212,11 +216,6 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if loaded.state == nil {
-		loaded.state = newState(first.genesis)
-		loaded.state.time = first.time
-		loaded.marker.seq = 1
-	}
 	e.ledgerID, e.partition, e.seed, e.born = first.ledgerID, first.partition, first.seed, first.time
 	if p, err := e.Outbox().Position(); err != nil {
 		return nil, nil, err
@@ -235,6 +234,9 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	}
 	e.started.part(partReplay, began)
 	e.mayForget.Store(s.state.forgotten)
+	if err := s.state.checkStoredBase(e.store.Base()); err != nil {
+		return nil, nil, err
+	}
 	head := e.store.Head().Seq
 	e.started.out.Replayed, e.started.out.Reread = head-loaded.marker.seq, head-from
 	e.marks.durable.advance(head)
@@ -244,6 +246,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	if n := len(s.state.windows); n > 0 {
 		e.marks.sealed.advance(s.state.windows[n-1].sealed)
 	}
+	e.marks.drop(e.store.Base().Seq)
 	e.young.add(x.young)
 	t := s.state.tables
 	e.published.Store(&t)
@@ -255,7 +258,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 // leaves one, and its number will be used again.
 func dropOrphans(store storage) error {
 	valid := map[journal.Kind]map[uint64]bool{}
-	for _, k := range []journal.Kind{journal.KindCheckpoint, journal.KindIdentity, journal.KindIdentityFilter, journal.KindKept, journal.KindStatement} {
+	for _, k := range []journal.Kind{journal.KindCheckpoint, journal.KindBase, journal.KindIdentity, journal.KindIdentityFilter, journal.KindKept, journal.KindStatement} {
 		valid[k] = map[uint64]bool{}
 	}
 	err := store.Scan(journal.SpaceMarker, nil, nil, func(key, value []byte) (bool, error) {
@@ -267,6 +270,8 @@ func dropOrphans(store storage) error {
 			valid[journal.KindStatement][number] = true
 		case 'k':
 			valid[journal.KindKept][number], valid[journal.KindIdentityFilter][number] = true, true
+		case 'b':
+			valid[journal.KindBase][number] = true
 		case 'r':
 			run, err := parseRun(key, value)
 			if err != nil {
@@ -303,6 +308,9 @@ type genesisAt struct {
 }
 
 func readGenesis(store storage) (genesisAt, error) {
+	if base := store.Base(); base.Seq > 0 {
+		return baseGenesis(store, base.Seq)
+	}
 	b, err := store.BlockAt(1)
 	if err != nil {
 		return genesisAt{}, err
@@ -386,6 +394,11 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	e.spawn("tidier", e.tidy.loop)
 	e.spawn("abandoner", e.abandonLoop)
 	e.health.start(e)
+	if e.o.Retention > 0 {
+		e.spawn("retention", e.retainLoop)
+	} else {
+		close(e.retainDone)
+	}
 	e.pokeRepricer() // what a crash left undone
 	e.tidy.wake()
 }
@@ -416,9 +429,11 @@ func (e *Engine) close() error {
 	close(e.repriceStop)
 	close(e.tidy.stop)
 	close(e.abandonStop)
+	close(e.retainStop)
 	receive(e, e.repriceDone)
 	receive(e, e.tidy.done)
 	receive(e, e.abandonDone)
+	receive(e, e.retainDone)
 	close(e.stop)
 	receive(e, e.sequencerDone) // closes toCommit, which ends the committer, the indexer, the run builder
 	receive(e, e.buildDone)

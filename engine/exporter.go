@@ -22,6 +22,8 @@ type Exporter struct {
 type ExportPart struct {
 	After, Through uint64
 	Source         *Exporter
+	// Stop is closed when the engine closes: the export gives up with an error, and is asked for again.
+	Stop <-chan struct{}
 }
 
 // OpenExporter opens a data directory that no server has open. Nothing in it is changed.
@@ -65,11 +67,11 @@ func (x *Exporter) Ledger() (id string, partition uint32) {
 // Head is the end of the durable history.
 func (x *Exporter) Head() journal.Head { return x.store.Head() }
 
-// Blocks calls fn with every durable block from the beginning to the one that ends at through, in order, and with the names as they are before it. A walk of
+// Blocks calls fn with every durable block from the beginning of what is stored to the one that ends at through, in order, and with the names as they are before it. A walk of
 // everything is what tells the names; fn has to read each block (ExportNames.Block) whether it wants it or not.
 func (x *Exporter) Blocks(through uint64, fn func(*journal.Block) error) error {
 	errDone := errors.New("done")
-	err := x.store.Blocks(1, func(b *journal.Block) error {
+	err := x.store.Blocks(0, func(b *journal.Block) error {
 		if b.First > through {
 			return errDone
 		}
@@ -79,6 +81,32 @@ func (x *Exporter) Blocks(through uint64, fn func(*journal.Block) error) error {
 		return nil
 	}
 	return err
+}
+
+// Names are the names as they are before the first block: none with the genesis, those of the base where the history was dropped.
+func (x *Exporter) Names() (*ExportNames, error) {
+	n := NewExportNames()
+	if x.store.Base().Seq == 0 {
+		return n, nil
+	}
+	from, err := start(x.store, goOn)
+	if err != nil {
+		return nil, err
+	}
+	n.p.state, n.known = from.state, true
+	n.p.state.loose = true // what comes is not booked
+	n.ledgerID, n.partition = x.Ledger()
+	n.stream, n.notices = from.state.nextStream-1, from.state.nextNotice-1
+	return n, nil
+}
+
+// Base calls fn with the chunks of the base that the stored history goes on from, and returns the last sequence before it and the hash of the chunks that
+// a command names; 0 and no call: it begins with the genesis.
+func (x *Exporter) Base(fn func(chunk []byte) error) (through uint64, sum [32]byte, err error) {
+	if through = x.store.Base().Seq; through > 0 {
+		sum, err = baseChunks(x.store, through, fn)
+	}
+	return through, sum, err
 }
 
 // The spaces of rows that exports hold, as they call them.

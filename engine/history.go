@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -19,6 +20,7 @@ type blockReader struct {
 	e     *Engine
 	block *journal.Block
 	cur   cursor
+	gone  uint64 // a sequence that may be of an identity that was asked for, and was dropped
 }
 
 // at returns the cursor at a durable sequence; it is valid until the next call.
@@ -60,6 +62,12 @@ func (e *Engine) Transfers(account, cursor string, limit int) (page Page[Transfe
 	if refused != nil {
 		return page, refused
 	}
+	if dropped := e.marks.dropped.load(); seq < dropped {
+		if cursor != "" {
+			return page, e.exported("history_exported", seq+1)
+		}
+		seq = dropped // the list begins with what is stored
+	}
 	refs, refused := e.refsOf(account)
 	if refused != nil {
 		return page, refused
@@ -79,6 +87,9 @@ func (e *Engine) Transfers(account, cursor string, limit int) (page Page[Transfe
 		}
 		for _, at := range seqs {
 			items, err := view.transfers(at)
+			if errors.Is(err, journal.ErrDropped) {
+				return page, e.historyExported() // just now
+			}
 			if err != nil {
 				e.fail(err)
 			}

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"farthing/journal"
 	"farthing/money"
 	"farthing/refusal"
 )
@@ -20,7 +22,12 @@ func (e *Engine) BookHolds(r *Request) ([]HoldResult, uint64, *refusal.Refusal) 
 	blocks := blockReader{e: e}
 	for i := range results {
 		if res := &results[i]; res.Outcome == HoldDuplicate || res.absent {
-			if err := e.settleResult(r, &r.holds.Ops[i], res, &blocks); err != nil {
+			err := e.settleResult(r, &r.holds.Ops[i], res, &blocks)
+			if errors.Is(err, journal.ErrDropped) {
+				res.Outcome, res.Refusal = HoldRefused, e.historyExported()
+				continue
+			}
+			if err != nil {
 				return nil, 0, e.damaged(err)
 			}
 		}

@@ -50,7 +50,7 @@ func (m *mark) wait(seq uint64) {
 	}
 }
 
-// watermarks hold: sealed <= durable; evidenced, indexed, checkpointed <= durable.
+// watermarks hold: sealed <= durable; evidenced, indexed, checkpointed <= durable; dropped <= all of them.
 // Published is kept in stream_seq by the relay (relay.go), never above what is sealed.
 type watermarks struct {
 	durable      mark // committed and synced
@@ -58,6 +58,7 @@ type watermarks struct {
 	indexed      mark // in runs
 	checkpointed mark // in the newest checkpoint
 	sealed       mark // the last seal
+	dropped      mark // exported, and gone from the store
 }
 
 func (w *watermarks) init() {
@@ -66,6 +67,17 @@ func (w *watermarks) init() {
 	w.indexed.init("indexed", &w.durable)
 	w.checkpointed.init("checkpointed", &w.durable)
 	w.sealed.init("sealed", &w.durable)
+	w.dropped.init("dropped", &w.sealed)
+}
+
+// drop moves the mark of what is gone, which passes no other.
+func (w *watermarks) drop(seq uint64) {
+	for _, m := range []*mark{&w.evidenced, &w.indexed, &w.checkpointed} {
+		if at := m.load(); seq > at {
+			panic(fmt.Sprintf("BUG: watermark dropped at %d passes %s at %d", seq, m.name, at))
+		}
+	}
+	w.dropped.advance(seq)
 }
 
 // windowTrees is what the trees of a closed window came to.

@@ -264,10 +264,9 @@ func (c *runCursor) before(d *runCursor) bool {
 	return c.hash < d.hash || c.hash == d.hash && c.at < d.at
 }
 
-func (m *runMerge) more() bool    { return len(m.heap) > 0 }
-func (m *runMerge) hash() uint64  { return m.heap[0].hash }
-func (m *runMerge) at() uint64    { return m.heap[0].at }
-func (m *runMerge) run() *runInfo { return m.heap[0].run }
+func (m *runMerge) more() bool   { return len(m.heap) > 0 }
+func (m *runMerge) hash() uint64 { return m.heap[0].hash }
+func (m *runMerge) at() uint64   { return m.heap[0].at }
 
 // next goes on to the next entry of all.
 func (m *runMerge) next() error {

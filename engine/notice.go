@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"farthing/journal"
 	"farthing/ledger"
 	"farthing/refusal"
 )
@@ -132,6 +134,13 @@ func (e *Engine) Notifications(after uint64, limit int) ([]Notification, *refusa
 	if i > 0 {
 		i--
 	}
+	if dropped := e.marks.dropped.load(); i < len(t.notices) && t.notices[i].seq <= dropped {
+		kept := sort.Search(len(t.notices), func(i int) bool { return t.notices[i].seq > dropped })
+		if after > 0 && (kept == len(t.notices) || after+1 < t.notices[kept].first) {
+			return nil, e.exported("notifications_exported", t.notices[i].seq)
+		}
+		i = kept // the list begins with what is stored
+	}
 	var out []Notification
 	blocks, ids := blockReader{e: e}, blockReader{e: e}
 	for ; i < len(t.notices) && len(out) < limit; i++ {
@@ -167,10 +176,14 @@ func appendNotices(out []Notification, c *cursor, first, after uint64, limit int
 			h := &list.holds[i]
 			if number := first + uint64(i); number > after && len(out) < limit {
 				id, err := ids.holdName(h.seq)
+				name := any(id)
+				if errors.Is(err, journal.ErrDropped) {
+					name, err = nil, nil // everybody who is told was told before (noticeBound)
+				}
 				if err != nil {
 					return nil, err
 				}
-				data := canonicalObject(map[string]any{"amount": h.amount.String(), "hold": id})
+				data := canonicalObject(map[string]any{"amount": h.amount.String(), "hold": name})
 				out = append(out, notification(number, noticeHold, c, h.account, data))
 			}
 		}

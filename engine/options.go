@@ -84,7 +84,21 @@ type Options struct {
 	// Logger receives what an operator should know. Default slog.Default().
 	Logger *slog.Logger
 
-	world surroundings
+	// Retention is how long settled history stays in the store; what is older is exported and dropped, as far as nothing needs it. What
+	// retries may ask for is younger than the dedup window, so at least that, and how long a hold may be open, is kept (retainAge).
+	// 0, the default, keeps everything.
+	Retention time.Duration
+	// Export makes a stretch of history durable elsewhere and returns the hash of what describes it there. It is asked again for a
+	// stretch that it may have exported before, when something went wrong after it. Required with Retention.
+	Export func(ExportPart) (manifest [32]byte, err error)
+	// NoticesNeeded tells the number of the first notification that somebody has still to be told, all ones if nobody has; the relay's
+	// own position is known. nil: nobody.
+	NoticesNeeded func() uint64
+	// NoticesPublished says that notifications go to a topic: those that it does not have yet are needed.
+	NoticesPublished bool
+
+	retainStep time.Duration // how much history a round has to find; tests drop less
+	world      surroundings
 }
 
 // ErrGivenUp is what Open returns when Options.Abort was closed.
@@ -130,6 +144,7 @@ func (o *Options) ensureDefaults() {
 	setDefault(&o.DedupMemoryBytes, 1<<30)
 	setDefault(&o.CheckpointBytes, 256<<20)
 	setDefault(&o.DedupWindow, DefaultDedupWindow)
+	setDefault(&o.retainStep, o.Retention/retainSteps)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -177,6 +192,8 @@ func (o *Options) Validate() error {
 		units, _ := amount.Cut(c.Digits())
 		check(units.Sign() > 0, "the threshold of %s %s is below a minor unit", amount, c.Code())
 	}
+	check(o.Retention >= 0, "the retention %v is negative", o.Retention)
+	check(o.Retention == 0 || o.Export != nil, "history is only dropped where it is exported")
 	check(o.DedupWindow >= time.Hour, "the dedup window %v is below an hour", o.DedupWindow)
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"farthing/journal"
@@ -73,6 +74,10 @@ func (p *prober) resolve(identity func(event int) []byte, fn func(event int, s s
 	slices.SortFunc(p.candidates, func(a, b candidate) int { return cmp.Compare(a.seq, b.seq) })
 	for _, at := range p.candidates {
 		c, err := p.blocks.at(at.seq)
+		if errors.Is(err, journal.ErrDropped) {
+			p.blocks.gone = at.seq // forgotten, and dropped
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -91,6 +91,8 @@ func (p *replayer) apply() error {
 		return p.applyTopUp(&r)
 	case kindCut, kindClosing, kindSeal, kindKey:
 		return p.applySettlement(c.kind, &r)
+	case kindBase:
+		return p.applyBase(&r)
 	case kindAmend, kindRerate, kindRerated:
 		return p.applyChange(c.kind, &r)
 	case kindForget:

@@ -237,15 +237,16 @@ func bookOf(t *tables) (book meter.Book) {
 // than aheadMax before its time.
 func (p *repricing) start() (uint64, error) {
 	var failed error
-	seq := sort.Search(int(p.upTo), func(i int) bool {
-		b, err := p.e.store.BlockAt(uint64(i) + 1)
+	base := p.e.store.Base().Seq
+	seq := sort.Search(int(p.upTo-base), func(i int) bool {
+		b, err := p.e.store.BlockAt(base + uint64(i) + 1)
 		if err != nil {
 			failed = err
 			return true
 		}
 		return b.Time >= p.from-int64(aheadMax)
 	})
-	return uint64(seq) + 1, failed
+	return base + uint64(seq) + 1, failed
 }
 
 // tell reports progress.

@@ -107,6 +107,8 @@ func (s *state) checkRerate(j *rerateJob) *refusal.Refusal {
 		return refusal.New(refusal.Invalid, "invalid_id", "id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
 	case j.from < 0 || j.to <= j.from:
 		return refusal.New(refusal.Invalid, "invalid_time", "from must be before to, and not before 1970")
+	case s.keptFrom(j.from) != nil:
+		return s.keptFrom(j.from)
 	case len(s.rerates) >= reratesMax:
 		return refusal.New(refusal.Invalid, "too_many_rerates", "a ledger keeps at most %d rerates", reratesMax)
 	case len(s.rerates) > 0 && s.rerates[len(s.rerates)-1].done == 0:

@@ -15,17 +15,21 @@ import (
 type restored struct {
 	state     *state
 	evidence  evidence
-	marker    checkpointMarker // of the newest; zero: none, start from genesis
+	marker    checkpointMarker // of the newest; its id is zero: none, start from the base or the genesis
 	base      extent
 	deltaRows uint64 // in its deltas
 }
 
-// restore loads the newest checkpoint, or returns a zero marker when there is none.
+// restore loads the newest checkpoint, or what the stored history begins with when there is none.
 // It gives up when aborted says so.
 func restore(store storage, aborted func() error) (out restored, err error) {
 	markers, err := checkpointMarkers(store)
-	if err != nil || len(markers) == 0 {
-		return restored{evidence: newEvidence()}, err
+	if err != nil {
+		return restored{}, err
+	}
+	if len(markers) == 0 {
+		from, err := start(store, aborted)
+		return restored{state: from.state, evidence: from.evidence, marker: checkpointMarker{seq: max(store.Base().Seq, 1)}}, err
 	}
 	defer func() { refuseBroken(recover(), &err, "checkpoint %d", markers[len(markers)-1].id) }()
 	byID := make(map[uint64]checkpointMarker, len(markers))
@@ -81,31 +85,41 @@ type loader struct {
 // checkpoint reads one of the chain. Rows are decoded by several goroutines: those of one
 // checkpoint are different rows, so their order does not matter; those of the next wait for them.
 func (l *loader) checkpoint(store storage, m checkpointMarker) error {
+	return l.load(m.prev != 0, func(chunk func([]byte) error) error {
+		n := uint32(0)
+		err := store.TableScan(journal.KindCheckpoint, m.id, nil, nil, func(key, value []byte) (bool, error) {
+			if len(key) != 4 || binary.BigEndian.Uint32(key) != n || len(value) == 0 {
+				return false, fmt.Errorf("chunk %d is missing: %w", n, errTableGone)
+			}
+			n++
+			if err := chunk(value); err != nil {
+				return false, fmt.Errorf("chunk %d: %w", n-1, err)
+			}
+			return true, nil
+		})
+		if err == nil && n == 0 {
+			err = errTableGone
+		}
+		return err
+	})
+}
+
+// load takes the chunks that scan gives.
+func (l *loader) load(delta bool, scan func(chunk func([]byte) error) error) error {
 	l.work = newRowWork()
-	n := uint32(0)
-	err := store.TableScan(journal.KindCheckpoint, m.id, nil, nil, func(key, value []byte) (bool, error) {
-		if len(key) != 4 || binary.BigEndian.Uint32(key) != n || len(value) == 0 {
-			return false, fmt.Errorf("chunk %d is missing: %w", n, errTableGone)
-		}
-		n++
+	err := scan(func(chunk []byte) error {
 		if err := l.aborted(); err != nil {
-			return false, err
+			return err
 		}
-		if err := l.chunk(value[0], value[1:]); err != nil {
-			return false, fmt.Errorf("chunk %d: %w", n-1, err)
-		}
-		return true, nil
+		return l.chunk(chunk[0], chunk[1:])
 	})
 	if waited := l.work.wait(); err == nil {
 		err = waited
 	}
-	if err == nil && n == 0 {
-		err = errTableGone
-	}
 	if err != nil {
 		return err
 	}
-	return l.counted(m.prev != 0)
+	return l.counted(delta)
 }
 
 // counted checks that a full checkpoint had every row, and a delta those that are new with it.
@@ -197,6 +211,10 @@ func (l *loader) entry(kind byte, r *reader) {
 		l.window(r.window())
 	case chunkKeys:
 		s.keys = append(s.keys, r.signingKey())
+	case chunkDropped:
+		p := r.droppedPart()
+		p.seq, p.at = r.uvarint(), int64(r.uvarint())
+		s.dropped = append(s.dropped, p)
 	case chunkVoids:
 		v := &voidEntry{id: r.str(), reason: r.str(), origin: r.uvarint(), seq: r.uvarint()}
 		s.voids[v.id] = v

@@ -2,11 +2,13 @@ package engine
 
 import (
 	"encoding/hex"
+	"errors"
 	"unicode/utf8"
 
 	"github.com/zeebo/xxh3"
 
 	"farthing/batch"
+	"farthing/journal"
 	"farthing/ledger"
 	"farthing/meter"
 	"farthing/money"
@@ -266,6 +268,10 @@ func (x *resultReader) repeats(asked []askedResult, out []ResultOutcome) *refusa
 			continue
 		}
 		c, err := x.blocks.at(a.known.seq)
+		if errors.Is(err, journal.ErrDropped) {
+			o.Refusal = x.e.exported("result_exported", a.known.seq)
+			continue
+		}
 		if err != nil {
 			return x.e.damaged(err)
 		}

@@ -232,6 +232,15 @@ func (d *simDisk) BlockAt(seq uint64) (*journal.Block, error) {
 	return &b, nil
 }
 
+// Base says that nothing was dropped: a simulation keeps all history.
+func (d *simDisk) Base() journal.Base { return journal.Base{} }
+
+// BaseAt is never asked.
+func (d *simDisk) BaseAt(uint64) (journal.Base, error) { panic("BUG: a simulation drops no history") }
+
+// DropBlocks is never asked.
+func (d *simDisk) DropBlocks(uint64) (uint64, error) { panic("BUG: a simulation drops no history") }
+
 // Blocks is journal.Store.Blocks.
 func (d *simDisk) Blocks(from uint64, fn func(*journal.Block) error) error {
 	from = max(from, 1)

@@ -60,6 +60,9 @@ func (e *Engine) rehearse(o RepriceOptions, always bool) (out Repricing, refused
 	case p.version == nil:
 		return out, unknownVersion(o.Version)
 	}
+	if refused := e.published.Load().keptFrom(from); refused != nil {
+		return out, refused
+	}
 	r := repriceReport{t: e.published.Load(), rows: map[repriceKey]*RepricedRow{}, models: map[string]string{}}
 	p.found, p.book = r.add, bookOf(r.t)
 	if err := p.run(); err != nil {

@@ -64,6 +64,7 @@ const (
 	chunkLineParts = 'm' // lines in parts
 	chunkBack      = 'b' // what the open window gave back of lines
 	chunkKeys      = 'K' // that sign manifests
+	chunkDropped   = 'X' // exported parts of the history
 )
 
 // checkpoints is the sequencer's side of checkpoints.
@@ -83,7 +84,7 @@ type checkpoints struct {
 type extent struct {
 	people, sources, shapes, versions, topUps, windows, voids int
 	grants, scopes, limits, plans, notices                    int
-	booked, asks, limitDocs, settings, keys                   int
+	booked, asks, limitDocs, settings, keys, dropped          int
 	window                                                    uint64               // the open one
 	back                                                      int                  // what it gave back of lines
 	rows                                                      [numRowTables]uint32 // epochs, by table
@@ -93,7 +94,7 @@ func (s *state) extent() extent {
 	return extent{people: len(s.people), sources: len(s.sources), shapes: len(s.shapes), versions: len(s.versions),
 		topUps: len(s.topUpLog), windows: len(s.windows), voids: len(s.voidLog),
 		grants: len(s.grants), scopes: len(s.scopes), limits: len(s.limits), plans: len(s.plans), notices: len(s.notices),
-		booked: len(s.bookedLog), asks: len(s.askLog), limitDocs: len(s.limitLog), settings: len(s.setLog), keys: len(s.keys),
+		booked: len(s.bookedLog), asks: len(s.askLog), limitDocs: len(s.limitLog), settings: len(s.setLog), keys: len(s.keys), dropped: len(s.dropped),
 		window: s.ledger.Window(), back: len(s.ledger.GivenBack())}
 }
 
@@ -331,6 +332,10 @@ func (j *checkpointJob) appendTables(add func([]byte)) {
 		return binary.AppendUvarint(binary.AppendUvarint(dst, v.origin), v.seq)
 	})
 	write(chunkKeys, j.from.keys, j.to.keys, func(dst []byte, i int) []byte { return t.keys[i].append(dst) })
+	write(chunkDropped, j.from.dropped, j.to.dropped, func(dst []byte, i int) []byte {
+		p := t.dropped[i]
+		return binary.AppendUvarint(binary.AppendUvarint(p.append(dst), p.seq), uint64(p.at))
+	})
 	j.appendCredit(write)
 	from := j.from.back
 	if j.from.window != j.to.window { // that list is over, and another one began

@@ -214,7 +214,7 @@ func (e *Engine) Void(v VoidSpec) (answer Void, created bool, refused *refusal.R
 func (e *Engine) originOf(source, id string, blocks *blockReader) (uint64, *refusal.Refusal) {
 	at, found, refused := e.locate([]byte(source+"\x00"+id), blocks)
 	if refused == nil && !found {
-		refused = refusal.New(refusal.NotFound, "unknown_event", "there is no event %s of source %s", id, source)
+		refused = e.unknownEvent(source, id, blocks)
 	}
 	return at.seq, refused
 }

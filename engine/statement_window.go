@@ -40,6 +40,9 @@ func (e *Engine) WindowStatement(o StatementOptions) (out WindowStatement, refus
 	if refused != nil {
 		return out, refused
 	}
+	if w.first <= e.marks.dropped.load() {
+		return out, e.exported("window_exported", w.first)
+	}
 	t := e.published.Load()
 	p := t.people[ref]
 	line, there, err := lineOf(e.store, b, p.ID)

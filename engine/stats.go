@@ -16,6 +16,9 @@ type Stats struct {
 	Indexed               uint64
 	Checkpointed          uint64
 	Sealed                uint64
+	Dropped               uint64 // exported and dropped
+	DroppedBytes          uint64 // since the start
+	LastDrop              int64  // time of the last one since the start, ns; 0: none
 	Windows               int    // sealed
 	SealedStream          uint64 // last sealed stream_seq
 	PublishedStream       uint64 // last confirmed stream_seq
@@ -46,6 +49,7 @@ func (e *Engine) Stats() Stats {
 	s := Stats{RingDepth: e.ring.depth(), Requests: a.requests.Load(), Events: a.events.Load(), Bytes: a.bytes.Load(),
 		Durable: e.marks.durable.load(), Evidenced: e.marks.evidenced.load(), Indexed: e.marks.indexed.load(),
 		Checkpointed: e.marks.checkpointed.load(), Sealed: e.marks.sealed.load(),
+		Dropped: e.marks.dropped.load(), DroppedBytes: e.retained.freed.Load(), LastDrop: e.retained.lastDrop.Load(),
 		Windows: len(t.windows), SealedStream: lastStreamOf(t.windows), Accounts: len(t.people), Shapes: len(t.shapes),
 		Sources: len(t.sources) - 1, PriceVersions: len(t.versions), Unpriced: e.unpriced.Load(), Store: e.store.Metrics()}
 	s.runs(e)
@@ -69,7 +73,7 @@ func (s *Stats) runs(e *Engine) {
 			s.RunsWithoutFilter++
 		}
 	})
-	s.ForgottenRuns, s.Forgotten, s.FilterBytes, s.Merges = len(set.archived), set.forgotten, set.filterBytes(), e.merges.Load()
+	s.ForgottenRuns, s.Forgotten, s.FilterBytes, s.Merges = len(set.archived), e.forgottenTo(), set.filterBytes(), e.merges.Load()
 }
 
 // filtersEvicted tells the operator that the filters have outgrown their memory.

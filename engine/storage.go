@@ -12,6 +12,11 @@ type storage interface {
 	BlockAt(seq uint64) (*journal.Block, error)
 	Blocks(from uint64, fn func(*journal.Block) error) error
 
+	// What was dropped of the history.
+	Base() journal.Base
+	BaseAt(through uint64) (journal.Base, error)
+	DropBlocks(through uint64) (freed uint64, err error)
+
 	// Mutable rows.
 	Write(rows []journal.Row, sync bool) error
 	Get(space journal.Space, key []byte) ([]byte, bool, error)

@@ -22,6 +22,7 @@ type tables struct {
 	plans    []*subscription // by number; their state is in rows
 	notices  []noticeRun     // in order
 	keys     []*signingKey   // by number from 1 at index 0
+	dropped  []*droppedPart  // exported parts of the history, in order
 
 	// loose: grants, limits and terms are not listed, and what refers to them is taken as it is. So
 	// it is for who reads the journal to show it, and does not book (export.go).

@@ -21,6 +21,10 @@ type VerifyOptions struct {
 // VerifyReport is what was found to agree.
 type VerifyReport struct {
 	Ledger      string
+	Base        uint64 // last sequence that was exported and dropped; 0: the history is there from its beginning
+	BaseTime    int64  // of the group that ended there
+	BaseHash    string // of its table, hex; empty without one
+	Parts       uint64 // exported
 	Head        string // hash of the last block, hex
 	Sequences   uint64
 	Blocks      uint64
@@ -58,7 +62,7 @@ func Verify(o VerifyOptions) (VerifyReport, error) {
 
 func verifyStore(store storage, progress func(done, total uint64)) (VerifyReport, error) {
 	v := &verifier{store: store, progress: progress, trees: newEvidence(), earners: newScanEarners(),
-		tiles: tileCheck{missing: map[uint64]string{}}}
+		tiles: tileCheck{seen: map[uint64]uint64{}, missing: map[uint64]string{}}}
 	return v.run()
 }
 
@@ -82,6 +86,11 @@ type verifier struct {
 
 	runs *runCheck
 	last checkpointMarker
+
+	base  loadedBase // that the walk goes on from; of sequence 0: the genesis
+	bases []baseMarker
+	// halfway is the window that was open at the base; 0: there is no base.
+	halfway uint64
 }
 
 func (v *verifier) run() (VerifyReport, error) {
@@ -94,8 +103,9 @@ func (v *verifier) run() (VerifyReport, error) {
 	if err := v.loadDerived(); err != nil {
 		return v.report, err
 	}
-	v.replay = replayer{state: newState(first.genesis), identity: v.runs.identity, after: v.after, beforeSeal: v.seal, closing: v.closing}
-	v.replay.state.time = first.time
+	if err := v.begin(); err != nil {
+		return v.report, err
+	}
 	if err := v.walk(head.Seq); err != nil {
 		return v.report, err
 	}
@@ -108,10 +118,10 @@ func (v *verifier) run() (VerifyReport, error) {
 	if v.last.id != 0 && v.report.Checkpoints == 0 {
 		return v.report, fmt.Errorf("checkpoint %d is of sequence %d, at which no group ends", v.last.id, v.last.seq)
 	}
-	if err := cmp.Or(v.publisher(), v.onlyTiles()); err != nil {
+	if err := cmp.Or(v.named(), v.publisher(), v.onlyTiles()); err != nil {
 		return v.report, err
 	}
-	v.report.Tiles = v.tiles.seen
+	v.report.Tiles = v.tiles.total()
 	st := v.replay.state
 	v.report.Accounts = uint64(len(st.people) - len(st.ledger.Currencies()))
 	v.report.Windows, v.report.Unpriced = uint64(len(st.windows)), uint64(st.unpriced.open)
@@ -135,7 +145,7 @@ func (v *verifier) loadDerived() error {
 }
 
 func (v *verifier) walk(head uint64) error {
-	return v.store.Blocks(1, func(b *journal.Block) error {
+	return v.store.Blocks(0, func(b *journal.Block) error {
 		v.report.Blocks++
 		if b.First > 1 {
 			v.trees.block(b.Body)
@@ -188,6 +198,8 @@ func (v *verifier) derive(c *cursor) error {
 		return v.amendment(c)
 	case c.kind == kindResult:
 		return v.result(c)
+	case c.kind == kindBase:
+		return v.part(c)
 	case c.kind == kindCut:
 		st := v.replay.state
 		st.completeSnapshot()
@@ -224,6 +236,9 @@ func (v *verifier) post(c *cursor) {
 // compareAt compares runs and the newest checkpoint that end with a block.
 func (v *verifier) compareAt(b *journal.Block) error {
 	if err := v.runs.compareTo(b.Last); err != nil {
+		return err
+	}
+	if err := v.compareBase(b.Last); err != nil {
 		return err
 	}
 	if v.last.seq != b.Last || v.last.id == 0 {
@@ -332,7 +347,7 @@ func diffTables(want, got *state) error {
 	}
 	a, b := encode(want), encode(got)
 	for _, kind := range []byte{chunkSources, chunkShapes, chunkVersions, chunkTopUps, chunkWindows, chunkVoids, chunkGrantInfo, chunkScopes,
-		chunkLimitInfo, chunkPlanInfo, chunkNotices, chunkBooked, chunkAsks, chunkLimitDocs, chunkSettings, chunkKeys, chunkBack} {
+		chunkLimitInfo, chunkPlanInfo, chunkNotices, chunkBooked, chunkAsks, chunkLimitDocs, chunkSettings, chunkKeys, chunkDropped, chunkBack} {
 		if !bytes.Equal(a[kind], b[kind]) {
 			return fmt.Errorf("table %q differs", kind)
 		}

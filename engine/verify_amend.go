@@ -19,6 +19,9 @@ func (v *verifier) amendment(c *cursor) error {
 	if v.runs.posting(c.seq) {
 		v.runs.posts.postAmendment(c.seq, a, c.t, v.earners)
 	}
+	if a.prev <= v.base.at.Seq {
+		return nil // what it amends was exported; the state says that it is the last to have amended it
+	}
 	prev, err := v.amended.at(v, a.prev)
 	if err != nil {
 		return err

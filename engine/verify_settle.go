@@ -82,7 +82,13 @@ func (v *verifier) seal(c sealCommand) error {
 		return errors.New(stored.differs)
 	}
 	v.job, v.batches = nil, nil
-	return v.sealedTiles(c.window)
+	if err := v.sealedTiles(c.window); err != nil {
+		return err
+	}
+	if c.window == v.halfway {
+		return v.keptTiles(c.window, c.batches)
+	}
+	return nil
 }
 
 // lineCheck compares rows of line records with those that are stored. It goes on after the first that

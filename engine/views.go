@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,9 @@ func seqCursor(cursor string) (uint64, *refusal.Refusal) {
 // what is committed from here on does not depend on it. The damage is logged, and
 // `farthing verify` tells how far it goes.
 func (e *Engine) damaged(err error) *refusal.Refusal {
+	if errors.Is(err, journal.ErrDropped) {
+		return e.historyExported() // no damage: it was exported
+	}
 	e.o.Logger.Error("a read met damaged storage", "error", err)
 	return refusal.New(refusal.Internal, "storage_damaged", "the stored data could not be read; the operator has to run farthing verify")
 }

@@ -62,7 +62,7 @@ func Write(ctx context.Context, src *engine.Exporter, o Options) (Written, error
 	if err != nil {
 		return Written{}, err
 	}
-	w := &writer{ctx: ctx, o: o, src: src, names: engine.NewExportNames()}
+	w := &writer{ctx: ctx, o: o, src: src}
 	out, err := w.run()
 	return out, errors.Join(err, lock.Close())
 }
@@ -81,7 +81,11 @@ func (w *writer) run() (Written, error) {
 	if err := w.existing(); err != nil {
 		return w.out, err
 	}
-	err := w.src.Blocks(w.o.Through, w.block)
+	var err error
+	if w.names, err = w.src.Names(); err != nil {
+		return w.out, err
+	}
+	err = w.src.Blocks(w.o.Through, w.block)
 	if err == nil && w.part != nil {
 		err = w.finish()
 	}
@@ -157,6 +161,9 @@ func (w *writer) block(b *journal.Block) error {
 			return fmt.Errorf("%s: %w: sequence %d has another hash", w.last.stem(), ErrForked, b.Last)
 		}
 		return w.names.Block(b, nil)
+	}
+	if w.last != nil && w.part == nil && b.First > w.last.Last+1 {
+		return fmt.Errorf("%s is the last part here, and the ledger begins at sequence %d: a part is missing", w.last.stem(), b.First)
 	}
 	if w.part == nil {
 		var err error

@@ -274,6 +274,15 @@ func (d *Dispatcher) list() []Endpoint {
 	return out
 }
 
+// Needed is the number of the first notification that an endpoint has still to be told; all ones: there is none.
+func (d *Dispatcher) Needed() uint64 {
+	needed := ^uint64(0)
+	for _, e := range d.list() {
+		needed = min(needed, e.Delivered+1)
+	}
+	return needed
+}
+
 // Stats is what metrics need. Counters are of this process.
 type Stats struct {
 	Delivered, Failed uint64 // attempts

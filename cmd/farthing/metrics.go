@@ -123,6 +123,9 @@ func engineFigures() []figure[engine.Stats] {
 		gauge("farthing_identity_runs_on_disk", "Runs whose filter does not fit --dedup-memory: asked on disk about each event.", func(s *s) float64 { return float64(s.RunsWithoutFilter) }),
 		counter("farthing_identity_merges_total", "Merges of runs of event ids.", func(s *s) float64 { return float64(s.Merges) }),
 		gauge("farthing_settlement_windows", "Settlement windows sealed since the ledger's birth.", func(s *s) float64 { return float64(s.Windows) }),
+		gauge("farthing_retention_first_sequence", "First sequence that is stored; what lies before it was exported and dropped.", func(s *s) float64 { return float64(s.Dropped + 1) }),
+		gauge("farthing_retention_last_drop_seconds", "Unix time of the last drop of history since the start; 0: none.", func(s *s) float64 { return float64(s.LastDrop) / 1e9 }),
+		counter("farthing_retention_dropped_bytes_total", "Bytes of journal dropped since the start.", func(s *s) float64 { return float64(s.DroppedBytes) }),
 		gauge("farthing_outbox_sealed_records", "Settlement records sealed since the ledger's birth: the last stream_seq.", func(s *s) float64 { return float64(s.SealedStream) }),
 		gauge("farthing_outbox_published_records", "Settlement records that stand in Kafka: the last confirmed stream_seq.", func(s *s) float64 { return float64(s.PublishedStream) }),
 		gauge("farthing_outbox_depth_records", "Settlement records sealed and not published.", func(s *s) float64 { return float64(s.SealedStream) - float64(s.PublishedStream) }),
@@ -179,6 +182,7 @@ func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
 	set(m.watermark, float64(stats.Indexed), "indexed")
 	set(m.watermark, float64(stats.Checkpointed), "checkpointed")
 	set(m.watermark, float64(stats.Sealed), "sealed")
+	set(m.watermark, float64(stats.Dropped), "dropped")
 	for _, part := range stats.Start.Parts {
 		set(m.start, part.Took.Seconds(), part.Name)
 	}

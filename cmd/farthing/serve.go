@@ -37,6 +37,7 @@ type serveCmd struct {
 	windowFlags `embed:""`
 	signingFlags
 	backupFlags
+	retainFlags
 
 	LedgerID    string        `name:"ledger-id" help:"Id of the ledger, when this start creates it. Default: a random one. A ledger never changes its id." placeholder:"ID"`
 	Catalogue   bool          `help:"Put the price catalogue that comes with this program into a ledger that has no price version yet (farthing prices catalogue shows it)."`
@@ -102,6 +103,9 @@ func (c *serveCmd) validate() error {
 		}
 	}
 	if _, err := c.windows(); err != nil {
+		problems = append(problems, err)
+	}
+	if err := c.problem(c.Data); err != nil {
 		problems = append(problems, err)
 	}
 	check(c.DedupWindow >= time.Hour, "--dedup-window=%v is shorter than 1h", c.DedupWindow)

@@ -108,6 +108,7 @@ func (p *process) run(ctx context.Context) error {
 		return errors.Join(err, p.drain())
 	}
 	o := p.cmd.engineOptions(p)
+	p.cmd.retention(p, &o)
 	o.Abort = ctx.Done()
 	e, err := engine.Open(o)
 	if errors.Is(err, engine.ErrGivenUp) {

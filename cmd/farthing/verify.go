@@ -78,11 +78,20 @@ func percentLine(w io.Writer) func(done, total uint64) {
 	}
 }
 
+// baseLine tells where the history begins; nothing if that is with the ledger.
+func baseLine(r *engine.VerifyReport) string {
+	if r.Base == 0 {
+		return ""
+	}
+	return fmt.Sprintf("  begins       after sequence %s of %s, with the base %s; %s parts are exported\n", bench.Thousands(int64(r.Base)),
+		time.Unix(0, r.BaseTime).UTC().Format(time.RFC3339), r.BaseHash, bench.Thousands(int64(r.Parts)))
+}
+
 func writeVerifyReport(w io.Writer, r engine.VerifyReport, took time.Duration) error {
 	count := func(n uint64) string { return bench.Thousands(int64(n)) }
 	_, err := fmt.Fprintf(w, `all agrees: %s commands verified in %v
   ledger       %s
-  blocks       %s
+%s  blocks       %s
   events       %s, %s of them unpriced
   accounts     %s
   windows      %s, with %s batches and %s lines
@@ -90,7 +99,7 @@ func writeVerifyReport(w io.Writer, r engine.VerifyReport, took time.Duration) e
   id runs      %s
   table files  %s
   head         %s
-`, count(r.Sequences), took.Round(time.Millisecond), r.Ledger, count(r.Blocks), count(r.Events), count(r.Unpriced), count(r.Accounts),
+`, count(r.Sequences-r.Base), took.Round(time.Millisecond), r.Ledger, baseLine(&r), count(r.Blocks), count(r.Events), count(r.Unpriced), count(r.Accounts),
 		count(r.Windows), count(r.Batches), count(r.Lines), count(r.Checkpoints), count(r.Runs), count(r.Files), r.Head)
 	return err
 }

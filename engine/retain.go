@@ -1,0 +1,444 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"farthing/journal"
+)
+
+// retainEvery is how often the retention loop looks for history to drop.
+const retainEvery = time.Hour
+
+// retainSteps says how small parts get: a part covers at least this share of the retention. Each costs a replay of what it covers and a
+// base of the size of a full checkpoint.
+const retainSteps = 32
+
+// identityGrace is how much longer than the dedup window identities are kept.
+const identityGrace = 10 * time.Minute
+
+// retention is what the engine keeps of its dropping of history.
+type retention struct {
+	mu  sync.Mutex // held during a round
+	row uint32     // guarded by mu: of the unpriced list; none before it is open. Rows never open again
+
+	lastDrop atomic.Int64  // time of the last one since the start, ns; 0: none
+	freed    atomic.Uint64 // bytes of blocks since the start
+	heldBy   atomic.Pointer[string]
+}
+
+// retainAge is how old history must be to be dropped: what retries may ask for is younger. A hold may have been open
+// for holdTTLMax before its end came into the dedup window.
+func (o *Options) retainAge() time.Duration {
+	return max(o.Retention, o.DedupWindow+identityGrace+time.Duration(holdTTLMax))
+}
+
+// retainLoop drops history until told to stop.
+func (e *Engine) retainLoop() {
+	defer close(e.retainDone)
+	ticker := time.NewTicker(retainEvery)
+	defer ticker.Stop()
+	for {
+		if _, err := e.dropHistory(); err != nil && !errors.Is(err, errStopped) {
+			e.o.Logger.Error("history could not be dropped; it is kept and tried again", "error", err)
+		}
+		select {
+		case <-e.retainStop:
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// dropHistory exports and drops what is old enough, if it is enough to be worth it, and returns how far the history is dropped then. A crash at any
+// point leaves what the next round goes on with: a base that is valid is exported and journaled, a part that is journaled is
+// dropped. Until then nothing is missing from the store.
+func (e *Engine) dropHistory() (uint64, error) {
+	e.retained.mu.Lock()
+	defer e.retained.mu.Unlock()
+	if err := e.finishDrops(); err != nil {
+		return 0, err
+	}
+	part, err := e.waitingBase()
+	if err != nil {
+		return 0, err
+	}
+	if part == nil {
+		through, err := e.dropLimit()
+		if err != nil || through == 0 {
+			return e.store.Base().Seq, err
+		}
+		if part, err = e.makeBase(through); err != nil {
+			return 0, fmt.Errorf("base of sequence %d: %w", through, err)
+		}
+	}
+	after := e.store.Base().Seq
+	start := time.Now()
+	source, err := e.Exporter()
+	if err != nil {
+		return 0, err
+	}
+	if part.manifest, err = e.o.Export(ExportPart{After: after, Through: part.through, Source: source, Stop: e.retainStop}); err != nil {
+		return 0, fmt.Errorf("export of sequences %d to %d: %w", after+1, part.through, err)
+	}
+	e.o.Logger.Info("history was exported", "first", after+1, "last", part.through, "manifest", hexID(part.manifest), "took", time.Since(start))
+	if err := e.journalBase(part); err != nil {
+		return 0, err
+	}
+	return part.through, e.finishDrops()
+}
+
+// waitingBase is the part whose base an interrupted round left.
+func (e *Engine) waitingBase() (*droppedPart, error) {
+	markers, err := baseMarkers(e.store)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range markers {
+		if m.through > e.published.Load().droppedTo() {
+			at, err := e.store.BaseAt(m.through)
+			return &droppedPart{through: at.Seq, time: at.Time, chain: at.Hash, table: m.sum}, err
+		}
+	}
+	return nil, nil
+}
+
+// makeBase derives the state at a command from the base before it, which checks all that is going to be dropped, and writes it.
+func (e *Engine) makeBase(through uint64) (*droppedPart, error) {
+	at, err := e.store.BaseAt(through)
+	if err != nil {
+		return nil, err
+	}
+	from, err := start(e.store, e.retainAborted)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.replayTo(&from, through); err != nil {
+		return nil, err
+	}
+	if from.state.pending != nil || len(from.state.following) > 0 {
+		return nil, errors.New("it lies between what belongs together")
+	}
+	header := baseHeader{born: e.born, at: at}
+	sum, err := writeBase(e.store, &header, from.state, &from.evidence)
+	return &droppedPart{through: at.Seq, time: at.Time, chain: at.Hash, table: sum}, err
+}
+
+func (e *Engine) retainAborted() error {
+	select {
+	case <-e.retainStop:
+		return errStopped
+	default:
+		return nil
+	}
+}
+
+// replayTo brings a state and its trees from where the stored history begins to a command.
+func (e *Engine) replayTo(from *loadedBase, through uint64) error {
+	trees := &from.evidence
+	p := replayer{state: from.state}
+	p.after = func(c *cursor) error {
+		var a *amendment
+		switch c.kind {
+		case kindAmend:
+			var err error
+			if a, err = c.amendment(); err != nil {
+				return err
+			}
+		case kindCut:
+			trees.cut()
+		}
+		trees.command(c, a)
+		return nil
+	}
+	err := e.store.Blocks(0, func(b *journal.Block) error {
+		if err := e.retainAborted(); err != nil {
+			return err
+		}
+		if b.First > 1 {
+			trees.block(b.Body)
+			if err := p.block(b); err != nil {
+				return err
+			}
+			trees.rows = trees.rows[:0] // they were written when the block was new
+		}
+		if b.Final {
+			if err := balancedAt(from.state.ledger, b.Last); err != nil {
+				return err
+			}
+		}
+		if b.Last >= through {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	if err == nil && from.state.seq != through {
+		err = fmt.Errorf("the replay ends at %d", from.state.seq)
+	}
+	return err
+}
+
+// journalBase journals that a part was exported, unless something has begun meanwhile that needs it.
+func (e *Engine) journalBase(part *droppedPart) (err error) {
+	e.internal(func(s *sequencer) {
+		if err = s.state.checkBase(part); err == nil {
+			s.command(kindBase, part.append(nil))
+			s.state.applyBase(part)
+		}
+	})
+	return err
+}
+
+// finishDrops drops what is journaled as exported: the blocks first, then what is derived of them, then the base before.
+func (e *Engine) finishDrops() error {
+	e.await(&e.marks.durable, e.store.Head().Seq)
+	dropped := e.published.Load().dropped
+	if len(dropped) == 0 {
+		return nil
+	}
+	part := dropped[len(dropped)-1]
+	if part.through > e.store.Base().Seq {
+		if at, err := e.store.BaseAt(part.through); err != nil || at.Hash != part.chain {
+			return errors.Join(err, fmt.Errorf("sequence %d has another hash than its base", part.through))
+		}
+		e.marks.drop(part.through) // no reader begins below it from here on
+		freed, err := e.store.DropBlocks(part.through)
+		if err != nil {
+			return err
+		}
+		e.retained.lastDrop.Store(e.now())
+		e.retained.freed.Add(freed)
+		e.o.Logger.Info("history was dropped", "to", part.through, "of", timeOf(part.time), "bytes", freed)
+	}
+	if err := cmp.Or(e.runs.dropStatements(part.through), e.runs.dropForgotten(part.through)); err != nil {
+		return err
+	}
+	return dropBases(e.store, part.through)
+}
+
+// dropStatements removes the statement runs that are of dropped commands alone: markers first.
+func (x *runIndex) dropStatements(through uint64) error {
+	var gone []statementRun
+	var rows []journal.Row
+	for _, r := range x.load().statements {
+		if r.last <= through {
+			gone = append(gone, r)
+			rows = append(rows, journal.Row{Space: journal.SpaceMarker, Key: statementRunKey(r.number), Delete: true})
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := x.store.Write(rows, true); err != nil {
+		return err
+	}
+	x.change(func(next *runSet) {
+		next.statements = next.statements[len(gone):]
+		next.dropped++
+	})
+	for i := range gone {
+		if err := x.store.DropTable(journal.KindStatement, gone[i].number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropBases removes the bases before one: markers first.
+func dropBases(store storage, through uint64) error {
+	markers, err := baseMarkers(store)
+	if err != nil {
+		return err
+	}
+	for _, m := range markers {
+		if m.through >= through {
+			continue
+		}
+		row := journal.Row{Space: journal.SpaceMarker, Key: baseMarkerKey(m.through), Delete: true}
+		if err := store.Write([]journal.Row{row}, true); err != nil {
+			return err
+		}
+		if err := store.DropTable(journal.KindBase, m.through); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropBoundary is a sequence that history may be dropped to, and why not further.
+type dropBoundary struct {
+	seq uint64
+	why string
+}
+
+func (b *dropBoundary) lower(seq uint64, why string) {
+	if seq < b.seq {
+		*b = dropBoundary{seq, why}
+	}
+}
+
+// dropLimit is how far history may be dropped now; 0: nothing, or too little to be worth it.
+func (e *Engine) dropLimit() (uint64, error) {
+	base := e.store.Base()
+	limit, err := e.dropBound(base)
+	if err != nil {
+		return 0, err
+	}
+	e.retained.heldBy.Store(&limit.why)
+	at, err := e.groupEnd(limit.seq, base.Seq)
+	if err != nil || at.Seq <= max(base.Seq, 1) {
+		return 0, err
+	}
+	since := base.Time
+	if base.Seq == 0 {
+		since = e.born
+	}
+	if time.Duration(at.Time-since) < e.o.retainStep {
+		return 0, nil
+	}
+	return at.Seq, nil
+}
+
+// dropBound is the lowest of all that history is still needed for.
+func (e *Engine) dropBound(base journal.Base) (dropBoundary, error) {
+	limit := dropBoundary{e.store.Head().Seq - 1, "it is the head"}
+	limit.lower(e.marks.checkpointed.load(), "the newest checkpoint")
+	limit.lower(e.marks.indexed.load(), "the newest run")
+	limit.lower(e.marks.evidenced.load(), "the evidence")
+	limit.lower(e.forgottenTo(), "identities that are not forgotten")
+	settled := uint64(0)
+	t := e.published.Load()
+	if n := len(t.windows); n > 0 {
+		settled = t.windows[n-1].cut
+	}
+	limit.lower(settled, "windows that are not settled")
+	unheard, err := e.noticeBound(t)
+	if err != nil {
+		return limit, err
+	}
+	limit.lower(unheard, "notifications that are not delivered")
+	if limit.seq <= base.Seq {
+		return limit, nil
+	}
+	old, err := e.olderThan(e.now()-int64(e.o.retainAge()), base.Seq, limit.seq)
+	if err != nil {
+		return limit, err
+	}
+	limit.lower(old, "age")
+	if limit.seq > base.Seq {
+		e.openBounds(&limit)
+	}
+	return limit, nil
+}
+
+// olderThan is the last sequence, from base to limit, of a block that is not younger than a time.
+func (e *Engine) olderThan(ns int64, base, limit uint64) (uint64, error) {
+	var failed error
+	n := sort.Search(int(limit-base), func(i int) bool {
+		b, err := e.store.BlockAt(base + uint64(i) + 1)
+		if err != nil {
+			failed = err
+			return true
+		}
+		return b.Time > ns
+	})
+	return base + uint64(n), failed
+}
+
+// noticeBound is the last sequence before all that notifications are made of which somebody has not got yet.
+func (e *Engine) noticeBound(t *tables) (uint64, error) {
+	needed := ^uint64(0)
+	if e.o.NoticesNeeded != nil {
+		needed = e.o.NoticesNeeded()
+	}
+	if at, err := e.noticeProgress().Position(); err != nil {
+		return 0, err
+	} else if e.o.NoticesPublished || at.Confirmed > 0 || at.Attempt != nil {
+		needed = min(needed, at.Confirmed+1)
+	}
+	next := uint64(0)
+	e.internal(func(s *sequencer) { next = s.state.nextNotice })
+	if needed >= next {
+		return ^uint64(0), nil
+	}
+	i := max(sort.Search(len(t.notices), func(i int) bool { return t.notices[i].first > needed })-1, 0)
+	limit, blocks := ^uint64(0), blockReader{e: e}
+	for ; i < len(t.notices); i++ {
+		limit = min(limit, t.notices[i].seq-1)
+		c, err := blocks.at(t.notices[i].seq)
+		if err != nil {
+			return 0, err
+		}
+		if c.kind != kindExpire {
+			continue
+		}
+		r := reader{p: c.payload}
+		for _, h := range r.expiry().holds { // whose names the notifications show
+			limit = min(limit, h.seq-1)
+		}
+	}
+	return limit, nil
+}
+
+// openBounds lowers the limit below what is open: an unpriced event is rated, and a hold is captured, with what the journal says of it.
+// What is opened while this looks is younger than the limit. Each visit to the sequencer is short.
+func (e *Engine) openBounds(limit *dropBoundary) {
+	for done := false; !done; {
+		e.internal(func(s *sequencer) {
+			u, end := &s.state.unpriced.rows, e.retained.row+usageVisit
+			for ; e.retained.row < u.Len() && e.retained.row < end; e.retained.row++ {
+				if row := u.At(e.retained.row); row.open {
+					limit.lower(row.seq-1, "an event without a price")
+					break
+				}
+			}
+			done = e.retained.row < end
+		})
+	}
+	for n, done := uint32(0), false; !done; {
+		e.internal(func(s *sequencer) {
+			rows, end := &s.state.holds.rows, n+usageVisit
+			for ; n < rows.Len() && n < end; n++ {
+				if row := rows.At(n); row.seq != 0 {
+					limit.lower(row.seq-1, "an open hold")
+				}
+			}
+			if n := len(s.state.rerates); n > 0 && s.state.rerates[n-1].done == 0 {
+				limit.lower(0, "a rerate that is under way")
+			}
+			done = n >= rows.Len()
+		})
+	}
+}
+
+// groupEnd is the last end of a group at or before a sequence at which a state can be kept; none above base: zero.
+func (e *Engine) groupEnd(seq, base uint64) (journal.Base, error) {
+	windows := e.published.Load().windows
+	for seq > base {
+		if between(windows, seq) {
+			i := windowIndex(windows, seq)
+			if i == len(windows) || windows[i].cut != seq {
+				i--
+			}
+			seq = windows[i].cut - 1
+			continue
+		}
+		b, err := e.store.BlockAt(seq)
+		if err != nil {
+			return journal.Base{}, err
+		}
+		if b.Last == seq && b.Final {
+			return journal.Base{Seq: b.Last, Hash: b.Hash, Time: b.Time}, nil
+		}
+		seq = b.First - 1
+	}
+	return journal.Base{}, nil
+}
