@@ -269,6 +269,29 @@ func start(store storage, aborted func() error) (out loadedBase, err error) {
 	return out, nil
 }
 
+// genesisAt is the genesis command and its time.
+type genesisAt struct {
+	genesis
+	time int64
+}
+
+func readGenesis(store storage) (genesisAt, error) {
+	if base := store.Base(); base.Seq > 0 {
+		return baseGenesis(store, base.Seq)
+	}
+	b, err := store.BlockAt(1)
+	if err != nil {
+		return genesisAt{}, err
+	}
+	r := reader{p: b.Body}
+	kind, payload := r.byte(), r.bytes()
+	if r.end() != nil || kind != kindGenesis || b.Last != 1 {
+		return genesisAt{}, fmt.Errorf("the journal does not begin with a genesis command alone")
+	}
+	g, err := parseGenesis(payload)
+	return genesisAt{g, b.Time}, err
+}
+
 // baseGenesis reads the genesis from a base.
 func baseGenesis(store storage, through uint64) (g genesisAt, err error) {
 	errDone := fmt.Errorf("done")
@@ -295,20 +318,14 @@ func baseGenesis(store storage, through uint64) (g genesisAt, err error) {
 	return g, err
 }
 
-// checkStoredBase refuses a store that does not begin where its journal says: at a base that a command names. The last part may not be
-// dropped yet.
+// checkStoredBase refuses a store that does not begin where its journal says: at a base that a command names. It may have more than the last
+// one says: that part is not dropped yet, or the ledger was imported with all of its parts.
 func (t *tables) checkStoredBase(at journal.Base) error {
-	n := len(t.dropped)
-	for i := n; i >= max(n-1, 0); i-- {
-		if i == 0 {
-			if at.Seq == 0 {
-				return nil
-			}
-			continue
-		}
-		if p := t.dropped[i-1]; p.through == at.Seq && p.chain == at.Hash && p.time == at.Time {
-			return nil
-		}
+	if at.Seq == 0 {
+		return nil
+	}
+	if _, p := t.partOf(at.Seq); p != nil && p.through == at.Seq && p.chain == at.Hash && p.time == at.Time {
+		return nil
 	}
 	return fmt.Errorf("the history begins after sequence %d, where no command says that a part was exported", at.Seq)
 }

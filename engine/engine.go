@@ -301,29 +301,6 @@ func dropOrphans(store storage) error {
 	return nil
 }
 
-// genesisAt is the genesis command and its time.
-type genesisAt struct {
-	genesis
-	time int64
-}
-
-func readGenesis(store storage) (genesisAt, error) {
-	if base := store.Base(); base.Seq > 0 {
-		return baseGenesis(store, base.Seq)
-	}
-	b, err := store.BlockAt(1)
-	if err != nil {
-		return genesisAt{}, err
-	}
-	r := reader{p: b.Body}
-	kind, payload := r.byte(), r.bytes()
-	if r.end() != nil || kind != kindGenesis || b.Last != 1 {
-		return genesisAt{}, fmt.Errorf("the journal does not begin with a genesis command alone")
-	}
-	g, err := parseGenesis(payload)
-	return genesisAt{g, b.Time}, err
-}
-
 // replay reads the journal from a sequence on: the state takes what it has not seen, the
 // identities and the statement index what no run covers, the trees what is newer than
 // the checkpoint.
@@ -394,11 +371,7 @@ func (e *Engine) start(s *sequencer, x *indexer) {
 	e.spawn("tidier", e.tidy.loop)
 	e.spawn("abandoner", e.abandonLoop)
 	e.health.start(e)
-	if e.o.Retention > 0 {
-		e.spawn("retention", e.retainLoop)
-	} else {
-		close(e.retainDone)
-	}
+	e.startRetention()
 	e.pokeRepricer() // what a crash left undone
 	e.tidy.wake()
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,15 @@ type retention struct {
 // for holdTTLMax before its end came into the dedup window.
 func (o *Options) retainAge() time.Duration {
 	return max(o.Retention, o.DedupWindow+identityGrace+time.Duration(holdTTLMax))
+}
+
+// startRetention starts the loop if history is to be dropped.
+func (e *Engine) startRetention() {
+	if e.o.Retention > 0 {
+		e.spawn("retention", e.retainLoop)
+	} else {
+		close(e.retainDone)
+	}
 }
 
 // retainLoop drops history until told to stop.
@@ -205,6 +215,9 @@ func (e *Engine) finishDrops() error {
 		return nil
 	}
 	part := dropped[len(dropped)-1]
+	if there, err := e.hasBase(part); err != nil || !there {
+		return err // an import has the history that others dropped, and no base: the next part goes further
+	}
 	if part.through > e.store.Base().Seq {
 		if at, err := e.store.BaseAt(part.through); err != nil || at.Hash != part.chain {
 			return errors.Join(err, fmt.Errorf("sequence %d has another hash than its base", part.through))
@@ -222,6 +235,12 @@ func (e *Engine) finishDrops() error {
 		return err
 	}
 	return dropBases(e.store, part.through)
+}
+
+// hasBase reports whether the base of a part is there: without it nothing may be dropped.
+func (e *Engine) hasBase(part *droppedPart) (bool, error) {
+	markers, err := baseMarkers(e.store)
+	return slices.Contains(markers, baseMarker{part.through, part.table}), err
 }
 
 // dropStatements removes the statement runs that are of dropped commands alone: markers first.
