@@ -101,6 +101,7 @@ func (s *connections) await(c *clientConn, until time.Time) {
 	c.parked = false
 	c.mu.Unlock()
 	c.hasFirst = true
+	c.active() // TLS has taken the rest out of the socket, where unread would look for it
 	select {
 	case s.woken <- c:
 	case <-s.closed:
@@ -128,12 +129,13 @@ func (s *connections) park(c *clientConn) bool {
 	return true
 }
 
-// begin marks that a request has arrived. False: the connection was closed to make room
-// for another, and nobody would see the answer.
+// begin marks that a request has arrived. False: the connection is closed to make room
+// for another, and nobody sees the answer.
 func (c *clientConn) begin() bool {
 	for {
 		since := c.since.Load()
 		if since == connEvicted {
+			_ = c.raw.Close() // add may not have come to it yet, and fasthttp would send an empty 200
 			return false
 		}
 		if c.since.CompareAndSwap(since, connBusy) {
@@ -148,6 +150,14 @@ func began(c net.Conn) bool {
 	return !ok || client.begin()
 }
 
+// active notes that a request begins to arrive. Later bytes do not count: a header that
+// comes byte by byte gets older.
+func (c *clientConn) active() {
+	if since := c.since.Load(); since > 0 {
+		c.since.CompareAndSwap(since, time.Now().UnixNano())
+	}
+}
+
 // state is told by fasthttp when a request begins to arrive and when its answer was sent.
 func (s *connections) state(conn net.Conn, state fasthttp.ConnState) {
 	c, ok := conn.(*clientConn)
@@ -156,10 +166,7 @@ func (s *connections) state(conn net.Conn, state fasthttp.ConnState) {
 	}
 	switch state {
 	case fasthttp.StateActive:
-		// Later bytes do not count: a header that comes byte by byte gets older.
-		if since := c.since.Load(); since > 0 {
-			c.since.CompareAndSwap(since, time.Now().UnixNano())
-		}
+		c.active()
 	case fasthttp.StateIdle:
 		c.between = true
 		c.since.CompareAndSwap(connBusy, time.Now().UnixNano())

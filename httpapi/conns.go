@@ -164,7 +164,8 @@ func (s *connections) oldestOfLocked(address netip.Addr, now time.Time) *clientC
 	}
 	var oldest victim
 	for c := range s.open {
-		if since := c.since.Load(); c.address == address && since > 0 && since <= now.UnixNano() && (oldest.conn == nil || since < oldest.since) {
+		since := c.since.Load()
+		if c.address == address && since > 0 && since <= now.UnixNano() && (oldest.conn == nil || since < oldest.since) && !unread(c) {
 			oldest = victim{c, since}
 		}
 	}

@@ -139,6 +139,7 @@ func (c *call) done() {
 // handle answers one request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	if !began(ctx.Conn()) {
+		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 		ctx.SetConnectionClose()
 		return
 	}
