@@ -28,7 +28,9 @@ type File struct {
 	changed func(keys int, err error) // told of each change; under mu
 
 	set   atomic.Pointer[Set]
-	asked atomic.Int64 // Unix nanoseconds; what the file was then is in set
+	now   func() time.Time
+	began time.Time    // set by Open
+	asked atomic.Int64 // nanoseconds since began, whatever the clock on the wall does; what the file was then is in set
 
 	mu     sync.Mutex
 	stamp  private.Stamp // of what was read last, well or not; under mu
@@ -39,21 +41,21 @@ type File struct {
 // Open reads a key file. changed is told, from then on, how many keys there are after a
 // change, or why the keys of before stay.
 func Open(path string, changed func(keys int, err error)) (*File, error) {
-	f := &File{path: path, changed: changed}
+	f := &File{path: path, changed: changed, now: time.Now}
 	set, stamp, err := load(path)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	f.stamp, f.fresh = stamp, stamp.Fresh(now)
+	f.began = f.now()
+	f.asked.Store(-int64(askEvery)) // it was read before began
+	f.stamp, f.fresh = stamp, stamp.Fresh(f.began)
 	f.set.Store(set)
 	return f, nil
 }
 
 // Authenticate is Set.Find on the file as it is now.
 func (f *File) Authenticate(token []byte) (Found, bool) {
-	now := time.Now()
-	if now.UnixNano()-f.asked.Load() >= int64(askEvery) {
+	if now := f.now().Sub(f.began); now-time.Duration(f.asked.Load()) >= askEvery {
 		f.ask(now)
 	}
 	return f.set.Load().Find(token)
@@ -61,7 +63,7 @@ func (f *File) Authenticate(token []byte) (Found, bool) {
 
 // Refresh reads the file if it has changed. Nobody needs to call it for the keys' sake, but
 // without requests nobody else finds out that a file is broken.
-func (f *File) Refresh() { f.ask(time.Now()) }
+func (f *File) Refresh() { f.ask(f.now().Sub(f.began)) }
 
 // Broken is why the file's last change does not count; nil: it does.
 func (f *File) Broken() error {
@@ -76,17 +78,17 @@ func (f *File) Len() int { return f.set.Load().Len() }
 
 // ask compares the file with what was read. Others wait meanwhile: none of them may
 // answer by what the file said before.
-func (f *File) ask(now time.Time) {
+func (f *File) ask(since time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.asked.Load() > now.UnixNano() {
+	if f.asked.Load() > int64(since) {
 		return // somebody else has asked since
 	}
-	now = time.Now()
+	now := f.now()
 	if stamp := private.StampOf(f.path); stamp != f.stamp || (f.fresh && !stamp.Fresh(now)) {
 		f.readLocked(stamp, now)
 	}
-	f.asked.Store(now.UnixNano())
+	f.asked.Store(int64(now.Sub(f.began)))
 }
 
 func (f *File) readLocked(seen private.Stamp, now time.Time) {

@@ -52,7 +52,7 @@ func TestBackups(t *testing.T) {
 	f := func(method, path, body string, status int, want string) {
 		t.Helper()
 		got := r.do(method, path, "application/json", body)
-		if got.status != status || !strings.Contains(string(got.body), want) {
+		if got.status != status || !strings.Contains(got.body, want) {
 			t.Errorf("%s %s %s: %d %s", method, path, body, got.status, got.body)
 		}
 	}
@@ -72,7 +72,7 @@ func TestBackups(t *testing.T) {
 	f("POST", "/v1/backups", `{}`, 422, "")
 
 	none := newRig(t, Options{})
-	if got := none.do("POST", "/v1/backups", "application/json", `{"id":"a"}`); got.status != 404 || !strings.Contains(string(got.body), "no_backups") {
+	if got := none.do("POST", "/v1/backups", "application/json", `{"id":"a"}`); got.status != 404 || !strings.Contains(got.body, "no_backups") {
 		t.Errorf("without a directory: %d %s", got.status, got.body)
 	}
 }
