@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,7 @@ type Backups struct {
 	e    *Engine
 	dir  string
 	link bool
+	lock io.Closer     // of the directory
 	stop chan struct{} // closed by Close: a copy under way is given up
 
 	mu      sync.Mutex
@@ -69,24 +71,44 @@ func ValidBackupID(id string) bool {
 }
 
 // OpenBackups makes the directory of backups if it is absent, and removes from it what interrupted copies left. With link, files that do not change are
-// hard links where the file system allows it.
+// hard links where the file system allows it. The directory belongs to one server at a time, until Close: another one would take a copy under way for an
+// interrupted one.
 func (e *Engine) OpenBackups(dir string, link bool) (*Backups, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(dir)
+	lock, err := journal.LockDir(journal.Options{Dir: dir})
 	if err != nil {
 		return nil, err
 	}
+	b := &Backups{e: e, dir: dir, link: link, lock: lock, stop: make(chan struct{})}
+	if err := b.clear(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return b, nil
+}
+
+// clear removes what interrupted copies left.
+func (b *Backups) clear() error {
+	entries, err := os.ReadDir(b.dir)
+	if err != nil {
+		return err
+	}
 	for _, entry := range entries {
-		if id, cut := strings.CutSuffix(entry.Name(), backupSuffix); cut && entry.IsDir() && ValidBackupID(id) {
-			e.o.Logger.Warn("an interrupted backup is removed", "backup", id)
-			if err := os.RemoveAll(filepath.Join(dir, entry.Name())); err != nil {
-				return nil, err
-			}
+		id, cut := strings.CutSuffix(entry.Name(), backupSuffix)
+		if !cut || !entry.IsDir() || !ValidBackupID(id) {
+			continue
+		}
+		switch err := journal.ClearCopy(filepath.Join(b.dir, id)); {
+		case errors.Is(err, journal.ErrNotEmpty):
+			b.e.o.Logger.Warn("something that is no backup is in the directory of backups, and stays", "name", entry.Name())
+		case err != nil:
+			return err
+		default:
+			b.e.o.Logger.Warn("an interrupted backup was removed", "backup", id)
 		}
 	}
-	return &Backups{e: e, dir: dir, link: link, stop: make(chan struct{})}, nil
+	return nil
 }
 
 // Close gives a copy under way up and waits for its end. It must come before the engine's.
@@ -99,6 +121,7 @@ func (b *Backups) Close() {
 	}
 	b.mu.Unlock()
 	b.done.Wait()
+	_ = b.lock.Close() // nothing is lost with a lock, and a second Close has none
 }
 
 // Start begins the backup of an id and returns how it stands once it has ended or so much time has passed. One that is there, or under way, is
@@ -134,6 +157,9 @@ func (b *Backups) begin(id string) (ended <-chan struct{}, created bool, no *ref
 		return nil, false, refusal.New(refusal.Overloaded, "backup_running", "backup %s is under way; one is made at a time", c.ID)
 	}
 	if _, err := os.Stat(filepath.Join(b.dir, id)); err == nil {
+		if no := b.mine(id); no != nil {
+			return nil, false, no
+		}
 		over := make(chan struct{})
 		close(over)
 		return over, false, nil
@@ -148,6 +174,18 @@ func (b *Backups) begin(id string) (ended <-chan struct{}, created bool, no *ref
 	c, over := b.current, b.ended
 	b.done.Go(func() { b.run(c, over) })
 	return over, true, nil
+}
+
+// mine refuses an id whose directory is no backup of this ledger: whoever is told that it is done relies on it.
+func (b *Backups) mine(id string) *refusal.Refusal {
+	c, err := ReadBackup(filepath.Join(b.dir, id))
+	switch {
+	case err != nil || c.ID != id:
+		return refusal.New(refusal.IDConflict, "not_a_backup", "something is called %s in the directory of backups that is no backup", id)
+	case c.Ledger != b.e.ledgerID || c.Partition != b.e.partition:
+		return refusal.New(refusal.IDConflict, "other_ledger", "backup %s is of ledger %s, partition %d", id, c.Ledger, c.Partition)
+	}
+	return nil
 }
 
 // copier is a store that can be copied.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"farthing/internal/soak"
 	"farthing/journal"
+	"farthing/refusal"
 )
 
 // TestBackupHoldsWhatWasAnswered takes backups while several goroutines are at work. Each is restored, verified and opened: everything that was answered before it was asked
@@ -205,4 +207,68 @@ func TestBackupIDs(t *testing.T) {
 	for _, bad := range []string{"", ".", "..", ".hidden", "a/b", "../a", `a\b`, "a\x00", "a b", "x.new", "ä", strings.Repeat("a", 65)} {
 		f(bad, false)
 	}
+}
+
+// TestBackupDirHoldsOtherThings shares the directory of backups with another ledger's backup, a directory that is none, and one with
+// the name of an interrupted copy that is none: nobody is told that these are his backups, and nothing of it is removed.
+func TestBackupDirHoldsOtherThings(t *testing.T) {
+	r := standard(t, nil)
+	dir := filepath.Join(t.TempDir(), "backups")
+	put := func(name string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("notes/text")
+	put("website.new/index.html")
+	put("cut.new/ledger/store/000001.sst")
+	backups, err := r.e.OpenBackups(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.e.OpenBackups(dir, true); !errors.Is(err, journal.ErrLocked) {
+		t.Fatalf("a second server with the same directory: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "cut.new")); !errors.Is(err, os.ErrNotExist) {
+		t.Error("what is left of a copy stays")
+	}
+	if _, created, no := backups.Start("mine", time.Minute); no != nil || !created {
+		t.Fatal(no)
+	}
+	if err := os.CopyFS(filepath.Join(dir, "theirs"), os.DirFS(filepath.Join(dir, "mine"))); err != nil {
+		t.Fatal(err)
+	}
+	said, err := os.ReadFile(filepath.Join(dir, "mine", journal.DescriptionName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs := strings.NewReplacer(`"ledger": "test"`, `"ledger": "tset"`, `"id": "mine"`, `"id": "theirs"`).Replace(string(said))
+	if err := os.WriteFile(filepath.Join(dir, "theirs", journal.DescriptionName), []byte(theirs), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for id, reason := range map[string]string{"theirs": "other_ledger", "notes": "not_a_backup", "LOCK": "not_a_backup"} {
+		if got, _, no := backups.Start(id, time.Minute); no == nil || no.Code != refusal.IDConflict || no.Reason != reason {
+			t.Errorf("%s: %+v %v", id, got, no)
+		}
+	}
+	if _, _, no := backups.Start("website", time.Minute); no == nil {
+		t.Error("a backup took the place of something else")
+	}
+	for _, name := range []string{"notes/text", "website.new/index.html"} {
+		if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(text) != "precious" {
+			t.Errorf("%s: %q %v", name, text, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "mine")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v %v", info, err)
+	}
+	backups.Close()
+	if backups, err = r.e.OpenBackups(dir, true); err != nil {
+		t.Fatal(err)
+	}
+	backups.Close()
 }

@@ -362,3 +362,25 @@ func TestForeignDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestOtherFilesStay exports to a directory that holds files whose names begin like those of parts: it refuses, and removes none.
+func TestOtherFilesStay(t *testing.T) {
+	l := history(t)
+	for _, name := range []string{"part-time-contracts.pdf", "part-1.ndjson.gz", "part-mine.tmp"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		x, err := l.e.Exporter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Write(context.Background(), x, Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if text, err := os.ReadFile(path); err != nil || string(text) != "precious" {
+			t.Errorf("%s: %q %v", name, text, err)
+		}
+	}
+}

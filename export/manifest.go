@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -196,8 +197,14 @@ func list(dir string) ([]*Manifest, error) {
 	return out, nil
 }
 
-// unfinished reports whether a file is what an interrupted export leaves behind the parts that are there: it says nothing.
+// written is the names that an export gives to files before their manifest is there.
+var written = regexp.MustCompile(`^part-(commands|names|rows)\.tmp$|^part-\d{20}-\d{20}\.(parquet|((names|rows)\.)?ndjson\.gz|manifest\.json\.tmp)$`)
+
+// unfinished reports whether a file is what an interrupted export leaves behind the parts that are there: it says nothing, and may be removed.
 func unfinished(parts []*Manifest, name string) bool {
+	if !written.MatchString(name) {
+		return false
+	}
 	if strings.HasSuffix(name, tempSuffix) {
 		return true
 	}

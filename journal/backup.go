@@ -37,6 +37,9 @@ const DescriptionName = "BACKUP.json"
 // partSuffix marks a copy that is not whole: it gets its name by one rename.
 const partSuffix = ".new"
 
+// probeName is a link that a copy makes to see whether links can be made.
+const probeName = "probe"
+
 // spareBytes is left free on the disk that a copy goes to: room for the log that grows meanwhile.
 const spareBytes = 64 << 20
 
@@ -165,18 +168,40 @@ func beginCopy(from *Options, o *BackupOptions) (*copying, error) {
 	if there {
 		return nil, fmt.Errorf("%w: %s is there", ErrNotEmpty, o.Dir)
 	}
-	if err := to.FS.RemoveAll(to.Dir); err != nil {
-		return nil, fmt.Errorf("journal: remove an interrupted copy: %w", err)
+	if err := clearCopy(to.FS, to.Dir); err != nil {
+		return nil, err
 	}
-	if err := makeDir(to.FS, to.path(liveName)); err != nil {
+	if err := errors.Join(makeDir(to.FS, to.Dir), makeDir(to.FS, to.path(liveName))); err != nil {
 		return nil, err
 	}
 	return &copying{o: o, to: to}, nil
 }
 
+// ClearCopy removes what an interrupted copy to a directory left beside it. ErrNotEmpty: what has the name there is something else.
+func ClearCopy(dir string) error { return clearCopy(vfs.Default, dir+partSuffix) }
+
+func clearCopy(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if oserror.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("journal: list %s: %w", dir, err)
+	}
+	for _, name := range names {
+		if name != liveName && name != DescriptionName && name != probeName {
+			return fmt.Errorf("%w: %s holds %s, which is no part of a copy", ErrNotEmpty, dir, name)
+		}
+	}
+	if err := fs.RemoveAll(dir); err != nil {
+		return fmt.Errorf("journal: remove an interrupted copy: %w", err)
+	}
+	return nil
+}
+
 // room checks that the disk takes the copy. That a file can be linked, probe, says that others can.
 func (c *copying) room(probe string, m *pebble.Metrics) error {
-	path := c.to.path("probe")
+	path := c.to.path(probeName)
 	if c.linkable = c.to.FS.Link(probe, path) == nil; c.linkable {
 		if err := c.to.FS.Remove(path); err != nil {
 			return fmt.Errorf("journal: space for a copy: %w", err)

@@ -174,7 +174,7 @@ func checkMarkers(t *testing.T, s *Store) {
 			return false, err
 		}
 		if _, there, err := s.TableGet(KindStatement, id, []byte("k")); err != nil || !there {
-			return false, fmt.Errorf("table %d has a marker and is not there: %v", id, err)
+			return false, fmt.Errorf("table %d has a marker and is not there: %w", id, err)
 		}
 		return true, nil
 	})

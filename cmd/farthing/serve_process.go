@@ -118,7 +118,7 @@ func (p *process) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", p.cmd.Data, err), p.drain())
 	}
-	if err := errors.Join(p.cmd.backupFlags.open(e, p.backups), p.openStreams(e)); err != nil {
+	if err := errors.Join(p.cmd.open(e, p.backups), p.openStreams(e)); err != nil {
 		return errors.Join(err, p.drain(), e.Close())
 	}
 	if p.cmd.Catalogue {
