@@ -89,7 +89,7 @@ define SOAK
 ./engine ^TestRestartSoak$$
 ./engine ^TestDedup(Soak|AgainstTwin|Crashes)$$
 ./e2e ^Test(Kills|Stops)$$
-./cmd/farthing ^TestOverloadSoak$$$$
+./cmd/farthing ^TestOverloadSoak$$
 ./engine ^TestFlow
 ./engine ^TestCorruption$$
 ./engine ^TestSimulation(OnPebble)?$$
