@@ -3,9 +3,13 @@ package engine
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"farthing/internal/soak"
 )
@@ -109,7 +113,7 @@ func (r *rig) settleTidier() {
 	deadline := time.After(20 * time.Second)
 	for {
 		set := r.e.runs.load()
-		due := set.forgettable(r.e.now()-int64(r.e.o.DedupWindow)-int64(forgetMargin)) > set.forgotten
+		due := set.forgettable(r.e.now()-int64(r.e.o.DedupWindow)-int64(forgetMargin)) > set.forgotten || set.likeLarge(int64(r.e.o.DedupWindow)/8) != nil
 		for _, e := range set.epochs {
 			due = due || e.shared != nil && (e.full || len(e.runs) >= epochSmall)
 		}
@@ -122,6 +126,68 @@ func (r *rig) settleTidier() {
 			r.t.Fatal("the tidier does not come to an end")
 		case <-time.After(time.Millisecond):
 		}
+	}
+}
+
+// TestLargeRunsMerge: four large runs of about one size become one, as long as they cover little time, and four of
+// these again; every identity in them stays a duplicate, also after a restart.
+func TestLargeRunsMerge(t *testing.T) {
+	const size = 16 // of a run
+	var now atomic.Int64
+	now.Store(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC).UnixNano())
+	r := standard(t, func(o *Options) {
+		o.RunIdentities, o.DedupWindow, o.Now = size, dedupWindow, now.Load
+		o.Journal.FS, o.Journal.Dir = vfs.NewMem(), "d"
+	})
+	batch := func(n int) (calls []call) {
+		for i := range size {
+			calls = append(calls, llm(fmt.Sprint(n, "-", i), "acme", "m1", 1, 1))
+		}
+		return calls
+	}
+	large := func() (counts []int) {
+		for _, e := range r.e.runs.load().epochs {
+			if e.shared == nil {
+				counts = append(counts, e.count)
+			}
+		}
+		return counts
+	}
+	const large1 = size * epochRuns                                 // of a large run at first
+	const batches = (largeRuns*largeRuns+largeRuns+1)*epochRuns + 2 // and something newer
+	post := func(n int) {
+		r.post(batch(n)...)
+		for r.e.runs.load().version <= uint64(n) { // each batch becomes a run
+			runtime.Gosched()
+		}
+		r.settleTidier()
+	}
+	for n := range batches {
+		post(n)
+	}
+	got := large()
+	if !slices.Equal(got, []int{largeRuns * largeRuns * large1, largeRuns * large1, large1}) {
+		t.Errorf("large runs of %d identities, %d epochs", got, len(r.e.runs.load().epochs))
+	}
+	now.Add(int64(dedupWindow) / 4)
+	const more = largeRuns * epochRuns
+	for n := batches; n < batches+more; n++ { // these and the one before are too far apart
+		post(n)
+	}
+	if later := large(); !slices.Equal(later, append(got, largeRuns*large1)) {
+		t.Errorf("large runs of %d identities became %d", got, later)
+	}
+	for range 2 {
+		for n := range batches + more {
+			if again := r.post(batch(n)...); again.Duplicates != size {
+				t.Fatalf("batch %d again: %+v", n, again)
+			}
+		}
+		r.reopen()
+	}
+	r.close()
+	if _, err := Verify(VerifyOptions{Journal: r.o.Journal}); err != nil {
+		t.Fatal(err)
 	}
 }
 

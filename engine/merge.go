@@ -65,12 +65,44 @@ func (t *tidier) step() (more bool, err error) {
 	if more, err = t.forget(); more || err != nil {
 		return more, err
 	}
-	for _, ep := range t.e.runs.load().epochs {
+	set := t.e.runs.load()
+	for _, ep := range set.epochs {
 		if ep.shared != nil && len(ep.runs) > 0 && (ep.full || len(ep.runs) >= epochSmall) {
-			return true, t.merge(ep)
+			return true, t.merge(ep.runs, ep.full)
 		}
 	}
+	if old := set.likeLarge(int64(t.e.o.DedupWindow) / 8); old != nil {
+		return true, t.merge(old, true)
+	}
 	return false, nil
+}
+
+// largeRuns is how many neighbouring large runs of about one size become one. A new event asks
+// the filter of each run, so what it asks grows with the logarithm of what is remembered: at 200 million
+// identities five filters instead of twelve, for one more pass over them.
+const largeRuns = 4
+
+// likeLarge returns the oldest large runs to be merged; nil: there are none. What together covers more
+// time than span stays apart, since a run is forgotten as a whole.
+func (s *runSet) likeLarge(span int64) []*runInfo {
+	for i := 0; i+largeRuns <= len(s.epochs); i++ {
+		var old []*runInfo
+		least, most := 0, 0
+		for _, e := range s.epochs[i : i+largeRuns] {
+			if e.shared != nil {
+				return nil // small ones follow
+			}
+			old = append(old, e.runs[0])
+			if len(old) == 1 || e.count < least {
+				least = e.count
+			}
+			most = max(most, e.count)
+		}
+		if most <= 2*least && old[largeRuns-1].newest-old[0].newest <= span {
+			return old
+		}
+	}
+	return nil
 }
 
 func (t *tidier) stopping() bool {
@@ -82,15 +114,14 @@ func (t *tidier) stopping() bool {
 	}
 }
 
-// merge makes one run of those of an epoch: a large one if the epoch is full.
-func (t *tidier) merge(ep *epoch) error {
-	x := &t.e.runs
-	old, count := ep.runs, 0
+// merge makes one run of neighbours: a large one of a full epoch or of other large ones.
+func (t *tidier) merge(old []*runInfo, large bool) error {
+	x, count := &t.e.runs, 0
 	for _, r := range old {
 		count += r.count
 	}
 	last := old[len(old)-1]
-	merged := &runInfo{id: x.table(), from: old[0].from, to: last.to, first: old[0].first, last: last.last, newest: last.newest, large: ep.full, filter: newFilter(count)}
+	merged := &runInfo{id: x.table(), from: old[0].from, to: last.to, first: old[0].first, last: last.last, newest: last.newest, large: large, filter: newFilter(count)}
 	merged.blocks = len(merged.filter.blocks)
 	b := tableSet{store: x.store}
 	b.build(journal.KindIdentity, merged.id, func(out table) error {
@@ -163,15 +194,19 @@ func (t *tidier) pause(worked time.Duration) error {
 	}
 }
 
-// replace puts one run in the place of neighbours in an epoch, which may have gained others meanwhile.
+// replace puts one run in the place of neighbours: large ones, or those of an epoch, which may have gained others meanwhile.
 func (s *runSet) replace(old []*runInfo, merged *runInfo) {
 	for i, e := range s.epochs {
-		if e.shared == nil || len(e.runs) < len(old) || e.runs[0] != old[0] {
+		if len(e.runs) == 0 || e.runs[0].id != old[0].id {
 			continue
 		}
-		if merged.large && len(e.runs) == len(old) {
-			s.epochs[i] = &epoch{runs: []*runInfo{merged}, count: merged.count, full: true}
-		} else {
+		whole := &epoch{runs: []*runInfo{merged}, count: merged.count, full: true}
+		switch {
+		case e.shared == nil:
+			s.epochs = slices.Replace(s.epochs, i, i+len(old), whole)
+		case merged.large && len(e.runs) == len(old):
+			s.epochs[i] = whole
+		default:
 			next := *e
 			next.runs = append([]*runInfo{merged}, e.runs[len(old):]...)
 			s.epochs[i] = &next

@@ -13,7 +13,7 @@ import (
 
 // A run is generations on disk: an immutable table of their identities sorted by hash, and the
 // persisted filter of these. The run builder writes a small run of each generation; behind it
-// the tidier merges the small runs of an epoch into one large one (merge.go), and takes the
+// the tidier merges the small runs of an epoch into a large one, and large ones into larger ones (merge.go), and takes the
 // oldest out of deduplication once nobody may repeat what is in them (forget.go). The
 // statement entries of the same sequences are tables of their own (postings.go), by
 // generation, which nothing merges.
@@ -48,7 +48,7 @@ type runInfo struct {
 	count       int
 	special     int   // entries that are of no event
 	newest      int64 // time of its newest command
-	large       bool  // of a whole epoch: not merged any more
+	large       bool  // of a whole epoch, or of several
 	archived    bool  // forgotten: for reads only
 	blocks      int   // of its stored filter
 	filter      filter
