@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type Request struct {
 
 	runs      uint64  // version of the run set the caller looked at
 	forgotten uint64  // and what was forgotten in it
+	looked    uint64  // the last sequence that it covered
 	known     []known // identities found there, by event index, ascending
 
 	// op is the work of a request that is no ingest; it runs on the sequencer. True:
@@ -256,18 +258,38 @@ func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 	return r.result, nil
 }
 
-// lookup finds the batch's identities in the runs, on the caller's goroutine.
+// lookup finds the batch's identities in the runs, on the caller's goroutine. One that is sent back goes over the runs that
+// are new, or over all if more was forgotten: a look from the beginning may take longer than a generation lives.
 func (e *Engine) lookup(r *Request) error {
+	before := r.known
+	if !r.again {
+		before, r.looked = before[:0], 0
+	}
+	turn := laneTurn{e: e}
+	defer turn.leave()
 	set, err := e.runs.look(func(set *runSet) error {
-		r.known, r.again = r.known[:0], false
-		p := prober{e: e, set: set, blocks: &blockReader{e: e}}
+		p := prober{e: e, set: set, blocks: &blockReader{e: e}, turn: &turn}
+		if r.known = before; set.forgotten == r.forgotten {
+			p.after = r.looked
+		} else {
+			r.known = before[:0]
+		}
 		return p.probe(r.probes(), r.probed, func(i int, s seen) { r.known = append(r.known, known{i, s}) })
 	})
-	r.runs, r.forgotten = set.version, set.forgotten
-	if len(r.known) > 1 {
-		slices.SortFunc(r.known, func(a, b known) int { return a.event - b.event })
-	}
+	r.again = false
+	r.runs, r.forgotten, r.looked = set.version, set.forgotten, set.indexed
+	r.known = newestKnown(r.known)
 	return err
+}
+
+// newestKnown sorts by event and leaves one of each. There are two where a run has both bookings of an identity that was
+// forgotten in between, as the runs of an imported ledger may.
+func newestKnown(list []known) []known {
+	if len(list) < 2 {
+		return list
+	}
+	slices.SortFunc(list, func(a, b known) int { return cmp.Or(a.event-b.event, cmp.Compare(b.seen.seq, a.seen.seq)) })
+	return slices.CompactFunc(list, func(a, b known) bool { return a.event == b.event })
 }
 
 // submit hands the request to the sequencer and waits for its answer.

@@ -233,6 +233,8 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 		return nil, nil, err
 	}
 	e.started.part(partReplay, began)
+	set = e.runs.load() // a replay without runs has written some
+	e.dropBelow.Store(set.version)
 	e.mayForget.Store(s.state.forgotten)
 	if err := s.state.checkStoredBase(e.store.Base()); err != nil {
 		return nil, nil, err

@@ -52,18 +52,19 @@ func (t *tidier) forget() (more bool, err error) {
 		})
 		e.mayForget.Store(through)
 	}
-	if through = e.mayForget.Load(); through <= set.forgotten || set.first() > through {
+	if through = e.mayForget.Load(); through <= set.forgotten || set.oldest() > through {
 		return false, nil
 	}
 	return true, t.archive(set, through)
 }
 
-// first is the first sequence of the live runs.
-func (s *runSet) first() uint64 {
+// oldest is the last sequence of the oldest live run. In an imported ledger it need not end where the history was forgotten
+// to: then it is remembered whole until all of it is forgotten.
+func (s *runSet) oldest() uint64 {
 	if len(s.epochs) == 0 {
 		return ^uint64(0)
 	}
-	return s.epochs[0].runs[0].first
+	return s.epochs[0].runs[0].last
 }
 
 // applyForget is replay's.

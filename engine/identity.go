@@ -121,16 +121,17 @@ func (x *identities) drop(version uint64) {
 	}
 }
 
-func (g *generation) find(hash uint64, identity []byte) (seen, bool) {
+// find returns the newest booking: a replay from the beginning enters those that were forgotten as well.
+func (g *generation) find(hash uint64, identity []byte) (found seen, ok bool) {
 	mask := uint64(len(g.slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
 		slot := &g.slots[i]
 		if slot.ref == 0 {
-			return seen{}, false
+			return found, ok
 		}
 		if slot.hash == hash {
-			if s, id := g.entry(slot.ref); string(id) == string(identity) {
-				return s, true
+			if s, id := g.entry(slot.ref); s.seq > found.seq && string(id) == string(identity) {
+				found, ok = s, true
 			}
 		}
 	}

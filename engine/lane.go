@@ -16,9 +16,11 @@ type slowLane struct {
 }
 
 const (
-	// laneFree is how many look-ups on disk a request has without the lane: false maybes (one in a
-	// thousand an epoch) and a few repeats.
+	// laneFree is how many look-ups on disk a request has without the lane: a few repeats.
 	laneFree = 64
+	// laneShare is which share of a large request may be such look-ups: false maybes, one in a
+	// thousand an epoch, grow with it, and new events must not wait for those that repeat.
+	laneShare = 16
 	// laneStep is how many go between two pauses: under a millisecond.
 	laneStep = 64
 	// lanePause is how long a pause is, in times of the work before it. Together with the bound of
@@ -37,14 +39,15 @@ type laneTurn struct {
 	since time.Time
 }
 
-// enter waits for the lane if there is much to ask.
-func (l *slowLane) enter(e *Engine, n int) laneTurn {
-	t := laneTurn{e: e, in: n > laneFree && e.o.world.stages == nil}
-	if t.in {
-		l.inside.Add(1)
-		l.turn <- struct{}{}
+// enter waits for the lane if there is much to ask about so many identities; true: it waited.
+func (t *laneTurn) enter(n, of int) bool {
+	if t.in || n <= max(laneFree, of/laneShare) || t.e.o.world.stages != nil {
+		return false
 	}
-	return t
+	t.e.lane.inside.Add(1)
+	t.e.lane.turn <- struct{}{}
+	t.in = true
+	return true
 }
 
 func (t *laneTurn) begin() {
@@ -66,6 +69,7 @@ func (t *laneTurn) end(hits, asked int) {
 
 func (t *laneTurn) leave() {
 	if t.in {
+		t.in = false
 		<-t.e.lane.turn
 		t.e.lane.inside.Add(-1)
 	}

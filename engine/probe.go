@@ -36,6 +36,8 @@ type prober struct {
 	e          *Engine
 	set        *runSet
 	blocks     *blockReader
+	turn       *laneTurn // its caller's, who can look at another set; nil: it has none
+	after      uint64    // what runs up to this sequence have is known
 	candidates []candidate
 	seqs       []uint64
 }
@@ -49,7 +51,7 @@ type candidate struct {
 // collect adds the candidates for a hash from the runs of an epoch.
 func (p *prober) collect(e *epoch, event int, hash uint64) error {
 	for i := len(e.runs) - 1; i >= 0; i-- {
-		if r := e.runs[i]; r.filter.maybe(hash) {
+		if r := e.runs[i]; r.last > p.after && r.filter.maybe(hash) {
 			if err := p.from(r, event, hash); err != nil {
 				return err
 			}
@@ -63,7 +65,9 @@ func (p *prober) from(r *runInfo, event int, hash uint64) (err error) {
 		return err
 	}
 	for _, seq := range p.seqs {
-		p.candidates = append(p.candidates, candidate{event, seq})
+		if seq > p.after {
+			p.candidates = append(p.candidates, candidate{event, seq})
+		}
 	}
 	return nil
 }
@@ -103,9 +107,11 @@ func (p *prober) probe(n int, at func(int) (hash uint64, id []byte), fn func(int
 		hashes[i], _ = at(i)
 	}
 	for _, current := range p.set.epochs {
-		slow = current.ask(hashes, slow)
+		if current.runs[len(current.runs)-1].last > p.after {
+			slow = current.ask(hashes, slow)
+		}
 	}
-	if k := p.set.kept; k != nil {
+	if k := p.set.kept; k != nil && p.after == 0 {
 		for i, hash := range hashes {
 			if hash == 0 || !k.filter.maybe(hash) {
 				continue
@@ -121,7 +127,7 @@ func (p *prober) probe(n int, at func(int) (hash uint64, id []byte), fn func(int
 	if len(slow) == 0 {
 		return nil
 	}
-	return p.slowly(slow, at, fn)
+	return p.slowly(n, slow, at, fn)
 }
 
 // askStep is how many blocks of a filter are touched before they are asked: as many cache misses are under way at
@@ -150,14 +156,20 @@ type maybe struct {
 	event int
 }
 
-// slowly asks the disk, in parts as large as one turn in the lane.
-func (p *prober) slowly(slow []maybe, at func(int) (uint64, []byte), fn func(int, seen)) error {
+// slowly asks the disk about some of n identities, in parts as large as one step in the lane.
+func (p *prober) slowly(n int, slow []maybe, at func(int) (uint64, []byte), fn func(int, seen)) error {
 	identity := func(i int) []byte {
 		_, id := at(i)
 		return id
 	}
-	turn := p.e.lane.enter(p.e, len(slow))
-	defer turn.leave()
+	turn := p.turn
+	if turn == nil {
+		turn = &laneTurn{e: p.e}
+		defer turn.leave()
+	}
+	if turn.enter(len(slow), n) && p.turn != nil && p.e.runs.load() != p.set {
+		return errSetMoved
+	}
 	for len(slow) > 0 {
 		part := slow[:min(len(slow), laneStep)]
 		slow = slow[len(part):]

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+
 	"github.com/zeebo/xxh3"
 
 	"farthing/journal"
@@ -26,6 +28,7 @@ type behindBlock struct {
 	body   []byte
 	first  uint64
 	time   int64
+	final  bool // of its group
 	tables tables
 }
 
@@ -57,7 +60,7 @@ func (h *behind) run() {
 
 // take hands a block over, or does its work.
 func (h *behind) take(b *journal.Block, t *tables) error {
-	next := behindBlock{body: b.Body, first: b.First, time: b.Time, tables: *t}
+	next := behindBlock{body: b.Body, first: b.First, time: b.Time, final: b.Final, tables: *t}
 	if h.todo == nil {
 		return h.block(&next)
 	}
@@ -80,7 +83,8 @@ func (h *behind) finish() error {
 	return h.failed
 }
 
-func (h *behind) block(b *behindBlock) error {
+func (h *behind) block(b *behindBlock) (err error) {
+	defer func() { refuseBroken(recover(), &err, "sequence %d", h.cur.seq) }()
 	if b.first > h.evidenced {
 		h.x.trees.block(b.body)
 	}
@@ -96,7 +100,31 @@ func (h *behind) block(b *behindBlock) error {
 	if err := h.cur.err(); err != nil {
 		return err
 	}
+	if b.final {
+		if err := h.freeze(); err != nil {
+			return err
+		}
+	}
 	return h.x.trees.write(h.x.e.store)
+}
+
+// replayedGenerations is how many generations of identities a replay keeps in memory, as one: more than wait to become runs when
+// a process is killed, so that only a start without runs, of an imported ledger, takes the time to write some.
+const replayedGenerations = 4
+
+// freeze makes a run of the identities at the end of a group, if there are too many to keep.
+func (h *behind) freeze() error {
+	ids := h.s.ids
+	if ids.open().count < replayedGenerations*ids.max {
+		return nil
+	}
+	g := ids.freezeOpen(h.cur.seq, h.cur.time)
+	if err := h.x.e.runs.write(g, h.x.young); err != nil {
+		return fmt.Errorf("identity run %d: %w", g.number, err)
+	}
+	h.x.young = &postings{}
+	ids.drop(g.number + 1)
+	return nil
 }
 
 // identities enters those of the current command.

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -100,6 +101,14 @@ type runSet struct {
 	dropped    uint64 // counts changes that let tables go
 }
 
+// forgottenTime is up to when an event's time may be whose identity is forgotten; 0: none is.
+func (s *runSet) forgottenTime() int64 {
+	if n := len(s.archived); n > 0 {
+		return s.archived[n-1].newest + int64(aheadMax)
+	}
+	return 0
+}
+
 // indexedTo is the last sequence that the runs cover.
 func (s *runSet) indexedTo() uint64 { return s.indexed }
 
@@ -140,13 +149,16 @@ type runIndex struct {
 
 func (x *runIndex) load() *runSet { return x.current.Load() }
 
+// errSetMoved: a reader waited so long that it had better begin with the current set.
+var errSetMoved = errors.New("the runs have moved on")
+
 // look calls fn with the current set, again if tables of it went meanwhile, and returns the set
 // that the result is of. What a reader finds missing in a table that is gone means nothing.
 func (x *runIndex) look(fn func(*runSet) error) (*runSet, error) {
 	for {
 		set := x.load()
 		err := fn(set)
-		if x.load().dropped == set.dropped {
+		if x.load().dropped == set.dropped && !errors.Is(err, errSetMoved) {
 			return set, err
 		}
 	}
