@@ -3,6 +3,7 @@ package engine
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"sort"
@@ -309,7 +310,7 @@ func baseGenesis(store storage, through uint64) (g genesisAt, err error) {
 		}
 		return errDone
 	})
-	if err == errDone {
+	if errors.Is(err, errDone) {
 		err = nil
 	}
 	if err == nil && (g.ledgerID == "" || g.time == 0) {

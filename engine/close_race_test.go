@@ -123,23 +123,23 @@ func (c *closeRig) round(seed uint64) {
 func (c *closeRig) use(rng *rand.Rand) *refusal.Refusal {
 	n := c.next.Add(1)
 	var no *refusal.Refusal
-	switch k := rng.IntN(20); {
-	case k == 0:
+	switch rng.IntN(20) {
+	case 0:
 		id := fmt.Sprint("w", n)
 		if _, _, no = c.e.CloseWindow(id, nil); no == nil {
 			c.note(func() { c.closed = append(c.closed, id) })
 		}
-	case k == 1:
+	case 1:
 		_, _, no = c.e.TopUp(TopUp{ID: fmt.Sprint("t", n), Account: "prepaid", Amount: amount(c.t, "1.5")})
-	case k == 2:
+	case 2:
 		_, no = c.e.Account("acme")
-	case k == 3:
+	case 3:
 		_, no = c.e.Transfers("acme", "", 10)
-	case k == 4:
+	case 4:
 		_, no = c.e.TrialBalance()
-	case k == 5:
+	case 5:
 		_, no = c.e.Settlements("", 10)
-	case k == 6:
+	case 6:
 		if _, no = c.e.Event("gw", "e1"); no != nil && no.Code == refusal.NotFound {
 			no = nil
 		}
