@@ -45,7 +45,7 @@ func TestServeFlags(t *testing.T) {
 		RunIdentities: 1 << 20, DedupMemory: 1 << 30, CheckpointBytes: 256 << 20, KafkaNotificationsTopic: "farthing.notifications",
 		QueueTarget: 100 * time.Millisecond, MinFree: 1 << 30, DiskStallMax: time.Minute,
 		KafkaCompression: "gzip", KafkaResultsTopic: "farthing.settlement-results",
-		accessFlags: accessFlags{MaxConnections: 16384},
+		accessFlags: accessFlags{MaxConnections: 16384}, retainFlags: retainFlags{ExportFormat: "ndjson"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults\n%+v, want\n%+v", got, want)
