@@ -320,7 +320,7 @@ func (s *sequencer) age(at int64) *refusal.Refusal {
 	if at < s.g.time-int64(s.e.o.DedupWindow) {
 		return refusal.New(refusal.Invalid, "event_too_old", "the event is older than the dedup window of %v", s.e.o.DedupWindow)
 	}
-	if until := s.e.runs.load().forgottenTime(); at <= until { // only under a window that was made longer
+	if until := s.e.runs.load().forgottenTime(); until > 0 && at <= until { // only under a window that was made longer
 		return refusal.New(refusal.Invalid, "event_too_old", "the event is of a time before %s, of which identities are forgotten", timeOf(until+1))
 	}
 	if at > s.g.time+int64(aheadMax) {

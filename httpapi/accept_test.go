@@ -7,14 +7,16 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // scriptedListener answers Accept with errors first, then with one connection, then with
-// an error for good.
+// an error for good, once it is told.
 type scriptedListener struct {
 	net.Listener
 	errs []error
 	conn net.Conn
+	end  chan struct{} // closed: that was all
 }
 
 var errListenerClosed = errors.New("closed for good")
@@ -29,6 +31,7 @@ func (l *scriptedListener) Accept() (net.Conn, error) {
 		l.conn = nil
 		return c, nil
 	}
+	<-l.end
 	return nil, errListenerClosed
 }
 
@@ -42,13 +45,18 @@ func TestAcceptOutlivesMissingDescriptors(t *testing.T) {
 		none := func(code syscall.Errno) error {
 			return &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", code)}
 		}
-		l := &clientListener{Listener: &scriptedListener{errs: []error{none(syscall.EMFILE), none(syscall.ENFILE)}, conn: here}, conns: testConnections(1)}
+		end := make(chan struct{})
+		l := &clientListener{Listener: &scriptedListener{errs: []error{none(syscall.EMFILE), none(syscall.ENFILE)}, conn: here, end: end}, conns: testConnections(1)}
+		l.conns.readWithin = time.Minute
 		go l.take()
-		if _, err := l.Accept(); !errors.Is(err, errListenerClosed) {
-			t.Fatalf("%v", err)
-		}
+		<-time.After(3 * acceptPause)
+		synctest.Wait()
 		if n := l.conns.count(); n != 1 {
 			t.Errorf("%d connections", n)
+		}
+		close(end)
+		if _, err := l.Accept(); !errors.Is(err, errListenerClosed) {
+			t.Fatalf("%v", err)
 		}
 	})
 }
