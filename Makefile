@@ -84,7 +84,6 @@ test-alloc: ## the tests that count allocations, without the race detector
 # The tests that have a full size: package and what to run of it, one a line. Each is a process
 # of its own, one after the other, so that they measure themselves alone.
 define SOAK
-./internal/soak ^TestSizesAndSeed$$
 ./httpapi ^TestSoak
 ./engine ^TestRestartSoak$$
 ./engine ^TestDedup(Soak|AgainstTwin|Crashes)$$
