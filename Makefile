@@ -108,7 +108,7 @@ soak: ## every test at its full size, without the race detector: an hour and mor
 	@export FARTHING_SOAK=full FARTHING_SOAK_REPORT=$(CURDIR)/docs/soak.jsonl FARTHING_SOAK_COMMIT=$$(git describe --always --dirty)
 	while read -r package tests; do
 		echo "==== $$package $$tests"
-		$(GO) test -count=1 -timeout 60m -v -run "$$tests" "$$package" </dev/null | grep -vE '^=== '
+		$(GO) test -count=1 -timeout 60m -v -run "$$tests" "$$package" </dev/null | grep -vE '^=== |^ +--- PASS'
 	done < <(grep -E -e "$(SOAK_ONLY)" <<<"$$SOAK")
 	$(GO) run ./internal/soak/report docs/soak.jsonl >docs/soak.md.new
 	mv docs/soak.md.new docs/soak.md
