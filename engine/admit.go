@@ -24,10 +24,11 @@ type Request struct {
 	eventsMax, bytesMax int64
 	ticket              flowTicket
 
-	runs      uint64  // version of the run set the caller looked at
-	forgotten uint64  // and what was forgotten in it
-	looked    uint64  // the last sequence that it covered
-	known     []known // identities found there, by event index, ascending
+	runs      uint64   // version of the run set the caller looked at
+	forgotten uint64   // and what was forgotten in it
+	looked    uint64   // the last sequence that it covered
+	hashes    []uint64 // scratch of the look
+	known     []known  // identities found there, by event index, ascending
 
 	// op is the work of a request that is no ingest; it runs on the sequencer. True:
 	// do not answer with this group, the sequencer keeps the request for later.
@@ -191,6 +192,9 @@ func (a *admission) give(r *Request) {
 		r.result.Rejected = nil
 	}
 	r.holds.trim(eventsKeep)
+	if cap(r.hashes) > eventsKeep {
+		r.hashes = nil
+	}
 	if cap(r.results) > eventsKeep {
 		r.results = nil
 	}
@@ -268,13 +272,15 @@ func (e *Engine) lookup(r *Request) error {
 	turn := laneTurn{e: e}
 	defer turn.leave()
 	set, err := e.runs.look(func(set *runSet) error {
-		p := prober{e: e, set: set, blocks: &blockReader{e: e}, turn: &turn}
+		p := prober{e: e, set: set, blocks: &blockReader{e: e}, turn: &turn, hashes: r.hashes}
 		if r.known = before; set.forgotten == r.forgotten {
 			p.after = r.looked
 		} else {
 			r.known = before[:0]
 		}
-		return p.probe(r.probes(), r.probed, func(i int, s seen) { r.known = append(r.known, known{i, s}) })
+		err := p.probe(r.probes(), r.probed, func(i int, s seen) { r.known = append(r.known, known{i, s}) })
+		r.hashes = p.hashes
+		return err
 	})
 	r.again = false
 	r.runs, r.forgotten, r.looked = set.version, set.forgotten, set.indexed

@@ -40,6 +40,7 @@ type prober struct {
 	after      uint64    // what runs up to this sequence have is known
 	candidates []candidate
 	seqs       []uint64
+	hashes     []uint64 // scratch of probe
 }
 
 // candidate is an event that may have the identity asked for under index event.
@@ -102,7 +103,8 @@ func (p *prober) probe(n int, at func(int) (hash uint64, id []byte), fn func(int
 		return nil
 	}
 	var slow []maybe
-	hashes := make([]uint64, n)
+	hashes := slices.Grow(p.hashes[:0], n)[:n]
+	p.hashes = hashes
 	for i := range hashes {
 		hashes[i], _ = at(i)
 	}

@@ -126,26 +126,7 @@ func (g *simGenerator) call() call {
 	if g.rng.IntN(60) == 0 {
 		c.time = g.s.now - int64(100*day) + g.rng.Int64N(int64(time.Hour)) - int64(30*time.Minute) // some are too old
 	}
-	number := func() string { return fmt.Sprint(g.rng.IntN(100_000) >> g.rng.IntN(17)) }
-	switch n := g.rng.IntN(16); {
-	case n < 6:
-		c.dims = [][2]string{{"model", fmt.Sprint("m", 1+g.rng.IntN(2))}}
-		if g.rng.IntN(3) == 0 {
-			c.dims = append(c.dims, [2]string{"tier", "batch"})
-		}
-		c.usage = [][2]string{{"output", number()}, {"input", number()}}
-	case n < 9:
-		c.usage = [][2]string{{"input", number()}, {"output", "0"}}
-	case n < 12:
-		c.kind = "api.calls"
-	case n < 14:
-		c.kind = "storage"
-		c.usage = [][2]string{{"gb", fmt.Sprintf("%d.%03d", g.rng.IntN(30), g.rng.IntN(3)*250)}, {"seconds", number() + ".5"}}
-	case n == 14:
-		c.kind = "nothing.known"
-	default:
-		c.usage = [][2]string{{"audio", "1"}}
-	}
+	c.randomUsage(g.rng)
 	return c
 }
 

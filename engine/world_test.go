@@ -116,10 +116,16 @@ func (a *activity) randomCall(rng *rand.Rand, customers int) call {
 	if rng.IntN(2) == 0 {
 		c.time = a.w.base.Add(-time.Duration(rng.Int64N(int64(90 * day)))).UnixNano()
 	}
+	c.randomUsage(rng, [2]string{"trace", c.id})
+	return c
+}
+
+// randomUsage gives the call a type and what was used of it; llm.tokens of a model have the other dimensions as well.
+func (c *call) randomUsage(rng *rand.Rand, others ...[2]string) {
 	number := func() string { return fmt.Sprint(rng.IntN(100_000) >> rng.IntN(17)) }
 	switch n := rng.IntN(16); {
 	case n < 6:
-		c.dims = [][2]string{{"model", fmt.Sprint("m", 1+rng.IntN(2))}, {"trace", c.id}}
+		c.dims = append([][2]string{{"model", fmt.Sprint("m", 1+rng.IntN(2))}}, others...)
 		if rng.IntN(3) == 0 {
 			c.dims = append(c.dims, [2]string{"tier", "batch"})
 		}
@@ -136,7 +142,6 @@ func (a *activity) randomCall(rng *rand.Rand, customers int) call {
 	default:
 		c.usage = [][2]string{{"audio", "1"}}
 	}
-	return c
 }
 
 // calls makes a request of new events and some that were submitted before.

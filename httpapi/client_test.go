@@ -20,6 +20,7 @@ type rig struct {
 	engine *fakeEngine
 	server *Server
 	addr   string
+	ln     net.Listener
 	served chan error
 	logged *lockedBuffer
 }
@@ -39,7 +40,7 @@ func newRigOf(t testing.TB, e Engine, o Options) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, addr: ln.Addr().String(), served: make(chan error, 1), logged: &lockedBuffer{}}
+	r := &rig{t: t, addr: ln.Addr().String(), ln: ln, served: make(chan error, 1), logged: &lockedBuffer{}}
 	o.Logger = slog.New(slog.NewTextHandler(r.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.server = New(e, o)
 	go func() { r.served <- r.server.Serve(ln) }()
