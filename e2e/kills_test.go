@@ -52,7 +52,7 @@ func TestKills(t *testing.T) {
 		t.Error(err)
 	}
 	r.start(ctx)
-	r.replayedNothing()
+	r.replayedNothing(ctx)
 	r.check(ctx, kills)
 	r.notices(ctx)
 	t.Logf("%d operations in doubt, %d of which had been booked; verify: %s", r.doubts, r.booked, said)
@@ -84,7 +84,7 @@ func TestStops(t *testing.T) {
 			r.stopStart(ctx)
 		}
 		r.start(ctx)
-		r.replayedNothing()
+		r.replayedNothing(ctx)
 		r.check(ctx, round)
 	}
 	r.checkWindows(ctx)
@@ -127,16 +127,39 @@ type killRig struct {
 	complain                                    func(format string, args ...any)
 }
 
-// serverLog keeps what the server says.
+// serverLog keeps what the server says. What it says on a start may come after it has answered that it is ready.
 type serverLog struct {
-	mu  sync.Mutex
-	all strings.Builder
+	mu   sync.Mutex
+	all  strings.Builder
+	more chan struct{} // something came since it was received from
 }
+
+func newServerLog() *serverLog { return &serverLog{more: make(chan struct{}, 1)} }
 
 func (l *serverLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
 	return l.all.Write(p)
+}
+
+// ready returns the line that ends the last start.
+func (l *serverLog) ready(ctx context.Context) (string, error) {
+	for {
+		log := l.text()
+		_, log, _ = strings.Cut(log[max(0, strings.LastIndex(log, "msg=starting")):], "msg=ready")
+		if line, _, whole := strings.Cut(log, "\n"); whole {
+			return line, nil
+		}
+		select {
+		case <-l.more:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
 }
 
 func (l *serverLog) text() string {
@@ -146,7 +169,7 @@ func (l *serverLog) text() string {
 }
 
 func newKillRig(t *testing.T, seed uint64, binary, dir string) *killRig {
-	r := &killRig{t: t, binary: binary, seed: seed, rng: rand.New(rand.NewPCG(seed, 3)), data: filepath.Join(dir, "data"), log: &serverLog{},
+	r := &killRig{t: t, binary: binary, seed: seed, rng: rand.New(rand.NewPCG(seed, 3)), data: filepath.Join(dir, "data"), log: newServerLog(),
 		balances: map[string]decimal.Decimal{}, closes: map[string]string{}, batches: map[string]audit.Batch{}, complain: t.Errorf}
 	// Small bounds, so that a kill meets checkpoints and runs as they are written.
 	r.server = child.New(child.Options{Binary: binary, Data: r.data, Scratch: dir, Log: r.log,
@@ -176,10 +199,10 @@ func (r *killRig) kill() {
 }
 
 // replayedNothing checks what the last start said.
-func (r *killRig) replayedNothing() {
+func (r *killRig) replayedNothing(ctx context.Context) {
 	r.t.Helper()
-	if log := r.log.text(); !strings.Contains(log[strings.LastIndex(log, "msg=ready"):], "replayed=0") {
-		r.t.Error("a start after a clean stop replayed commands")
+	if line, err := r.log.ready(ctx); err != nil || !strings.HasSuffix(line, " replayed=0") {
+		r.t.Errorf("a start after a clean stop says %q: %v", line, err)
 	}
 }
 

@@ -27,6 +27,12 @@ func (m *mutedT) Errorf(format string, args ...any) {
 	}
 }
 
+func (m *mutedT) Error(args ...any) {
+	if !m.muted.Load() {
+		m.TB.Error(args...)
+	}
+}
+
 // failRig runs the work of a seed on a disk that fails at a change.
 type failRig struct {
 	x    *everything

@@ -13,7 +13,10 @@ import (
 // get, whatever the limit is, so the limit does not feed back into what it is made of, and cannot swing. A group that was not
 // full says nothing about how much would have gone into it, and is not counted.
 //
-// The limit is never below two full groups, one being committed and one being filled: so where the limit refuses anything, the
+// A group may look full by accident: a request comes as the one before it is handed over, on a disk that takes its time for the two of them.
+// So the limit is never below limitMin, which is less than a quarter of what is full by its bytes: a few clients are no overload, however slow the disk.
+//
+// The limit is never below two full groups either, one being committed and one being filled: so where the limit refuses anything, the
 // next group is full, and measured. A limit that is out of date (the disk has become fast again) is corrected by the next
 // groups, and no group is smaller than it could be because of the limit. An idle engine has nothing queued and admits
 // whatever comes.
@@ -55,6 +58,8 @@ const (
 	// fullCost is what a full group is taken to cost, in multiples of its bytes, before one was seen: a JSON event
 	// takes two to three times the bytes of its command. Groups are taken to be no smaller than fullBytes then.
 	fullCost, fullBytes = 4, 1 << 20
+	// limitMin is some hundred small requests, or a batch of a thousand events.
+	limitMin = 256 << 10
 	// arrivingSlots times 100 ms is longer than any body may take to arrive, so that a slot is empty when its turn comes again.
 	arrivingSlots = 1024
 	slotTime      = 100 * time.Millisecond
@@ -77,7 +82,7 @@ func newFlow(target time.Duration, groupBytes int) *flow {
 // setLimit computes the limit anew. The committer alone, after the start. Costs are cut off at 4 GiB, so that nothing overflows with a
 // target of up to a second.
 func (f *flow) setLimit() {
-	limit := 2 * f.full
+	limit := max(2*f.full, limitMin)
 	if f.took > 0 {
 		limit = max(limit, min(f.cost, 1<<32)*int64(f.target)/f.took)
 	}

@@ -237,6 +237,31 @@ func TestFlowFatBodies(t *testing.T) {
 	}
 }
 
+// TestFlowSlowDisk has commits that take far longer than the target, and a request or two in each, one of which came as the group before was handed
+// over: that looks like a full group of next to nothing. A few clients are no overload.
+func TestFlowSlowDisk(t *testing.T) {
+	f := newFlow(100*time.Millisecond, modelGroupBytes)
+	now := int64(0)
+	for range 100 {
+		begun := now
+		now += int64(300 * time.Millisecond)
+		q := flowTicket{}
+		f.take(&q, 0)
+		f.enqueue(&q)
+		f.group([flowClasses]int64{q.cost, 0}, true, begun, now)
+	}
+	for range 6 {
+		for _, bytes := range []int64{0, 12_000} {
+			if _, class := costOf(bytes); !f.room(class) {
+				t.Fatalf("refused with %d queued, the limit is %d", f.queuedCost(), f.limit.Load())
+			}
+			q := flowTicket{}
+			f.take(&q, bytes)
+			f.enqueue(&q)
+		}
+	}
+}
+
 // TestFlowSlowSenders admits requests whose bodies do not come: they keep nobody out once they are late, and have to ask again.
 func TestFlowSlowSenders(t *testing.T) {
 	f := newFlow(100*time.Millisecond, modelGroupBytes)

@@ -123,6 +123,21 @@ func memory() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
+// settledMemory waits until what tests before this one left behind is gone.
+func settledMemory() int64 {
+	before, tick := int64(memory()), time.NewTicker(100*time.Millisecond)
+	defer tick.Stop()
+	for range 50 {
+		<-tick.C
+		now := int64(memory())
+		if now > before-1<<18 {
+			return now
+		}
+		before = now
+	}
+	return before
+}
+
 // raw opens a connection and sends the beginning of something.
 func (r *rig) raw(text string) net.Conn {
 	r.t.Helper()
@@ -176,7 +191,7 @@ func TestSoakIdleConnections(t *testing.T) {
 func TestParkedConnectionsAreSmall(t *testing.T) {
 	const n = 500
 	r := newRig(t, Options{})
-	empty := memory()
+	empty := settledMemory()
 	var all []net.Conn
 	buffer := make([]byte, 4096)
 	for range n {
@@ -186,12 +201,12 @@ func TestParkedConnectionsAreSmall(t *testing.T) {
 		}
 		all = append(all, c)
 	}
-	kept := (memory() - empty) / n
+	kept := (int64(memory()) - empty) / n
 	r.awaitParked(n)
 	<-time.After(2 * workerIdle) // until the goroutines of fasthttp have ended
-	parked := (memory() - empty) / n
+	parked := (int64(memory()) - empty) / n
 	t.Logf("%d bytes a connection that fasthttp has, %d parked, the client's part in both", kept, parked)
-	if parked > 8<<10 || parked > kept {
+	if parked > 16<<10 || parked > kept*3/5 { // the race detector makes objects larger
 		t.Errorf("a parked connection takes %d bytes, before %d", parked, kept)
 	}
 	for _, raw := range all[:50] {
