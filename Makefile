@@ -23,7 +23,7 @@ DEMO_ARGS ?=
 # How long `make fuzz` spends on each fuzz target.
 FUZZ_TIME ?= 10s
 # The bound of one package's tests.
-TEST_TIMEOUT ?= 10m
+TEST_TIMEOUT ?= 15m
 
 .PHONY: help
 help: ## this list
@@ -87,6 +87,7 @@ define SOAK
 ./httpapi ^TestSoak
 ./engine ^TestRestartSoak$$
 ./engine ^TestDedup(Soak|AgainstTwin|Crashes)$$
+./engine ^Test(WorldOfRatings|EngineAgainstModel|RerateHalfway|SettlementResumesAtItsSlice|OverlappingIdentities|MoneyAddsUp|MoneyAddsUpWithResults)$$
 ./e2e ^Test(Kills|Stops)$$
 ./cmd/farthing ^TestOverloadSoak$$
 ./engine ^TestFlow

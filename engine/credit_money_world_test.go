@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"farthing/batch"
+	"farthing/internal/soak"
 	"farthing/money"
 	"farthing/refusal"
 )
@@ -332,7 +333,7 @@ func moneySimulation(t *testing.T, rng *rand.Rand, code string) {
 	w.create(AccountSpec{ID: "child1", Kind: "customer", Parent: "root1"})
 	w.create(AccountSpec{ID: "child2", Kind: "customer", Parent: "child1"})
 	w.prices("v1", fmt.Sprintf(moneyBook, "2025-01-01T00:00:00Z", code, "1.000000000000000007", ""))
-	for i := range 4 {
+	for i := range soak.Pick(2, 8) {
 		for range 120 {
 			w.step()
 		}

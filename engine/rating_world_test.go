@@ -7,6 +7,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
+	"farthing/internal/soak"
 	"farthing/money"
 )
 
@@ -28,7 +29,7 @@ func TestWorldOfRatings(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.RunIdentities, o.CheckpointBytes, o.DedupWindow = 60, 2500, 100*day })
 	w := &ratingWorld{t: t, r: r, a: newActivity(t, newWorld(r.base)), rng: rand.New(rand.NewPCG(seed, 3))}
 	w.a.found(r.e, 2)
-	for round := range 4 {
+	for round := range soak.Pick(2, 12) {
 		for i := range 3 {
 			w.a.putVersion(r.e, w.a.w.randomVersion(w.rng, fmt.Sprint("v", round, "-", i), 100000+round*10+i))
 		}

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"farthing/internal/soak"
 )
 
 // halt ends an engine's repricer right after a number of groups were committed; the engine
@@ -101,7 +103,7 @@ func TestRerateHalfway(t *testing.T) {
 			}
 		})
 	}
-	for _, slices := range []int64{1, 2} {
+	for _, slices := range soak.Pick([]int64{2}, []int64{1, 2, 3}) {
 		f(fmt.Sprintf("voids after %d slices", slices), slices, false, voidsBetween)
 		f(fmt.Sprintf("arrivals after %d slices", slices), slices, false, arrivalsBetween)
 		f(fmt.Sprintf("versions after %d slices", slices), slices, false, versionsBetween)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"farthing/internal/soak"
 	"farthing/money"
 	"farthing/refusal"
 )
@@ -39,7 +40,7 @@ func resultSimulation(t *testing.T, rng *rand.Rand, code string, booked map[Resu
 	w.create(AccountSpec{ID: "root2", Kind: "customer", Billing: "postpaid", OverdraftLimit: &limit, Owner: "o"})
 	w.create(AccountSpec{ID: "root3", Kind: "customer", Billing: "postpaid"})
 	w.prices("v1", fmt.Sprintf(moneyBook, "2025-01-01T00:00:00Z", code, "1.000000000000000007", ""))
-	for i := range 4 {
+	for i := range soak.Pick(3, 8) {
 		for range 100 {
 			w.step()
 			if rng.IntN(10) == 0 {

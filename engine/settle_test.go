@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"farthing/internal/soak"
 	"farthing/journal"
 )
 
@@ -79,10 +80,7 @@ func TestSettlementResumesAtItsSlice(t *testing.T) {
 	const far = 1 << 40
 	changes := far - r.closeUnder(base, 0, far).left.Load()
 	slices := map[uint32]bool{} // lines closed at the crash
-	stride := max(1, changes/8)
-	if testing.Short() {
-		stride = max(1, changes/3)
-	}
+	stride := max(1, changes/soak.Pick[int64](3, 24))
 	for n := 1 + r.rng.Int64N(stride); n <= changes; n += stride {
 		r.a.closes, r.a.seq = map[string]Settlement{}, 0
 		r.disk = r.closeUnder(base, []int{0, 50, 100}[n%3], n).finish()

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"farthing/internal/soak"
 	"farthing/money"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestOverlappingIdentities(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.RunIdentities, o.CheckpointBytes, o.DedupWindow = 64, 3000, 100*day })
 	a := newActivity(t, newWorld(r.base))
-	const customers, identities, goroutines = 6, 3000, 6
+	customers, identities, goroutines := 6, soak.Pick(1500, 20_000), 6
 	a.found(r.e, customers)
 	rng := rand.New(rand.NewPCG(7, 7))
 	var calls []call
@@ -54,7 +55,7 @@ func TestOverlappingIdentities(t *testing.T) {
 						t.Error(refused)
 					}
 				case 4:
-					if _, refused := r.e.Event(calls[0].source, calls[0].id); refused != nil && accepted.Load() == identities {
+					if _, refused := r.e.Event(calls[0].source, calls[0].id); refused != nil && accepted.Load() == int64(identities) {
 						t.Error(refused)
 					}
 				}
@@ -62,7 +63,7 @@ func TestOverlappingIdentities(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if accepted.Load() != identities || duplicates.Load() != identities*(goroutines-1) {
+	if accepted.Load() != int64(identities) || duplicates.Load() != int64(identities*(goroutines-1)) {
 		t.Fatalf("%d accepted, %d duplicates", accepted.Load(), duplicates.Load())
 	}
 	settled(t, r.e)
@@ -75,7 +76,7 @@ func TestOverlappingIdentities(t *testing.T) {
 	}
 	r.close()
 	report, err := Verify(VerifyOptions{Journal: r.o.Journal})
-	if err != nil || report.Events != identities || report.Checkpoints != 1 {
+	if err != nil || report.Events != uint64(identities) || report.Checkpoints != 1 {
 		t.Fatalf("%+v %v", report, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"farthing/internal/soak"
 	"farthing/money"
 	"farthing/refusal"
 )
@@ -327,7 +328,7 @@ func TestEngineAgainstModel(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.RunIdentities, o.CheckpointBytes, o.DedupWindow = 60, 4000, 100*day })
 	a := newActivity(t, newWorld(r.base))
 	a.found(r.e, 5)
-	for round := range 3 {
+	for round := range soak.Pick(2, 10) {
 		a.run(r.e, seed+uint64(round), 4, 40, 5, nil)
 		settled(t, r.e)
 		r.e.repriced()
