@@ -106,7 +106,7 @@ SOAK_ONLY ?= .
 
 .PHONY: soak
 soak: ## every test at its full size, without the race detector: an hour and more; writes docs/soak.md (SOAK_ONLY=e2e)
-	@export FARTHING_SOAK=full FARTHING_SOAK_REPORT=$(CURDIR)/docs/soak.jsonl FARTHING_SOAK_COMMIT=$$(git describe --always --dirty)
+	@export FARTHING_SOAK=full FARTHING_SOAK_REPORT=$(CURDIR)/docs/soak.jsonl FARTHING_SOAK_COMMIT=$$(git rev-parse --short HEAD)$$(git diff --quiet HEAD -- . ':!docs/soak.*' || echo -dirty)
 	while read -r package tests; do
 		echo "==== $$package $$tests"
 		$(GO) test -count=1 -timeout 60m -v -run "$$tests" "$$package" </dev/null | grep -vE '^=== |^ +--- PASS'
