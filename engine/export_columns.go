@@ -17,7 +17,7 @@ var commandNames = [...]string{
 	kindSettings: "settings", kindNotice: "notification", kindAsk: "topup_request", kindReply: "topup_request_answer",
 	kindSubscribe: "subscription", kindChange: "subscription_change", kindPeriod: "subscription_period", kindHold: "hold",
 	kindExtend: "hold_extension", kindCapture: "hold_capture", kindRelease: "hold_void", kindExpire: "hold_expiry", kindLook: "look",
-	kindResult: "result", kindKey: "key", kindForget: "forget",
+	kindResult: "result", kindKey: "key", kindForget: "forget", kindBase: "base",
 }
 
 var amendNames = [...]string{amendRated: "event_rated", amendVoid: "event_void", amendRerated: "event_rerated"}
@@ -60,7 +60,7 @@ func (x *columns) of(c *cursor) (out CommandColumns, err error) {
 		return out, err
 	case kindAmend:
 		return out, x.amendment(&out, c)
-	case kindAccount, kindPrices, kindTopUp, kindRerate, kindCut, kindClosing, kindSeal:
+	case kindAccount, kindPrices, kindTopUp, kindRerate, kindCut, kindClosing, kindSeal, kindForget, kindBase:
 		x.plain(&out, c, &r)
 	case kindHold, kindExtend, kindCapture, kindRelease, kindExpire:
 		x.hold(&out, c, &r)
@@ -210,6 +210,11 @@ func (x *columns) plain(out *CommandColumns, c *cursor, r *reader) {
 		if int(j.version) < len(c.t.versions) {
 			out.Version = c.t.versions[j.version].Version.ID
 		}
+	case kindForget:
+		out.Detail = `{"through":` + strconv.FormatUint(r.uvarint(), 10) + `}`
+	case kindBase:
+		p := r.droppedPart()
+		out.Detail = `{"through":` + strconv.FormatUint(p.through, 10) + `,"manifest":"` + hexID(p.manifest) + `"}`
 	case kindCut:
 		cut := r.cut()
 		out.ID, out.Window = cut.id, cut.window

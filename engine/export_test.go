@@ -192,3 +192,21 @@ func (a *activity) compareStores(x, y journal.Options) {
 		}
 	}
 }
+
+// TestEveryKindHasAName: exports call every kind of command by a name of its own.
+func TestEveryKindHasAName(t *testing.T) {
+	names := map[string]bool{}
+	for kind := byte(1); kind <= kindTop; kind++ {
+		name := commandName(kind)
+		if kind != kindAmend && (name == fmt.Sprintf("command_%02x", kind) || names[name]) {
+			t.Errorf("kind %#02x is called %s", kind, name)
+		}
+		names[name] = true
+	}
+	for op := amendRated; op <= amendRerated; op++ {
+		if name := amendNames[op]; name == "" || names[name] {
+			t.Errorf("amendment %d is called %q", op, name)
+		}
+		names[amendNames[op]] = true
+	}
+}

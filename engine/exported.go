@@ -29,6 +29,17 @@ func (e *Engine) unknownEvent(source, id string, blocks *blockReader) *refusal.R
 	return refusal.New(refusal.NotFound, "unknown_event", "there is no event %s of source %s", id, source)
 }
 
+// unknownHold refuses a hold that is not found.
+func (e *Engine) unknownHold(id string, blocks *blockReader) *refusal.Refusal {
+	switch dropped := e.marks.dropped.load(); {
+	case blocks.gone != 0:
+		return e.exported("hold_exported", blocks.gone)
+	case dropped != 0:
+		return refusal.New(refusal.NotFound, "unknown_hold", "there is no hold %s; if it was placed at sequence %d or before, it is in an exported part", id, dropped)
+	}
+	return refusal.New(refusal.NotFound, "unknown_hold", "there is no hold %s", id)
+}
+
 // keptFrom refuses a stretch of event times of which events may have been dropped: none is recorded more than aheadMax before its time.
 func (t *tables) keptFrom(from int64) *refusal.Refusal {
 	n := len(t.dropped)

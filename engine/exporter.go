@@ -16,6 +16,8 @@ type Exporter struct {
 	store  storage
 	owned  bool // Close closes it
 	ledger genesisAt
+	// aborted gives up what takes long.
+	aborted func() error
 }
 
 // ExportPart is a stretch of durable history that an export is asked for: the commands After+1 to Through, which ends a group.
@@ -48,7 +50,7 @@ func newExporter(store storage) (*Exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Exporter{store: store, ledger: first}, nil
+	return &Exporter{store: store, ledger: first, aborted: goOn}, nil
 }
 
 // Close closes what OpenExporter opened.
@@ -62,6 +64,30 @@ func (x *Exporter) Close() error {
 // Ledger is the ledger's id and partition.
 func (x *Exporter) Ledger() (id string, partition uint32) {
 	return x.ledger.ledgerID, x.ledger.partition
+}
+
+// First is the first sequence that is stored.
+func (x *Exporter) First() uint64 { return x.store.Base().Seq + 1 }
+
+// ErrNoGroup says that no group of the durable history ends at a sequence.
+var ErrNoGroup = errors.New("no group ends there")
+
+// HashAt is the hash of the block with which a group ends at a sequence. journal.ErrDropped: it is not stored any more.
+func (x *Exporter) HashAt(seq uint64) (journal.Hash, error) {
+	if base := x.store.Base(); seq == base.Seq && seq > 0 {
+		return base.Hash, nil
+	}
+	if seq == 0 || seq > x.store.Head().Seq {
+		return journal.Hash{}, ErrNoGroup
+	}
+	b, err := x.store.BlockAt(seq)
+	if err == nil && (b.Last != seq || !b.Final) {
+		err = ErrNoGroup
+	}
+	if err != nil {
+		return journal.Hash{}, err
+	}
+	return b.Hash, nil
 }
 
 // Head is the end of the durable history.
@@ -89,7 +115,7 @@ func (x *Exporter) Names() (*ExportNames, error) {
 	if x.store.Base().Seq == 0 {
 		return n, nil
 	}
-	from, err := start(x.store, goOn)
+	from, err := start(x.store, x.aborted)
 	if err != nil {
 		return nil, err
 	}

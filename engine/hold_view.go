@@ -217,7 +217,7 @@ func (e *Engine) Hold(id string) (HoldView, *refusal.Refusal) {
 		return HoldView{}, refused
 	}
 	if !found {
-		return HoldView{}, refusal.New(refusal.NotFound, "unknown_hold", "there is no hold %s", id)
+		return HoldView{}, e.unknownHold(id, &blocks)
 	}
 	h := holdReader{e: e, blocks: &blocks, view: HoldView{ID: id, Sequence: placed.seq, State: Held}, wide: holdID([]byte(id), e.seed)}
 	refused, err := h.read()

@@ -67,6 +67,7 @@ func (s *state) noticed(n int) {
 	if n > 0 {
 		s.notices = append(s.notices, noticeRun{s.nextNotice, s.seq})
 		s.nextNotice += uint64(n)
+		s.told = s.nextNotice - 1
 	}
 }
 
@@ -136,7 +137,7 @@ func (e *Engine) Notifications(after uint64, limit int) ([]Notification, *refusa
 	}
 	if dropped := e.marks.dropped.load(); i < len(t.notices) && t.notices[i].seq <= dropped {
 		kept := sort.Search(len(t.notices), func(i int) bool { return t.notices[i].seq > dropped })
-		if after > 0 && (kept == len(t.notices) || after+1 < t.notices[kept].first) {
+		if after > 0 && after < t.told && (kept == len(t.notices) || after+1 < t.notices[kept].first) {
 			return nil, e.exported("notifications_exported", t.notices[i].seq)
 		}
 		i = kept // the list begins with what is stored
@@ -154,6 +155,9 @@ func (e *Engine) Notifications(after uint64, limit int) ([]Notification, *refusa
 	}
 	return out, nil
 }
+
+// LastNotification is the number of the newest durable notification.
+func (e *Engine) LastNotification() uint64 { return e.published.Load().told }
 
 // appendNotices appends the notifications of a command whose first has a number.
 func appendNotices(out []Notification, c *cursor, first, after uint64, limit int, ids *blockReader) ([]Notification, error) {

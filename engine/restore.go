@@ -297,6 +297,7 @@ func (l *loader) finish() (*state, error) {
 	r.p = rest
 	at := r.position()
 	s.seq, s.time, s.windowFirst, s.nextStream, s.nextNotice, s.forgotten = at[0], int64(at[1]), at[2], at[4], at[5], at[6]
+	s.told = s.nextNotice - 1
 	for range l.rows {
 		r.uvarint() // begin has read it
 	}

@@ -93,7 +93,11 @@ func (e *Engine) dropHistory() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	source.aborted = e.retainAborted
 	if part.manifest, err = e.o.Export(ExportPart{After: after, Through: part.through, Source: source, Stop: e.retainStop}); err != nil {
+		if stopped := e.retainAborted(); stopped != nil {
+			return 0, stopped
+		}
 		return 0, fmt.Errorf("export of sequences %d to %d: %w", after+1, part.through, err)
 	}
 	e.o.Logger.Info("history was exported", "first", after+1, "last", part.through, "manifest", hexID(part.manifest), "took", time.Since(start))
@@ -103,16 +107,22 @@ func (e *Engine) dropHistory() (uint64, error) {
 	return part.through, e.finishDrops()
 }
 
-// waitingBase is the part whose base an interrupted round left.
+// waitingBase is the part whose base an interrupted round left, if it is old enough still: the retention may be longer than it was.
 func (e *Engine) waitingBase() (*droppedPart, error) {
 	markers, err := baseMarkers(e.store)
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range markers {
-		if m.through > e.published.Load().droppedTo() {
-			at, err := e.store.BaseAt(m.through)
-			return &droppedPart{through: at.Seq, time: at.Time, chain: at.Hash, table: m.sum}, err
+		if m.through <= e.published.Load().droppedTo() {
+			continue
+		}
+		at, err := e.store.BaseAt(m.through)
+		if err != nil {
+			return nil, err
+		}
+		if at.Time <= e.now()-int64(e.o.retainAge()) {
+			return &droppedPart{through: at.Seq, time: at.Time, chain: at.Hash, table: m.sum}, nil
 		}
 	}
 	return nil, nil
@@ -313,7 +323,7 @@ func (e *Engine) dropLimit() (uint64, error) {
 	}
 	e.retained.heldBy.Store(&limit.why)
 	at, err := e.groupEnd(limit.seq, base.Seq)
-	if err != nil || at.Seq <= max(base.Seq, 1) {
+	if err != nil || at.Seq <= max(base.Seq, e.published.Load().droppedTo(), 1) { // an imported ledger has what others dropped
 		return 0, err
 	}
 	since := base.Time
@@ -388,7 +398,9 @@ func (e *Engine) noticeBound(t *tables) (uint64, error) {
 	if needed >= next {
 		return ^uint64(0), nil
 	}
-	i := max(sort.Search(len(t.notices), func(i int) bool { return t.notices[i].first > needed })-1, 0)
+	base := e.store.Base().Seq // what is dropped nobody can be told any more
+	kept := sort.Search(len(t.notices), func(i int) bool { return t.notices[i].seq > base })
+	i := max(sort.Search(len(t.notices), func(i int) bool { return t.notices[i].first > needed })-1, kept)
 	limit, blocks := ^uint64(0), blockReader{e: e}
 	for ; i < len(t.notices); i++ {
 		limit = min(limit, t.notices[i].seq-1)

@@ -21,6 +21,7 @@ type tables struct {
 	limits   []*limitInfo    // by row
 	plans    []*subscription // by number; their state is in rows
 	notices  []noticeRun     // in order
+	told     uint64          // number of the last notification
 	keys     []*signingKey   // by number from 1 at index 0
 	dropped  []*droppedPart  // exported parts of the history, in order
 

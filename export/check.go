@@ -120,7 +120,7 @@ func (r *reader) run(fromStart bool) error {
 
 // part reads a part whose manifest follows the one before.
 func (r *reader) part(m *Manifest) error {
-	if err := m.whole(r.dir); err != nil {
+	if err := m.whole(r.ctx, r.dir); err != nil {
 		return err
 	}
 	if err := r.learn(m); err != nil {

@@ -129,8 +129,8 @@ func TestGoesOn(t *testing.T) {
 	was := contents(t, dir)
 	l.work(20)
 	l.settle()
-	// What a killed export leaves: temporary files, and files whose manifest never came.
-	for _, name := range []string{"part-commands.tmp", "progress.json.tmp", stem(first.Last+1, first.Last+9) + ".ndjson.gz"} {
+	// What a killed export leaves.
+	for _, name := range []string{"part-commands.tmp", "progress.json.tmp", stem(first.Last+1, first.Last+9) + ".manifest.json.tmp"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +366,7 @@ func TestForeignDirectory(t *testing.T) {
 // TestOtherFilesStay exports to a directory that holds files whose names begin like those of parts: it refuses, and removes none.
 func TestOtherFilesStay(t *testing.T) {
 	l := history(t)
-	for _, name := range []string{"part-time-contracts.pdf", "part-1.ndjson.gz", "part-mine.tmp"} {
+	for _, name := range []string{"part-time-contracts.pdf", "part-1.ndjson.gz", "part-mine.tmp", stem(1, 9) + ".ndjson.gz"} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {

@@ -79,18 +79,38 @@ func (z *zipped) finish(f *File) error {
 
 // writeDurable writes a small file, which appears whole.
 func writeDurable(path string, content []byte) error {
-	f, err := os.OpenFile(path+tempSuffix, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := writeSynced(path+tempSuffix, content); err != nil {
 		return err
 	}
 	if err := os.Rename(path+tempSuffix, path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+func writeSynced(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// makeDirs makes a directory and those above it that are absent, durably: what is dropped elsewhere is nowhere but below it.
+func makeDirs(dir string) error {
+	dir = filepath.Clean(dir)
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	above := filepath.Dir(dir)
+	if err := makeDirs(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncDir(above)
 }
 
 func syncDir(dir string) error {

@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -190,26 +190,11 @@ func list(dir string) ([]*Manifest, error) {
 	}
 	slices.SortFunc(out, func(a, b *Manifest) int { return strings.Compare(a.stem(), b.stem()) })
 	for _, e := range entries {
-		if name := e.Name(); strings.HasPrefix(name, partPrefix) && !named[name] && !unfinished(out, name) {
-			return nil, fmt.Errorf("%s: no manifest names it", name)
+		if name := e.Name(); strings.HasPrefix(name, partPrefix) && !named[name] && !unfinished(dir, name) {
+			return nil, fmt.Errorf("%s: no manifest names it; it may be the only copy of what it holds, so it is neither used nor removed", name)
 		}
 	}
 	return out, nil
-}
-
-// written is the names that an export gives to files before their manifest is there.
-var written = regexp.MustCompile(`^part-(commands|names|rows)\.tmp$|^part-\d{20}-\d{20}\.(parquet|((names|rows)\.)?ndjson\.gz|manifest\.json\.tmp)$`)
-
-// unfinished reports whether a file is what an interrupted export leaves behind the parts that are there: it says nothing, and may be removed.
-func unfinished(parts []*Manifest, name string) bool {
-	if !written.MatchString(name) {
-		return false
-	}
-	if strings.HasSuffix(name, tempSuffix) {
-		return true
-	}
-	base, _, _ := strings.Cut(name, ".")
-	return len(parts) == 0 || base > stem(parts[len(parts)-1].Last, ^uint64(0))
 }
 
 func readManifest(dir, name string) (*Manifest, error) {
@@ -242,10 +227,10 @@ func readSmall(path string, most int64) ([]byte, error) {
 }
 
 // whole checks that the files of a part are there with the sizes and hashes that its manifest names.
-func (m *Manifest) whole(dir string) error {
+func (m *Manifest) whole(ctx context.Context, dir string) error {
 	for i := range m.Files {
 		f := &m.Files[i]
-		bytes, hash, err := hashFile(filepath.Join(dir, f.Name))
+		bytes, hash, err := hashFile(ctx, filepath.Join(dir, f.Name))
 		if err != nil {
 			return fmt.Errorf("%s: sequences %d to %d: %w", f.Name, m.First, m.Last, err)
 		}
@@ -257,13 +242,26 @@ func (m *Manifest) whole(dir string) error {
 	return nil
 }
 
-func hashFile(path string) (int64, string, error) {
+func hashFile(ctx context.Context, path string) (int64, string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, "", err
 	}
 	defer f.Close()
 	h := sha256.New()
-	n, err := io.Copy(h, f)
+	n, err := io.Copy(h, stoppable{ctx, f})
 	return n, hex.EncodeToString(h.Sum(nil)), err
+}
+
+// stoppable is a reader that ends with its context.
+type stoppable struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (s stoppable) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
 }

@@ -99,30 +99,43 @@ func (p *partWriter) finish(names *engine.ExportNames) (*Manifest, error) {
 	p.m.Ledger, p.m.Partition = names.Ledger()
 	p.m.Settlements, p.m.Notices = names.Streams()
 	err := p.commands.close()
-	add := func(role string, o *outFile, finish func(*File) error) {
+	add := func(role string, finish func(*File) error) {
 		f := File{Role: role, Name: p.m.fileName(role)}
 		err = errors.Join(err, finish(&f))
 		if role == roleCommands {
 			f.Rows = p.m.Commands
 		}
-		if err == nil {
-			err = os.Rename(o.path+tempSuffix, filepath.Join(p.dir, f.Name))
-		}
 		p.m.Files = append(p.m.Files, f)
 	}
-	add(roleCommands, p.file, p.file.finish)
+	add(roleCommands, p.file.finish)
 	if p.names != nil {
-		add(roleNames, p.names.outFile, p.names.finish)
+		add(roleNames, p.names.finish)
 	}
-	add(roleRows, p.rows.outFile, p.rows.finish)
+	add(roleRows, p.rows.finish)
 	if err == nil {
 		err = errors.Join(p.m.validate(), syncDir(p.dir))
+	}
+	if err == nil {
+		err = p.intend()
 	}
 	if err != nil {
 		p.discard()
 		return nil, err
 	}
-	return &p.m, writeDurable(filepath.Join(p.dir, p.m.stem()+manifestSuffix), p.m.encode())
+	return &p.m, nameFiles(p.dir, &p.m)
+}
+
+// intend writes the manifest under its temporary name: from then on the files get their names, if not now then by the next export.
+func (p *partWriter) intend() error {
+	path := filepath.Join(p.dir, p.m.stem()+manifestSuffix+tempSuffix)
+	err := writeSynced(path, p.m.encode())
+	if err == nil {
+		err = syncDir(p.dir)
+	}
+	if err != nil {
+		_ = os.Remove(path) // else the next export finds that it names nothing
+	}
+	return err
 }
 
 // discard removes what is there of a part that is given up.

@@ -5,8 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"farthing/engine"
@@ -34,7 +34,7 @@ type Written struct {
 	Kept, Parts uint64   // parts that were there; new ones
 	Commands    uint64   // in new parts
 	Last        uint64   // where the export ends now
-	Manifest    [32]byte // hash of the last manifest, which names all before it
+	Manifest    [32]byte // hash of the manifest of the part that has Through
 }
 
 // ErrForked says that a directory holds an export of another history than the one that is exported.
@@ -55,7 +55,7 @@ func Write(ctx context.Context, src *engine.Exporter, o Options) (Written, error
 	if o.Through == 0 {
 		o.Through = src.Head().Seq
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDirs(o.Dir); err != nil {
 		return Written{}, err
 	}
 	lock, err := journal.LockDir(journal.Options{Dir: o.Dir})
@@ -72,7 +72,8 @@ type writer struct {
 	o     Options
 	src   *engine.Exporter
 	names *engine.ExportNames
-	last  *Manifest // the newest part that is there
+	kept  []*Manifest // what is there already
+	last  *Manifest   // the newest part that is there
 	part  *partWriter
 	out   Written
 }
@@ -81,34 +82,43 @@ func (w *writer) run() (Written, error) {
 	if err := w.existing(); err != nil {
 		return w.out, err
 	}
-	var err error
-	if w.names, err = w.src.Names(); err != nil {
-		return w.out, err
-	}
-	err = w.src.Blocks(w.o.Through, w.block)
-	if err == nil && w.part != nil {
-		err = w.finish()
-	}
-	if err != nil {
-		if w.part != nil {
-			w.part.discard()
+	if w.last == nil || w.last.Last < w.o.Through {
+		if err := w.append(); err != nil {
+			return w.out, err
 		}
-		return w.out, err
 	}
 	if w.last == nil || w.last.Last < w.o.Through {
 		return w.out, fmt.Errorf("the history ends at %d, sequence %d was asked for", w.out.Last, w.o.Through)
 	}
 	w.out.Manifest = w.last.hash()
+	if i := slices.IndexFunc(w.kept, func(m *Manifest) bool { return m.Last >= w.o.Through }); i >= 0 {
+		w.out.Manifest = w.kept[i].hash()
+	}
 	return w.out, w.progress()
 }
 
-// existing looks at the parts that are there, and removes what an interrupted export left.
-func (w *writer) existing() error {
-	parts, err := list(w.o.Dir)
-	if err != nil {
+// append writes the parts that are missing.
+func (w *writer) append() (err error) {
+	if w.names, err = w.src.Names(); err != nil {
 		return err
 	}
-	if err := w.clear(parts); err != nil {
+	err = w.src.Blocks(w.o.Through, w.block)
+	if err == nil && w.part != nil {
+		err = w.finish()
+	}
+	if err != nil && w.part != nil {
+		w.part.discard()
+	}
+	return err
+}
+
+// existing looks at the parts that are there, after it has dealt with what an interrupted export left.
+func (w *writer) existing() error {
+	if err := recoverDir(w.ctx, w.o.Dir); err != nil {
+		return err
+	}
+	parts, err := list(w.o.Dir)
+	if err != nil {
 		return err
 	}
 	ledger, partition := w.src.Ledger()
@@ -116,37 +126,42 @@ func (w *writer) existing() error {
 		if m.Ledger != ledger || m.Partition != partition {
 			return fmt.Errorf("%s: %w: it is of ledger %s, partition %d", m.stem(), ErrForked, m.Ledger, m.Partition)
 		}
-		if err := cmpFollows(w.last, m); err != nil {
-			return err
+		if w.last != nil || m.First == 1 { // what was dropped before may be in another directory
+			err = cmpFollows(w.last, m)
 		}
-		if err := m.whole(w.o.Dir); err != nil {
+		if err == nil {
+			err = m.whole(w.ctx, w.o.Dir)
+		}
+		if err != nil {
 			return err
 		}
 		w.last = m
 		w.out.Kept++
 		w.out.Last = m.Last
 	}
-	return nil
+	w.kept = parts
+	return w.ours()
 }
 
-// clear removes what an interrupted export left behind its last part.
-func (w *writer) clear(parts []*Manifest) error {
-	entries, err := os.ReadDir(w.o.Dir)
-	if err != nil {
+// ours checks that the parts are of the history that is exported, and not of another future of the ledger: of one that was restored since, or of the one
+// that it was restored from. The hash at the end of the last part says so for all of them. They may reach further than what is asked for.
+func (w *writer) ours() error {
+	if w.last == nil {
+		return nil
+	}
+	if first := w.src.First(); w.kept[0].First > first {
+		return fmt.Errorf("%s is the first part here, and the ledger begins at sequence %d: a part is missing", w.kept[0].stem(), first)
+	}
+	hash, err := w.src.HashAt(w.last.Last)
+	switch {
+	case errors.Is(err, journal.ErrDropped):
+		return fmt.Errorf("%s is the last part here, and the ledger begins at sequence %d: a part is missing", w.last.stem(), w.src.First())
+	case errors.Is(err, engine.ErrNoGroup):
+		return fmt.Errorf("%s: %w: no group of the ledger ends at sequence %d, it ends at %d", w.last.stem(), ErrForked, w.last.Last, w.src.Head().Seq)
+	case err != nil:
 		return err
-	}
-	named := map[string]bool{}
-	for _, m := range parts {
-		named[m.stem()] = true
-	}
-	for _, e := range entries {
-		name := e.Name()
-		base, _, _ := strings.Cut(name, ".")
-		if name == progressName+tempSuffix || (strings.HasPrefix(name, partPrefix) && !named[base] && unfinished(parts, name)) {
-			if err := os.Remove(filepath.Join(w.o.Dir, name)); err != nil {
-				return err
-			}
-		}
+	case hex.EncodeToString(hash[:]) != w.last.LastHash:
+		return fmt.Errorf("%s: %w: sequence %d has another hash", w.last.stem(), ErrForked, w.last.Last)
 	}
 	return nil
 }
@@ -157,13 +172,7 @@ func (w *writer) block(b *journal.Block) error {
 		return err
 	}
 	if w.last != nil && b.First <= w.last.Last {
-		if b.Last == w.last.Last && hex.EncodeToString(b.Hash[:]) != w.last.LastHash {
-			return fmt.Errorf("%s: %w: sequence %d has another hash", w.last.stem(), ErrForked, b.Last)
-		}
 		return w.names.Block(b, nil)
-	}
-	if w.last != nil && w.part == nil && b.First > w.last.Last+1 {
-		return fmt.Errorf("%s is the last part here, and the ledger begins at sequence %d: a part is missing", w.last.stem(), b.First)
 	}
 	if w.part == nil {
 		var err error
@@ -227,7 +236,7 @@ func cmpFollows(before, m *Manifest) error {
 		return fmt.Errorf("%s: it begins at sequence %d, the part with sequence %d is missing", m.stem(), m.First, next)
 	case m.PreviousHash != previous:
 		return fmt.Errorf("%s: sequence %d does not name the hash that the history before it ends with: it is of another history", m.stem(), m.First)
-	case m.PreviousPart != part:
+	case m.PreviousPart != part && m.PreviousPart != "": // empty: it is the first of a directory, and the chain of blocks joins
 		return fmt.Errorf("%s: sequence %d: the part before it is not the one that it was written after", m.stem(), m.First)
 	case before != nil && (m.Ledger != before.Ledger || m.Partition != before.Partition):
 		return fmt.Errorf("%s: sequence %d: it is of ledger %s, partition %d", m.stem(), m.First, m.Ledger, m.Partition)

@@ -134,38 +134,15 @@ func (d *Dispatcher) Create(s Spec) (e Endpoint, created bool, no *refusal.Refus
 	return e, true, nil
 }
 
-// startOf is the number to start after: the one asked for, or the newest.
+// startOf is the number to start after: the one asked for, or the newest. What comes after it has to be there: old notifications may have been dropped.
 func (d *Dispatcher) startOf(from *uint64) (uint64, *refusal.Refusal) {
-	if from != nil {
-		return *from, nil
+	if from == nil {
+		return d.source.Last(), nil
 	}
-	last, err := lastNumber(d.source)
-	if err != nil {
+	if _, err := d.source.Notifications(*from, 1); err != nil {
 		return 0, d.refusalOf(err)
 	}
-	return last, nil
-}
-
-// lastNumber finds the newest notification by bisection: the source only tells what comes after a number.
-func lastNumber(s Source) (uint64, error) {
-	var failed error
-	beyond := func(n uint64) bool { // n or more exist
-		page, err := s.Notifications(n-1, 1)
-		failed = errors.Join(failed, err)
-		return err == nil && len(page) > 0
-	}
-	low, high := uint64(0), uint64(1) // low is there, high is looked at
-	for ; high < NumberMax && beyond(high); high *= 2 {
-		low = high
-	}
-	for low+1 < high && failed == nil {
-		if mid := low + (high-low)/2; beyond(mid) {
-			low = mid
-		} else {
-			high = mid
-		}
-	}
-	return low, failed
+	return *from, nil
 }
 
 // Endpoints lists all endpoints, sorted by id.
@@ -189,6 +166,11 @@ func (d *Dispatcher) Enable(id string, from *uint64) (Endpoint, *refusal.Refusal
 	defer d.calls.Unlock()
 	if _, ok := d.view(id); !ok {
 		return Endpoint{}, unknown(id)
+	}
+	if from != nil {
+		if _, no := d.startOf(from); no != nil {
+			return Endpoint{}, no
+		}
 	}
 	d.halt(id)
 	e, _ := d.view(id)

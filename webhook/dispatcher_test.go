@@ -64,10 +64,11 @@ func TestCreate(t *testing.T) {
 	if _, no := d.Delete("b"); no != nil {
 		t.Fatal(no)
 	}
-	source.failed = errors.New("torn")
-	f(Spec{ID: "c", URL: url}, "internal storage")
-	source.failed = refusal.New(refusal.NotReady, "draining", "later")
-	f(Spec{ID: "c", URL: url}, "not_ready draining")
+	source.fail(errors.New("torn"))
+	f(Spec{ID: "c", URL: url, From: from(3)}, "internal storage")
+	source.fail(refusal.New(refusal.NotReady, "draining", "later"))
+	f(Spec{ID: "c", URL: url, From: from(3)}, "not_ready draining")
+	source.fail(nil)
 	f(Spec{ID: "c", URL: url, From: from(3)}, "created true")
 
 	// All of it is there after a restart.
@@ -98,36 +99,25 @@ func TestEnable(t *testing.T) {
 	}
 }
 
-func TestLastNumber(t *testing.T) {
-	for n := range 70 {
-		if got, err := lastNumber(newSource(n)); err != nil || got != uint64(n) {
-			t.Errorf("%d of %d: %v", got, n, err)
-		}
+// TestDroppedStart: nothing starts where notifications are gone, and what is refused changes nothing.
+func TestDroppedStart(t *testing.T) {
+	source := newSource(7)
+	d := newDispatcher(t, options(), newStore(), source)
+	create(t, d, "a", "http://127.0.0.1:1")
+	source.fail(refusal.New(refusal.NotFound, "notifications_exported", "gone"))
+	if _, _, no := d.Create(Spec{ID: "b", URL: "http://127.0.0.1:1", From: from(3)}); no == nil || no.Reason != "notifications_exported" {
+		t.Error(no)
 	}
-	// Of a long stream little is read, and of one that keeps only its end as well.
-	asked := 0
-	long := sourceFunc(func(after uint64) bool { asked++; return after < 1<<40+12345 })
-	if got, err := lastNumber(long); err != nil || got != 1<<40+12345 || asked > 100 {
-		t.Errorf("%d after %d questions: %v", got, asked, err)
+	if _, no := d.Enable("a", from(3)); no == nil || no.Reason != "notifications_exported" {
+		t.Error(no)
 	}
-	broken := newSource(3)
-	broken.failed = errors.New("torn")
-	if _, err := lastNumber(broken); err == nil {
-		t.Error("no error")
+	if e, no := d.Endpoint("a"); no != nil || e.Delivered != 0 {
+		t.Errorf("%+v %v", e, no)
+	}
+	if e, _, no := d.Create(Spec{ID: "c", URL: "http://127.0.0.1:1"}); no != nil || e.From != 7 {
+		t.Errorf("the newest is known whatever was dropped: %+v %v", e, no)
 	}
 }
-
-// sourceFunc says whether there is something after a number.
-type sourceFunc func(after uint64) bool
-
-func (f sourceFunc) Notifications(after uint64, limit int) ([]Notification, error) {
-	if f(after) {
-		return make([]Notification, 1), nil
-	}
-	return nil, nil
-}
-
-func (f sourceFunc) Changed() <-chan struct{} { return nil }
 
 func TestWebhookID(t *testing.T) {
 	f := func(ledger, want string) {

@@ -59,6 +59,18 @@ func (s *memSource) Notifications(after uint64, limit int) ([]Notification, erro
 	return page[:min(limit, len(page))], nil
 }
 
+func (s *memSource) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = err
+}
+
+func (s *memSource) Last() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return uint64(len(s.all))
+}
+
 func (s *memSource) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

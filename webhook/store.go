@@ -17,6 +17,8 @@ type Store interface {
 type Source interface {
 	// Notifications returns up to limit durable notifications after a number, in order.
 	Notifications(after uint64, limit int) ([]Notification, error)
+	// Last is the number of the newest one; 0: there is none yet.
+	Last() uint64
 	// Changed returns a channel that is closed once there may be more than at the time of the call.
 	Changed() <-chan struct{}
 }

@@ -30,6 +30,9 @@ func (s noticeSource) Notifications(after uint64, limit int) ([]webhook.Notifica
 	return out, nil
 }
 
+// Last implements webhook.Source.
+func (s noticeSource) Last() uint64 { return s.e.LastNotification() }
+
 // Changed implements webhook.Source.
 func (s noticeSource) Changed() <-chan struct{} { return s.e.NotificationsChanged() }
 
