@@ -57,16 +57,7 @@ func (m *mixedRetention) step() {
 	case 6, 7:
 		m.endHold()
 	case 8:
-		v := fmt.Sprintf(`{"effective_from":%q,"prices":[{"meter":"later","currency":"USD","match":{},"components":{"input":"0.000%d","output":"0"}},
-			{"meter":"llm.tokens","currency":"USD","match":{},"components":{"input":"0.00000%d","output":"0"},"payee":"prov"}]}`, "2026-01-01T00:00:00Z", 1+m.rng.IntN(9), 1+m.rng.IntN(9))
-		v = strings.Replace(v, "2026-01-01T00:00:00Z", time.Unix(0, m.now.Load()).Add(-time.Hour*300).UTC().Format(time.RFC3339), 1)
-		version := m.id("book")
-		m.prices(version, v)
-		m.e.repriced()
-		if _, _, no := m.e.Rerate(RerateSpec{ID: m.id("r"), Version: version, From: time.Unix(0, m.now.Load()).Add(-20 * time.Hour)}); no != nil && no.Reason != "history_exported" {
-			m.t.Fatal(no)
-		}
-		m.e.repriced()
+		m.reprice()
 	default:
 		for _, b := range m.settle(m.id("w")).Batches {
 			m.batches = append(m.batches, b.BatchID)
@@ -79,6 +70,21 @@ func (m *mixedRetention) step() {
 		}
 	}
 	m.pass(time.Duration(m.rng.IntN(30)) * time.Hour)
+}
+
+// reprice puts a version that prices what had no price, and rates some of the rest anew.
+func (m *mixedRetention) reprice() {
+	m.t.Helper()
+	v := fmt.Sprintf(`{"effective_from":%q,"prices":[{"meter":"later","currency":"USD","match":{},"components":{"input":"0.000%d","output":"0"}},
+		{"meter":"llm.tokens","currency":"USD","match":{},"components":{"input":"0.00000%d","output":"0"},"payee":"prov"}]}`, "2026-01-01T00:00:00Z", 1+m.rng.IntN(9), 1+m.rng.IntN(9))
+	v = strings.Replace(v, "2026-01-01T00:00:00Z", time.Unix(0, m.now.Load()).Add(-time.Hour*300).UTC().Format(time.RFC3339), 1)
+	version := m.id("book")
+	m.prices(version, v)
+	m.e.repriced()
+	if _, _, no := m.e.Rerate(RerateSpec{ID: m.id("r"), Version: version, From: time.Unix(0, m.now.Load()).Add(-20 * time.Hour)}); no != nil && no.Reason != "history_exported" {
+		m.t.Fatal(no)
+	}
+	m.e.repriced()
 }
 
 // endHold captures the oldest open hold by event or amount, extends it or voids it; it may have expired.
@@ -178,8 +184,10 @@ func TestRetentionMixed(t *testing.T) {
 	m := &mixedRetention{rng: rand.New(rand.NewPCG(seed, 66))}
 	m.retainRig = newRetainRig(t, func(o *Options) { o.retainStep, o.RunIdentities, o.CheckpointBytes = 1, 3, 1000 })
 	refused, held := map[string]int{}, map[string]int{}
-	for range soak.Pick(40, 900) {
-		m.step()
+	for n := range soak.Pick(40, 900) {
+		if m.step(); n%8 == 7 {
+			m.reprice()
+		}
 		if m.rng.IntN(4) == 0 {
 			m.e.repriced()
 			m.checkpointed()

@@ -121,34 +121,7 @@ func TestLeftovers(t *testing.T) {
 	if _, err := Check(context.Background(), CheckOptions{Dir: dir}); err == nil || !strings.Contains(err.Error(), last.stem()) {
 		t.Fatalf("a part without its manifest is no part of what is checked: %v", err)
 	}
-	// Killed between two names.
-	for named := range len(last.Files) + 1 {
-		for i := range last.Files {
-			name := last.Files[i].Name
-			if i >= named {
-				d.remove(name)
-				name = partPrefix + last.Files[i].Role + tempSuffix
-			}
-			d.put(name, whole[last.Files[i].Name])
-		}
-		if _, err := os.Stat(filepath.Join(dir, manifest)); err == nil {
-			d.remove(manifest)
-		}
-		d.put(manifest+tempSuffix, whole[manifest])
-		d.put(progressName, string(earlier))
-		if _, err := Check(context.Background(), CheckOptions{Dir: dir}); err != nil {
-			t.Fatalf("%d named: %v", named, err)
-		}
-		out, err := l.write(Options{Dir: dir})
-		if err != nil || int(out.Kept) != len(parts) || out.Parts != 0 {
-			t.Fatalf("%d named: %+v %v", named, out, err)
-		}
-		for name, content := range contents(t, dir) {
-			if whole[name] != content {
-				t.Errorf("%d named: %s is another", named, name)
-			}
-		}
-	}
+	d.betweenNames(l, parts, string(earlier))
 	// Killed while the manifest was written, or before.
 	for _, name := range []string{manifest + tempSuffix, "part-commands.tmp", "part-names.tmp", "part-rows.tmp", progressName + tempSuffix} {
 		d.put(name, whole[manifest][:9])
@@ -165,6 +138,40 @@ func TestLeftovers(t *testing.T) {
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, last.Files[0].Name)); err != nil || string(text) != "precious" {
 		t.Fatalf("%q %v", text, err)
+	}
+}
+
+// betweenNames does what an export leaves that is killed between any two names of the files of its last part, and lets the next one go on.
+func (d *damage) betweenNames(l *ledger, parts []*Manifest, progress string) {
+	t, dir, whole := d.t, d.dir, d.was
+	last := parts[len(parts)-1]
+	manifest := last.stem() + manifestSuffix
+	for named := range len(last.Files) + 1 {
+		for i := range last.Files {
+			name := last.Files[i].Name
+			if i >= named {
+				d.remove(name)
+				name = partPrefix + last.Files[i].Role + tempSuffix
+			}
+			d.put(name, whole[last.Files[i].Name])
+		}
+		if _, err := os.Stat(filepath.Join(dir, manifest)); err == nil {
+			d.remove(manifest)
+		}
+		d.put(manifest+tempSuffix, whole[manifest])
+		d.put(progressName, progress)
+		if _, err := Check(context.Background(), CheckOptions{Dir: dir}); err != nil {
+			t.Fatalf("%d named: %v", named, err)
+		}
+		out, err := l.write(Options{Dir: dir})
+		if err != nil || int(out.Kept) != len(parts) || out.Parts != 0 {
+			t.Fatalf("%d named: %+v %v", named, out, err)
+		}
+		for name, content := range contents(t, dir) {
+			if whole[name] != content {
+				t.Errorf("%d named: %s is another", named, name)
+			}
+		}
 	}
 }
 
