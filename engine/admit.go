@@ -29,6 +29,7 @@ type Request struct {
 	looked    uint64   // the last sequence that it covered
 	hashes    []uint64 // scratch of the look
 	known     []known  // identities found there, by event index, ascending
+	repeats   bool     // these are most of its own
 
 	// op is the work of a request that is no ingest; it runs on the sequencer. True:
 	// do not answer with this group, the sequencer keeps the request for later.
@@ -199,19 +200,21 @@ func (a *admission) give(r *Request) {
 		r.results = nil
 	}
 	clear(r.results)
-	r.known, r.op, r.again, r.refused, r.results = r.known[:0], nil, false, nil, r.results[:0]
+	r.known, r.repeats, r.op, r.again, r.refused, r.results = r.known[:0], false, nil, false, nil, r.results[:0]
 	r.result = IngestResult{Rejected: r.result.Rejected[:0]}
 	a.pool.Put(r)
 	a.inflight.Done()
 }
 
-// close refuses new requests and waits for the admitted ones.
+// close refuses new requests.
 func (a *admission) close() {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.closed.Store(true)
-	a.mu.Unlock()
-	a.inflight.Wait()
 }
+
+// wait waits for the admitted requests; nobody is admitted any more.
+func (a *admission) wait() { a.inflight.Wait() }
 
 // Acquire takes the budget for a body of the given size (the most it could be, when
 // unknown) before it is read. Nil: no room now, or the engine takes no changes, of which Unready
@@ -243,8 +246,8 @@ func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 			return IngestResult{}, overloaded()
 		}
 		for {
-			if err := e.lookup(r); err != nil {
-				return IngestResult{}, e.damaged(err) // without the runs nobody knows what is new
+			if refused := e.lookup(r); refused != nil {
+				return IngestResult{}, refused
 			}
 			e.submit(r)
 			if !r.again {
@@ -264,12 +267,12 @@ func (e *Engine) Ingest(r *Request) (IngestResult, *refusal.Refusal) {
 
 // lookup finds the batch's identities in the runs, on the caller's goroutine. One that is sent back goes over the runs that
 // are new, or over all if more was forgotten: a look from the beginning may take longer than a generation lives.
-func (e *Engine) lookup(r *Request) error {
+func (e *Engine) lookup(r *Request) *refusal.Refusal {
 	before := r.known
 	if !r.again {
 		before, r.looked = before[:0], 0
 	}
-	turn := laneTurn{e: e}
+	turn := laneTurn{e: e, r: r}
 	defer turn.leave()
 	set, err := e.runs.look(func(set *runSet) error {
 		p := prober{e: e, set: set, blocks: &blockReader{e: e}, turn: &turn, hashes: r.hashes}
@@ -285,7 +288,14 @@ func (e *Engine) lookup(r *Request) error {
 	r.again = false
 	r.runs, r.forgotten, r.looked = set.version, set.forgotten, set.indexed
 	r.known = newestKnown(r.known)
-	return err
+	r.repeats = 2*len(r.known) >= r.probes()
+	if err == nil {
+		err = turn.settle()
+	}
+	if err != nil {
+		return e.unlooked(err)
+	}
+	return nil
 }
 
 // newestKnown sorts by event and leaves one of each. There are two where a run has both bookings of an identity that was
@@ -300,6 +310,10 @@ func newestKnown(list []known) []known {
 
 // submit hands the request to the sequencer and waits for its answer.
 func (e *Engine) submit(r *Request) {
+	if !r.repeats {
+		e.lane.arrives()
+		defer e.lane.leaves()
+	}
 	e.queue(r)
 	receive(e, r.done)
 }

@@ -125,7 +125,7 @@ func TestRepeatsGetThroughTheLane(t *testing.T) {
 	}
 	w.post(old...)
 	w.reopen()
-	lane := &w.e.lane
+	lane := w.e.lane
 	lane.turn <- struct{}{}
 	done := make(chan IngestResult, 1)
 	go func() { done <- w.post(old...) }()

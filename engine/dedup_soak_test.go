@@ -53,16 +53,21 @@ func (l *dedupLoad) uuid(n uint64, out *[36]byte) {
 // send sends a batch, a new one or one that was sent before, and checks that every event of it is new, or
 // none is.
 func (l *dedupLoad) send(batch uint64, fresh bool) {
-	q := l.e.Acquire(200_000)
+	l.sendSome(batch*dedupBatch, dedupBatch, fresh)
+}
+
+// sendSome sends so many events from one on.
+func (l *dedupLoad) sendSome(first uint64, count int, fresh bool) {
+	q := l.e.Acquire(200 * count)
 	for q == nil {
 		runtime.Gosched()
-		q = l.e.Acquire(200_000)
+		q = l.e.Acquire(200 * count)
 	}
 	b := q.Batch()
 	input, output := money.Quantity(1200e6), money.Quantity(310e6)
 	var id [36]byte
-	for i := range uint64(dedupBatch) {
-		n := batch*dedupBatch + i
+	for i := range uint64(count) {
+		n := first + i
 		l.uuid(n, &id)
 		b.Begin(int(i))
 		b.SetSource([]byte("gateway-1"))
@@ -78,16 +83,16 @@ func (l *dedupLoad) send(batch uint64, fresh bool) {
 	l.e.Release(q)
 	switch {
 	case refused != nil:
-		l.t.Errorf("batch %d: %v", batch, refused)
-	case fresh && out.Accepted != dedupBatch:
-		l.t.Errorf("new batch %d: %+v", batch, out)
-	case !fresh && out.Duplicates != dedupBatch:
-		l.t.Errorf("batch %d again: %+v", batch, out)
+		l.t.Errorf("%d from %d: %v", count, first, refused)
+	case fresh && out.Accepted != count:
+		l.t.Errorf("%d new from %d: %+v", count, first, out)
+	case !fresh && out.Duplicates != count:
+		l.t.Errorf("%d from %d again: %+v", count, first, out)
 	}
 	if fresh {
-		l.booked.Add(dedupBatch)
+		l.booked.Add(uint64(count))
 	} else {
-		l.repeated.Add(dedupBatch)
+		l.repeated.Add(uint64(count))
 	}
 }
 
@@ -120,11 +125,11 @@ func coresTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// run books new events from four callers for a while, with so many others that repeat old batches, and returns
-// both rates.
-func (l *dedupLoad) run(d time.Duration, repeaters int) (fresh, repeats float64) {
+// run books new events from four callers for a while, with so many others that repeat old events, so many a
+// request, and returns both rates.
+func (l *dedupLoad) run(d time.Duration, repeaters, size int) (fresh, repeats float64) {
 	booked, repeated, start := l.booked.Load(), l.repeated.Load(), time.Now()
-	old := l.next.Load()
+	old := l.next.Load() * dedupBatch
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -136,7 +141,7 @@ func (l *dedupLoad) run(d time.Duration, repeaters int) (fresh, repeats float64)
 	for k := range uint64(repeaters) {
 		wg.Go(func() {
 			for i := k; time.Since(start) < d; i += uint64(repeaters) {
-				l.send(i*7919%(old-old/8), false)
+				l.sendSome(i*7919*dedupBatch%(old-old/8)/uint64(size)*uint64(size), size, false)
 			}
 		})
 	}
@@ -189,17 +194,19 @@ func (l *dedupLoad) fillAll(size uint64, out soak.Counts) {
 	out["runs"], out["large runs"], out["MiB of filters"] = s.Runs, s.LargeRuns, s.FilterBytes>>20
 }
 
-// repeatOld measures new events alone and beside four clients that repeat old batches, in turn.
+// repeatOld measures new events alone and beside clients that repeat old ones, in turn: four with batches, 64 with single events.
 func (l *dedupLoad) repeatOld(out soak.Counts) {
 	d := soak.Pick(time.Second, 10*time.Second)
-	var alone, beside, repeats []float64
+	var alone, beside, repeats, singles, single []float64
 	for range soak.Pick(2, 6) {
-		a, _ := l.run(d, 0)
-		b, r := l.run(d, 4)
-		alone, beside, repeats = append(alone, a), append(beside, b), append(repeats, r)
+		a, _ := l.run(d, 0, 1)
+		b, r := l.run(d, 4, dedupBatch)
+		c, s := l.run(d, 64, 1)
+		alone, beside, repeats, singles, single = append(alone, a), append(beside, b), append(repeats, r), append(singles, c), append(single, s)
 	}
 	out["events/s alone"], out["events/s beside repeats"], out["repeats/s"] = int(median(alone)), int(median(beside)), int(median(repeats))
-	out["of alone"] = ratio(median(beside), median(alone))
+	out["events/s beside single repeats"], out["single repeats/s"] = int(median(singles)), int(median(single))
+	out["of alone"], out["of alone, single repeats"] = ratio(median(beside), median(alone)), ratio(median(singles), median(alone))
 }
 
 // restart measures a restart and what of it is the runs.

@@ -36,7 +36,7 @@ type Engine struct {
 	marks     watermarks
 	runs      runIndex
 	tidy      *tidier
-	lane      slowLane
+	lane      *slowLane
 	mayForget atomic.Uint64 // journaled as forgotten up to this sequence; the tidier's
 	merges    atomic.Uint64 // of runs, done
 	young     youngPostings
@@ -401,6 +401,8 @@ func (e *Engine) Close() error {
 
 func (e *Engine) close() error {
 	e.admission.close()
+	e.lane.close()
+	e.admission.wait()
 	close(e.repriceStop)
 	close(e.tidy.stop)
 	close(e.abandonStop)

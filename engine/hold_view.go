@@ -44,8 +44,8 @@ func (e *Engine) bookHolds(r *Request) ([]HoldResult, uint64, *refusal.Refusal) 
 		return nil, 0, overloaded()
 	}
 	for {
-		if err := e.lookup(r); err != nil {
-			return nil, 0, e.damaged(err)
+		if refused := e.lookup(r); refused != nil {
+			return nil, 0, refused
 		}
 		e.submit(r)
 		if !r.again {

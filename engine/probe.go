@@ -36,7 +36,7 @@ type prober struct {
 	e          *Engine
 	set        *runSet
 	blocks     *blockReader
-	turn       *laneTurn // its caller's, who can look at another set; nil: it has none
+	turn       *laneTurn // its caller's, who can look at another set; nil: it passes the lane
 	after      uint64    // what runs up to this sequence have is known
 	candidates []candidate
 	seqs       []uint64
@@ -97,7 +97,7 @@ func (p *prober) resolve(identity func(event int) []byte, fn func(event int, s s
 // probe looks n identities up in all live runs; hash 0 is not looked up. It goes epoch by epoch over
 // all of them, not one by one over all epochs: the filter probes of one epoch do not depend
 // on each other, so their cache misses overlap. What has to be asked on disk is put off: a
-// caller with much of it gets into the slow lane.
+// caller with much of it waits in the slow lane.
 func (p *prober) probe(n int, at func(int) (hash uint64, id []byte), fn func(int, seen)) error {
 	if len(p.set.epochs) == 0 && p.set.kept == nil {
 		return nil
@@ -164,19 +164,16 @@ func (p *prober) slowly(n int, slow []maybe, at func(int) (uint64, []byte), fn f
 		_, id := at(i)
 		return id
 	}
-	turn := p.turn
-	if turn == nil {
-		turn = &laneTurn{e: p.e}
-		defer turn.leave()
-	}
-	if turn.enter(len(slow), n) && p.turn != nil && p.e.runs.load() != p.set {
+	if waited, err := p.turn.enter(len(slow), n); err != nil {
+		return err
+	} else if waited && p.e.runs.load() != p.set {
 		return errSetMoved
 	}
 	for len(slow) > 0 {
 		part := slow[:min(len(slow), laneStep)]
 		slow = slow[len(part):]
 		hits := 0
-		turn.begin()
+		p.turn.begin()
 		for _, m := range part {
 			hash, _ := at(m.event)
 			if err := p.collect(m.epoch, m.event, hash); err != nil {
@@ -186,7 +183,9 @@ func (p *prober) slowly(n int, slow []maybe, at func(int) (uint64, []byte), fn f
 		if err := p.resolve(identity, func(i int, s seen) { hits++; fn(i, s) }); err != nil {
 			return err
 		}
-		turn.end(hits, len(part))
+		if err := p.turn.done(hits, len(part), len(slow) > 0); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -93,9 +93,9 @@ func (x *resultReader) book(list []LineResult, out []ResultOutcome) *refusal.Ref
 		return nil
 	}
 	for again := true; again; {
-		set, err := x.e.runs.look(func(set *runSet) error { return x.probe(set, asked) })
+		set, err := x.look(asked)
 		if err != nil {
-			return x.e.damaged(err)
+			return x.e.unlooked(err)
 		}
 		if refused := x.e.do(func(s *sequencer) bool {
 			if again = s.stale(set.version, set.forgotten); !again {
@@ -173,14 +173,22 @@ func (e *Engine) batchNumber(t *tables, id string) (uint32, *refusal.Refusal) {
 	return 0, refusal.New(refusal.NotFound, "unknown_batch", "there is no batch %s", id)
 }
 
-// probe looks the ids up in the runs.
-func (x *resultReader) probe(set *runSet, asked []askedResult) error {
-	for i := range asked {
-		asked[i].duplicate = false
+// look looks the ids up in the runs.
+func (x *resultReader) look(asked []askedResult) (*runSet, error) {
+	turn := laneTurn{e: x.e}
+	defer turn.leave()
+	set, err := x.e.runs.look(func(set *runSet) error {
+		for i := range asked {
+			asked[i].duplicate = false
+		}
+		p := prober{e: x.e, set: set, blocks: &x.blocks, turn: &turn}
+		return p.probe(len(asked), func(i int) (uint64, []byte) { return asked[i].hash, asked[i].identity },
+			func(i int, s seen) { asked[i].known, asked[i].duplicate = s, true })
+	})
+	if err == nil {
+		err = turn.settle()
 	}
-	p := prober{e: x.e, set: set, blocks: &x.blocks}
-	return p.probe(len(asked), func(i int) (uint64, []byte) { return asked[i].hash, asked[i].identity },
-		func(i int, s seen) { asked[i].known, asked[i].duplicate = s, true })
+	return set, err
 }
 
 // result is the sequencer's part: the id first, then the line as it stands.

@@ -157,6 +157,7 @@ func orStopped(err error) error {
 // needs the engine to answer, relays and webhooks need its store.
 func (p *process) stop(e *engine.Engine, cause error) error {
 	p.slot.drain()
+	e.Stopping()
 	began := time.Now()
 	p.backups.close() // requests wait for it
 	err := p.drain()
