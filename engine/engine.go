@@ -180,7 +180,7 @@ func newEngine(o Options, store storage, h *health) *Engine {
 	}
 	e.runs.store, e.runs.perRun, e.runs.budget, e.runs.evicted = store, o.RunIdentities, o.DedupMemoryBytes, e.filtersEvicted
 	e.lane, e.tidy = newSlowLane(), newTidier(e)
-	e.retainStop, e.retainDone = make(chan struct{}), make(chan struct{})
+	e.retained.poke, e.retainStop, e.retainDone = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	e.marks.init()
 	e.writerFree.Store(true)
 	e.sealedChanged.init()

@@ -462,6 +462,7 @@ func (s *sequencer) background() {
 	s.closeNext()
 	s.settle()
 	s.tidyLater()
+	s.retainLater()
 }
 
 // mono is monotonic time since the start, in nanoseconds; never 0.

@@ -145,7 +145,7 @@ func simSum(r *Record) simRecord {
 // relay publishes what is sealed until its process ends.
 func (b *simBroker) relay(e *Engine) {
 	box := e.Outbox()
-	for back := time.Second; !b.stopping; back = min(2*back, time.Minute) {
+	for back := time.Second; !b.stopping; back = min(2*back, b.s.backMax()) {
 		b.busy = true
 		err := b.session(e, box)
 		b.busy = false

@@ -15,21 +15,28 @@ type simCheck struct {
 	scanned   uint64            // sequences of the journal that were read
 	booked    map[string]uint64 // identity of anything → its sequence
 	submitted map[string]bool   // identities
+	other     map[string]bool   // identities of events that were also submitted with other content
 	acked     map[string]uint64 // identities that were answered as booked → a sequence that the answer depends on
 	ackedTo   uint64            // highest sequence of an answer
-	marks     [5]uint64         // as they were last, of one process
+	marks     [6]uint64         // as they were last, of one process
+	base      uint64            // up to which the history was dropped
+	forgotten uint64            // up to which identities were, as far as was read
+	forgets   uint64            // sequence of the last command that forgot
 	streams   map[uint64][32]byte
 	sums      map[uint64]string // window → what of it was sealed
 }
 
 func newSimCheck() simCheck {
-	return simCheck{booked: map[string]uint64{}, submitted: map[string]bool{}, acked: map[string]uint64{}, streams: map[uint64][32]byte{}, sums: map[uint64]string{}}
+	return simCheck{booked: map[string]uint64{}, submitted: map[string]bool{}, other: map[string]bool{}, acked: map[string]uint64{}, streams: map[uint64][32]byte{}, sums: map[uint64]string{}}
 }
 
 // crashed forgets what only held of the process.
-func (c *simCheck) crashed(*sim) {
-	c.marks = [5]uint64{}
-	c.scanned = 0
+func (c *simCheck) crashed(s *sim) {
+	c.marks = [6]uint64{}
+	c.scanned, c.forgotten = 0, 0
+	if s.pebble == nil {
+		c.base = min(c.base, s.disk.base.Seq) // a drop that was not durable
+	}
 	clear(c.booked)
 }
 
@@ -39,7 +46,7 @@ func (s *sim) afterStep() {
 		return
 	}
 	m, c := &s.e.marks, &s.check
-	now := [5]uint64{m.durable.load(), m.evidenced.load(), m.indexed.load(), m.checkpointed.load(), m.sealed.load()}
+	now := [6]uint64{m.durable.load(), m.evidenced.load(), m.indexed.load(), m.checkpointed.load(), m.sealed.load(), m.dropped.load()}
 	for i, seq := range now {
 		if seq < c.marks[i] || seq > now[0] {
 			s.failf("watermarks went from %v to %v", c.marks, now)
@@ -48,6 +55,7 @@ func (s *sim) afterStep() {
 	if head := s.store.Head().Seq; now[0] > head || s.seq.state.seq < head {
 		s.failf("durable %d, head %d, the state is at %d", now[0], head, s.seq.state.seq)
 	}
+	s.dropped()
 	if c.marks = now; c.scanned >= now[0] {
 		return
 	}
@@ -64,7 +72,7 @@ func (s *sim) scan(to uint64) {
 	c := &s.check
 	var cur cursor
 	from := c.scanned
-	err := s.store.Blocks(from+1, func(b *journal.Block) error {
+	err := s.whole().Blocks(from+1, func(b *journal.Block) error {
 		if b.First == 1 {
 			return nil
 		}
@@ -73,8 +81,15 @@ func (s *sim) scan(to uint64) {
 			if cur.seq <= from || cur.seq > to {
 				continue
 			}
+			if cur.kind == kindForget {
+				r := reader{p: cur.payload}
+				if c.forgotten = r.uvarint(); cur.seq > c.forgets {
+					c.forgets = cur.seq
+					s.count.forgets++
+				}
+			}
 			for _, id := range usedUp(&cur) {
-				if at, twice := c.booked[id]; twice {
+				if at, twice := c.booked[id]; twice && !c.mayReturn(id, at) {
 					s.failf("%q is booked at %d and at %d", id, at, cur.seq)
 				}
 				if c.booked[id] = cur.seq; !c.submitted[id] {
@@ -180,7 +195,7 @@ func (s *sim) opened() {
 	}
 	s.scan(head)
 	if st := s.seq.state; st.pending == nil && st.seq == head { // nothing has come since
-		twin, err := replayed(s.store)
+		twin, err := replayed(s.whole())
 		if err != nil || !bytes.Equal(canonical(st), canonical(twin)) {
 			s.failf("at %d the state is another than the journal's from its beginning: %v", head, err)
 		}
@@ -251,7 +266,7 @@ func (s *sim) finish() {
 	s.broker.down, s.broker.lose, s.broker.late = false, 0, 0
 	s.broker.arrive()
 	s.calm()
-	s.wait(10 * 60e9)
+	s.wait(10 * s.backMax())
 	s.calm()
 	s.ask("finish", func(e *Engine) {
 		records, err := e.Outbox().Records(1, 1<<30)
@@ -273,7 +288,7 @@ func (s *sim) finish() {
 			}
 		}
 		s.count.seals = len(e.published.Load().windows)
-		if err := equalsReplay(e); err != nil {
+		if err := equalsReplayOf(e, s.whole()); err != nil {
 			s.failf("%v", err)
 		}
 		s.count.replayed++
@@ -281,8 +296,8 @@ func (s *sim) finish() {
 			return
 		}
 		m := newModel(simTB{s.t, s}, s.w)
-		m.replay(e, e.store.Head().Seq)
-		m.compare(e)
+		m.replayOf(s.whole(), e.published.Load(), e.store.Head().Seq)
+		m.compareFrom(e, e.store.Base().Seq)
 		m.complete()
 		s.count.compared++
 	})

@@ -80,6 +80,9 @@ func (g *simGenerator) next() simLine {
 
 // span is some time, of the order of the things that wait for it: mostly seconds, at times hours.
 func (g *simGenerator) span() time.Duration {
+	if g.s.retain {
+		return g.longSpan()
+	}
 	spans := []time.Duration{time.Millisecond, time.Second, time.Second, time.Minute, 10 * time.Minute, time.Hour, 3 * time.Hour, 20 * time.Hour}
 	return 1 + time.Duration(g.rng.Int64N(int64(spans[g.rng.IntN(len(spans))])))
 }
@@ -117,14 +120,14 @@ func (g *simGenerator) fault() simLine {
 // call draws a new event.
 func (g *simGenerator) call() call {
 	c := call{source: fmt.Sprint("s", g.rng.IntN(3)), id: g.id("e"), subject: g.node(), kind: "llm.tokens"}
-	if g.rng.IntN(2) == 0 {
-		c.time = g.s.now - g.rng.Int64N(int64(90*day))
+	if g.rng.IntN(2) == 0 || g.s.retain && !g.s.credit { // the model of books does not know an event that is booked again
+		c.time = g.s.now - g.rng.Int64N(g.agoMax())
 	}
 	if g.rng.IntN(40) == 0 {
 		c.time = g.s.now + g.rng.Int64N(int64(10*time.Minute)) // some are too far ahead
 	}
 	if g.rng.IntN(60) == 0 {
-		c.time = g.s.now - int64(100*day) + g.rng.Int64N(int64(time.Hour)) - int64(30*time.Minute) // some are too old
+		c.time = g.s.now - int64(g.s.o.DedupWindow) + g.rng.Int64N(int64(time.Hour)) - int64(30*time.Minute) // some are too old
 	}
 	c.randomUsage(g.rng)
 	return c
@@ -159,6 +162,9 @@ func (g *simGenerator) conflict() simLine {
 
 // command draws something that a client asks for.
 func (g *simGenerator) command() simLine {
+	if g.s.retain && g.rng.IntN(4) == 0 {
+		return g.unneeded()
+	}
 	if g.s.credit && g.rng.IntN(2) == 0 {
 		return g.credit()
 	}
@@ -177,7 +183,7 @@ func (g *simGenerator) command() simLine {
 	case n < 31:
 		l := line("rerate", g.id("rerate"), g.versions[g.rng.IntN(len(g.versions))])
 		if g.rng.IntN(3) > 0 {
-			from := g.s.now - g.rng.Int64N(int64(90*day))
+			from := g.s.now - g.rng.Int64N(g.agoMax())
 			l.args = append(l.args, simTimeText(from), simTimeText(from+1+g.rng.Int64N(int64(60*day))))
 		}
 		return l

@@ -90,6 +90,12 @@ func (d *simPebble) Ingest(tables []table, markers []journal.Row) error {
 	return d.onDisk.Ingest(tables, markers)
 }
 
+// DropBlocks drops.
+func (d *simPebble) DropBlocks(through uint64) (uint64, error) {
+	d.pause()
+	return d.Store.DropBlocks(through)
+}
+
 // Close closes.
 func (d *simPebble) Close() error {
 	d.pause()
@@ -101,7 +107,7 @@ func (d *simPebble) Close() error {
 // historyOf is all blocks of a store.
 func historyOf(t testing.TB, store storage) string {
 	var out strings.Builder
-	err := store.Blocks(1, func(b *journal.Block) error {
+	err := store.Blocks(0, func(b *journal.Block) error {
 		fmt.Fprintf(&out, "%d-%d %d %v %x\n", b.First, b.Last, b.Time, b.Final, sha256.Sum256(b.Body))
 		return nil
 	})
@@ -118,7 +124,7 @@ func TestSimulationOnPebble(t *testing.T) {
 	stories, lines, crashes := soak.Pick(2, 60), soak.Pick(100, 300), 0
 	for i := range stories {
 		seed := run.Seed() + uint64(i)
-		model := newSim(t, seed, i%2 == 1, "")
+		model := newSim(t, seed, simKind{credit: i%2 == 1, retain: i%2 == 0})
 		model.disk.forgets = true
 		g := newSimGenerator(model, seed, true)
 		var story []simLine
@@ -130,7 +136,7 @@ func TestSimulationOnPebble(t *testing.T) {
 			}
 			model.finish()
 		})
-		disk := newSim(t, seed, i%2 == 1, "")
+		disk := newSim(t, seed, simKind{credit: i%2 == 1, retain: i%2 == 0})
 		disk.pebble = newSimPebble(disk)
 		if failed == nil {
 			failed = guarded(func() {

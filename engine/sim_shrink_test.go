@@ -97,11 +97,14 @@ func (y *simStory) write(t testing.TB, dir string, lines []simLine) string {
 		t.Fatal("the story does not fail any more")
 	}
 	world := line("world", fmt.Sprintf("seed=%d", y.seed))
-	if y.credit {
+	if y.kind.credit {
 		world.args = append(world.args, "credit")
 	}
-	if y.bug != "" {
-		world.args = append(world.args, "bug="+y.bug)
+	if y.kind.retain {
+		world.args = append(world.args, "retain")
+	}
+	if y.kind.bug != "" {
+		world.args = append(world.args, "bug="+y.kind.bug)
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "# Found by TestSimulation. The outcome below is the failure; once it is mended, -rewrite makes it the regression test.\n\n")
@@ -154,8 +157,7 @@ func retellFile(t *testing.T, path string) {
 
 func worldOf(t *testing.T, d *datadriven.TestData) *sim {
 	var seed uint64
-	var bug string
-	credit := false
+	var kind simKind
 	for _, a := range d.CmdArgs {
 		switch a.Key {
 		case "seed":
@@ -163,12 +165,14 @@ func worldOf(t *testing.T, d *datadriven.TestData) *sim {
 				t.Fatal(err)
 			}
 		case "credit":
-			credit = true
+			kind.credit = true
+		case "retain":
+			kind.retain = true
 		case "bug":
-			bug = a.Vals[0]
+			kind.bug = a.Vals[0]
 		}
 	}
-	return newSim(t, seed, credit, bug)
+	return newSim(t, seed, kind)
 }
 
 func lineOfFile(d *datadriven.TestData) simLine {
@@ -198,7 +202,7 @@ func TestSimulationFindsPlantedFaults(t *testing.T) {
 		t.Run(bug, func(t *testing.T) {
 			var y *simStory
 			for seed := uint64(1); seed < 200 && (y == nil || y.failed == nil || !strings.Contains(y.failed.text, words)); seed++ {
-				y = simulate(t, seed, false, bug, 200)
+				y = simulate(t, seed, simKind{bug: bug}, 200)
 			}
 			if y.failed == nil || !strings.Contains(y.failed.text, words) {
 				t.Fatal("it is not found")

@@ -23,6 +23,8 @@ type simDisk struct {
 
 	blocks  []journal.Block // written; those up to durable are synced
 	durable int
+	gone    int          // of blocks: dropped
+	base    journal.Base // where they end
 	spaces  map[journal.Space]*simRows
 	tables  map[journal.Kind]map[uint64]*simRows
 	undo    []simUndo // of writes that are not synced, oldest first
@@ -40,6 +42,9 @@ type simDisk struct {
 type simUndo struct {
 	rows   []simOld
 	blocks int // how many blocks it wrote
+	drop   bool
+	gone   int // as it was before a drop
+	base   journal.Base
 }
 
 type simOld struct {
@@ -129,14 +134,18 @@ func (d *simDisk) write(rows []journal.Row, blocks []journal.Block) uint64 {
 
 // sync writes and makes all that was written so far durable, which takes its time.
 func (d *simDisk) sync(rows []journal.Row, blocks []journal.Block) {
+	d.synced(func() uint64 { return d.write(rows, blocks) })
+}
+
+func (d *simDisk) synced(write func() uint64) {
 	if d.forgets { // what is on its way is not there yet
 		d.s.sleep(d.s.between(d.slow[0], d.slow[1]))
-		d.settle(d.write(rows, blocks))
+		d.settle(write())
 		return
 	}
-	write := d.write(rows, blocks)
+	n := write()
 	d.s.sleep(d.s.between(d.slow[0], d.slow[1]))
-	d.settle(write)
+	d.settle(n)
 }
 
 // settle makes everything up to a write durable.
@@ -168,6 +177,9 @@ func (d *simDisk) crash(rng *rand.Rand, percent int) {
 			}
 		}
 		d.blocks = d.blocks[:len(d.blocks)-u.blocks]
+		if u.drop {
+			d.gone, d.base = u.gone, u.base
+		}
 		d.lost++
 	}
 	d.undo, d.durable, d.failing = nil, len(d.blocks), 0
@@ -204,9 +216,13 @@ func (d *simDisk) chain(g *journal.Group) []journal.Block {
 		if b.First != prev.Last+1 || b.Last < b.First || b.Time < prev.Time {
 			d.s.failf("a block of %d to %d at %d follows %d at %d", b.First, b.Last, b.Time, prev.Last, prev.Time)
 		}
-		var header [64]byte
+		header := [64]byte{0: 1} // as the journal hashes: a base names hashes
+		if b.Final {
+			header[1] = 1
+		}
+		binary.BigEndian.PutUint32(header[4:], uint32(len(b.Body)))
 		for k, n := range []uint64{b.First, b.Last, uint64(b.Time)} {
-			binary.BigEndian.PutUint64(header[8*k:], n)
+			binary.BigEndian.PutUint64(header[8+8*k:], n)
 		}
 		copy(header[32:], b.Prev[:])
 		b.Hash = sha256.Sum256(append(header[:], b.Body...))
@@ -224,6 +240,9 @@ func (d *simDisk) Head() journal.Head {
 
 // BlockAt is journal.Store.BlockAt.
 func (d *simDisk) BlockAt(seq uint64) (*journal.Block, error) {
+	if seq <= d.base.Seq {
+		return nil, fmt.Errorf("%w: sequence %d", journal.ErrDropped, seq)
+	}
 	i := sort.Search(d.durable, func(i int) bool { return d.blocks[i].Last >= seq })
 	if i == d.durable || d.blocks[i].First > seq {
 		return nil, fmt.Errorf("no block has sequence %d: %w", seq, journal.ErrCorrupt)
@@ -232,20 +251,53 @@ func (d *simDisk) BlockAt(seq uint64) (*journal.Block, error) {
 	return &b, nil
 }
 
-// Base says that nothing was dropped: a simulation keeps all history.
-func (d *simDisk) Base() journal.Base { return journal.Base{} }
+// Base is journal.Store.Base.
+func (d *simDisk) Base() journal.Base { return d.base }
 
-// BaseAt is never asked.
-func (d *simDisk) BaseAt(uint64) (journal.Base, error) { panic("BUG: a simulation drops no history") }
+// BaseAt is journal.Store.BaseAt.
+func (d *simDisk) BaseAt(through uint64) (journal.Base, error) {
+	b, err := d.BlockAt(through)
+	if err != nil {
+		return journal.Base{}, err
+	}
+	if b.Last != through || !b.Final {
+		return journal.Base{}, fmt.Errorf("no group ends at sequence %d", through)
+	}
+	return journal.Base{Seq: b.Last, Hash: b.Hash, Time: b.Time}, nil
+}
 
-// DropBlocks is never asked.
-func (d *simDisk) DropBlocks(uint64) (uint64, error) { panic("BUG: a simulation drops no history") }
+// DropBlocks is journal.Store.DropBlocks.
+func (d *simDisk) DropBlocks(through uint64) (uint64, error) {
+	if through <= d.base.Seq {
+		return 0, nil
+	}
+	base, err := d.BaseAt(through)
+	if err != nil {
+		return 0, err
+	}
+	if through >= d.Head().Seq {
+		return 0, fmt.Errorf("sequence %d is the head", through)
+	}
+	d.synced(func() uint64 {
+		d.undo = append(d.undo, simUndo{drop: true, gone: d.gone, base: d.base})
+		d.gone = sort.Search(len(d.blocks), func(i int) bool { return d.blocks[i].Last > through })
+		d.base = base
+		d.written++
+		return d.written
+	})
+	return 1, nil
+}
 
 // Blocks is journal.Store.Blocks.
 func (d *simDisk) Blocks(from uint64, fn func(*journal.Block) error) error {
-	from = max(from, 1)
+	if from == 0 {
+		from = d.base.Seq + 1
+	}
+	if from <= d.base.Seq {
+		return fmt.Errorf("%w: sequence %d", journal.ErrDropped, from)
+	}
 	i := sort.Search(d.durable, func(i int) bool { return d.blocks[i].Last >= from })
-	for _, b := range d.blocks[i:d.durable] {
+	for _, b := range d.blocks[max(i, d.gone):max(d.durable, d.gone)] {
 		if err := fn(&b); err != nil {
 			return err
 		}

@@ -32,8 +32,7 @@ func (b simTB) Errorf(format string, args ...any) { b.s.failf(format, args...) }
 // simStory is what a simulation did and what it came to.
 type simStory struct {
 	seed   uint64
-	credit bool
-	bug    string
+	kind   simKind
 	lines  []simLine
 	failed *simFailure
 	s      *sim
@@ -55,8 +54,8 @@ func guarded(run func()) (failed *simFailure) {
 }
 
 // simulate draws a story of so many lines and lives through it.
-func simulate(t testing.TB, seed uint64, credit bool, bug string, lines int) *simStory {
-	y := &simStory{seed: seed, credit: credit, bug: bug, s: newSim(t, seed, credit, bug)}
+func simulate(t testing.TB, seed uint64, kind simKind, lines int) *simStory {
+	y := &simStory{seed: seed, kind: kind, s: newSim(t, seed, kind)}
 	g := newSimGenerator(y.s, seed, true)
 	y.failed = guarded(func() {
 		for i := range lines + 1 {
@@ -74,7 +73,7 @@ func simulate(t testing.TB, seed uint64, credit bool, bug string, lines int) *si
 
 // retell lives through a story again.
 func (y *simStory) retell(t testing.TB, lines []simLine) *simFailure {
-	y.s = newSim(t, y.seed, y.credit, y.bug)
+	y.s = newSim(t, y.seed, y.kind)
 	failed := guarded(func() {
 		for i := range lines {
 			y.s.do(&lines[i])
@@ -95,6 +94,7 @@ func TestSimulation(t *testing.T) {
 	run := soak.Start(t)
 	rng := rand.New(rand.NewPCG(run.Seed(), 0))
 	var total simCount
+	kept := map[string]int{}
 	var lived time.Duration
 	began := time.Now()
 	seeds, lines := soak.Pick(4, 1000), soak.Pick(200, 400)
@@ -103,19 +103,24 @@ func TestSimulation(t *testing.T) {
 		if i == 0 {
 			seed = run.Seed()
 		}
-		y := simulate(t, seed, i%2 == 1, "", lines)
+		y := simulate(t, seed, simKind{credit: i%2 == 1, retain: i%4 > 1}, lines)
 		if y.failed != nil {
 			path := y.write(t, filepath.Join("testdata", "sim"), y.shrink(t))
 			t.Fatalf("seed %d, written to %s: %s\n%s", seed, path, y.failed.text, y.failed.stack)
 		}
 		total.add(&y.s.count)
+		for why, n := range y.s.kept {
+			kept[why] += n
+		}
 		lived += time.Duration(y.s.now - y.s.start)
 	}
+	t.Log("history was kept because of: ", kept)
 	run.Report("simulation of all stages", soak.Counts{"seeds": seeds, "days simulated": int(lived.Hours() / 24), "simulated to real": int(lived.Seconds() / time.Since(began).Seconds()),
 		"steps": total.steps, "commands": total.commands, "crashes": total.crashes, "failed commits": total.exits, "faults": total.faults,
 		"clean stops": total.stops, "windows": total.seals, "records published": total.records, "compared with the model": total.compared, "compared with a replay": total.replayed,
+		"drops of history": total.drops, "commands dropped": total.exported, "identities forgotten": total.forgets,
 		"events lost": 0, "events doubled": 0})
-	seen := total.crashes > 0 && total.seals > 0 && total.records > 0 && total.compared > 0 && total.replayed > 0
+	seen := total.drops > 0 && total.forgets > 0 && total.crashes > 0 && total.seals > 0 && total.records > 0 && total.compared > 0 && total.replayed > 0
 	if soak.Full() { // few stories may do without one of these
 		seen = seen && total.exits > 0 && total.stops > 0 && total.jumps > 0 && total.refused > 0
 	}
@@ -134,7 +139,7 @@ func TestSimulationRepeats(t *testing.T) {
 		want := ""
 		for _, n := range []int{1, procs, 4} {
 			runtime.GOMAXPROCS(n)
-			y := simulate(t, seed, credit, "", 100)
+			y := simulate(t, seed, simKind{credit: credit, retain: credit}, 100)
 			if y.failed != nil {
 				t.Fatalf("%s\n%s", y.failed.text, y.failed.stack)
 			}
@@ -155,7 +160,8 @@ func (c *simCount) add(o *simCount) {
 		sum *int
 		n   int
 	}{{&c.commands, o.commands}, {&c.answers, o.answers}, {&c.refused, o.refused}, {&c.faults, o.faults}, {&c.crashes, o.crashes}, {&c.exits, o.exits},
-		{&c.stops, o.stops}, {&c.jumps, o.jumps}, {&c.commandsRead, o.commandsRead}, {&c.seals, o.seals}, {&c.records, o.records}, {&c.compared, o.compared}, {&c.replayed, o.replayed}, {&c.steps, o.steps}} {
+		{&c.stops, o.stops}, {&c.jumps, o.jumps}, {&c.commandsRead, o.commandsRead}, {&c.seals, o.seals}, {&c.records, o.records}, {&c.compared, o.compared}, {&c.replayed, o.replayed}, {&c.steps, o.steps},
+		{&c.drops, o.drops}, {&c.forgets, o.forgets}, {&c.exported, o.exported}} {
 		*f.sum += f.n
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"log/slog"
 	"math/rand/v2"
 	"strconv"
 	"testing"
@@ -34,13 +35,21 @@ type sim struct {
 	exited error      // why the process ended
 	life   int        // numbers processes
 
-	w       *world
-	credit  bool // with holds, grants, limits and subscriptions: the model of books does not know them
-	clients int  // calls under way
+	w *world
+	simKind
+	archive simArchive
+	kept    map[string]int // reasons
+	clients int            // calls under way
 	trace   hash.Hash
 	check   simCheck
 	count   simCount
-	bug     string
+}
+
+// simKind is what sort of world it is.
+type simKind struct {
+	credit bool   // with holds, grants, limits and subscriptions: the model of books does not know them
+	retain bool   // old history is exported and dropped
+	bug    string // planted
 }
 
 // simCount is what a simulation saw.
@@ -49,16 +58,17 @@ type simCount struct {
 	crashes, exits, stops, jumps       int
 	commandsRead, seals, records       int
 	compared, replayed, steps          int
+	drops, forgets, exported           int
 }
 
 var simStart = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 // newSim makes a world of which nothing has happened yet.
-func newSim(t testing.TB, seed uint64, credit bool, bug string) *sim {
-	s := &sim{t: t, now: simStart.UnixNano(), start: simStart.UnixNano(), sleeps: map[*simStage]int64{}, credit: credit, bug: bug, trace: sha256.New()}
+func newSim(t testing.TB, seed uint64, kind simKind) *sim {
+	s := &sim{t: t, now: simStart.UnixNano(), start: simStart.UnixNano(), sleeps: map[*simStage]int64{}, simKind: kind, kept: map[string]int{}, trace: sha256.New()}
 	s.simStages = &simStages{rng: rand.New(rand.NewPCG(seed, 1)), note: func(stage string) { s.say("%s", stage) }}
 	s.disk = newSimDisk(s)
-	s.disk.lies = bug == "unsynced"
+	s.disk.lies = s.bug == "unsynced"
 	s.store = s.disk
 	s.broker = newSimBroker(s)
 	s.w = newWorld(simStart)
@@ -69,11 +79,14 @@ func newSim(t testing.TB, seed uint64, credit bool, bug string) *sim {
 	for i := range key {
 		key[i] = byte(draw.Uint32())
 	}
-	s.o = Options{LedgerID: "sim", Logger: quiet(), DedupWindow: 100 * day, RequestsMax: 32, SigningKey: ed25519.NewKeyFromSeed(key[:]),
+	s.o = Options{LedgerID: "sim", Logger: slog.New(simLog{s}), DedupWindow: 100 * day, RequestsMax: 32, SigningKey: ed25519.NewKeyFromSeed(key[:]),
 		RunIdentities: 10 + draw.IntN(60), CheckpointBytes: 1000 + draw.Int64N(8000), SettleEvery: []time.Duration{0, time.Hour, 6 * time.Hour, day}[draw.IntN(4)]}
 	s.o.Journal = journal.Options{Dir: "sim", Logger: quiet(), Fatal: s.fatal}
 	s.o.Clock = func() time.Time { return time.Unix(0, s.now) }
 	s.o.Now = func() int64 { return s.now }
+	if s.retain {
+		s.retaining(seed)
+	}
 	s.o.world = surroundings{stages: s, random: simRandom{draw}, open: s.openStore}
 	return s
 }
@@ -274,6 +287,7 @@ func (s *sim) kill(percent int) {
 		s.failf("closing what crashed: %v", err)
 	}
 	s.broker.lost()
+	s.archive.crashed(s)
 	s.check.crashed(s)
 }
 

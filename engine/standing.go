@@ -207,7 +207,29 @@ func (e *Engine) Void(v VoidSpec) (answer Void, created bool, refused *refusal.R
 			return e.voidAnswer(at, &blocks, created)
 		}
 	}
+	if refused.Code == refusal.NotFound && e.marks.dropped.load() > 0 {
+		return e.voidAgain(&v, &blocks, refused)
+	}
 	return answer, false, refused
+}
+
+// voidAgain answers a void of which the event was dropped meanwhile, as long as the void itself is stored.
+func (e *Engine) voidAgain(v *VoidSpec, blocks *blockReader, gone *refusal.Refusal) (answer Void, created bool, refused *refusal.Refusal) {
+	var old *voidEntry
+	refused = e.do(func(s *sequencer) bool {
+		old = s.state.voids[v.ID]
+		return false
+	})
+	if refused != nil || old == nil || old.seq <= e.marks.dropped.load() {
+		return answer, false, firstOf(refused, gone)
+	}
+	if answer, _, refused = e.voidAnswer(old.seq, blocks, false); refused != nil {
+		return answer, false, refused
+	}
+	if answer.Source != v.Source || answer.Event != v.Event || answer.Reason != v.Reason {
+		return Void{}, false, refusal.New(refusal.IDConflict, "id_conflict", "void %s was booked with other content", v.ID)
+	}
+	return answer, false, nil
 }
 
 // originOf finds the sequence of an event.

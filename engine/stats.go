@@ -19,6 +19,7 @@ type Stats struct {
 	Dropped               uint64 // exported and dropped
 	DroppedBytes          uint64 // since the start
 	LastDrop              int64  // time of the last one since the start, ns; 0: none
+	KeptBecauseOf         string // what kept the last round from dropping more; empty: there was none
 	Windows               int    // sealed
 	SealedStream          uint64 // last sealed stream_seq
 	PublishedStream       uint64 // last confirmed stream_seq
@@ -52,6 +53,9 @@ func (e *Engine) Stats() Stats {
 		Dropped: e.marks.dropped.load(), DroppedBytes: e.retained.freed.Load(), LastDrop: e.retained.lastDrop.Load(),
 		Windows: len(t.windows), SealedStream: lastStreamOf(t.windows), Accounts: len(t.people), Shapes: len(t.shapes),
 		Sources: len(t.sources) - 1, PriceVersions: len(t.versions), Unpriced: e.unpriced.Load(), Store: e.store.Metrics()}
+	if why := e.retained.heldBy.Load(); why != nil {
+		s.KeptBecauseOf = *why
+	}
 	s.runs(e)
 	f, h := a.flow, e.health
 	s.QueueCost, s.QueueLimit, s.QueueRefused = f.queuedCost(), f.limit.Load(), f.refusals.Load()

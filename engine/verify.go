@@ -241,10 +241,15 @@ func (v *verifier) compareAt(b *journal.Block) error {
 	if err := v.compareBase(b.Last); err != nil {
 		return err
 	}
-	if v.last.seq != b.Last || v.last.id == 0 {
+	return v.compareCheckpoint(b.Last, b.Hash)
+}
+
+// compareCheckpoint compares the newest checkpoint if it is of a sequence.
+func (v *verifier) compareCheckpoint(seq uint64, hash journal.Hash) error {
+	if v.last.seq != seq || v.last.id == 0 {
 		return nil
 	}
-	if v.last.hash != b.Hash {
+	if v.last.hash != hash {
 		return fmt.Errorf("checkpoint %d names another hash at sequence %d than the chain", v.last.id, v.last.seq)
 	}
 	loaded, err := restore(v.store, func() error { return nil })

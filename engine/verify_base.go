@@ -42,6 +42,9 @@ func (v *verifier) begin() error {
 			return err
 		}
 	}
+	if from.at.Seq > 0 { // the history may have been dropped just up to the newest checkpoint
+		return v.compareCheckpoint(from.at.Seq, from.at.Hash)
+	}
 	return nil
 }
 

@@ -54,6 +54,7 @@ type ledgerMetrics struct {
 	build, ready  *prometheus.Desc
 	watermark     *prometheus.Desc
 	start         *prometheus.Desc
+	kept          *prometheus.Desc
 	figures       []figure[engine.Stats]
 	outboxAge     *prometheus.Desc
 	settlements   *relayMetrics
@@ -88,6 +89,7 @@ func newLedgerMetrics(slot *engineSlot, now func() time.Time) *ledgerMetrics {
 		ready:         desc("farthing_ready", "1 while writes are accepted, else 0."),
 		watermark:     desc("farthing_watermark_sequence", "Sequence number that each stage of the ledger has reached.", "name"),
 		start:         desc("farthing_start_seconds", "Seconds that parts of the last start took; parts may run beside each other, \"all\" is the whole.", "part"),
+		kept:          desc("farthing_retention_kept", "1 for what kept the last look from dropping more history: \"age\" where nothing is in the way.", "because_of"),
 		outboxAge:     desc("farthing_outbox_age_seconds", "Seconds since the window of the oldest batch that is not published was closed; 0 if there is none."),
 		figures:       append(engineFigures(), storeFigures()...),
 		settlements:   newRelayMetrics("farthing_relay_", "settlements"),
@@ -152,7 +154,7 @@ func storeFigures() []figure[engine.Stats] {
 
 // Describe implements prometheus.Collector.
 func (m *ledgerMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.build, m.ready, m.watermark, m.start, m.outboxAge} {
+	for _, d := range []*prometheus.Desc{m.build, m.ready, m.watermark, m.start, m.kept, m.outboxAge} {
 		to <- d
 	}
 	for _, f := range m.figures {
@@ -187,6 +189,9 @@ func (m *ledgerMetrics) Collect(to chan<- prometheus.Metric) {
 		set(m.start, part.Took.Seconds(), part.Name)
 	}
 	set(m.start, stats.Start.Took.Seconds(), "all")
+	if stats.KeptBecauseOf != "" {
+		set(m.kept, 1, stats.KeptBecauseOf)
+	}
 	set(m.outboxAge, m.age(stats.OldestUnpublishedTime))
 	m.transit.collect(e, func(t time.Time) float64 { return m.age(t.UnixNano()) }, to)
 	m.settlements.collect(to)
