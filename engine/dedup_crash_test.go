@@ -24,7 +24,7 @@ func TestDedupCrashes(t *testing.T) {
 	now.Store(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	var mu sync.Mutex
 	answered, promised := map[string]int64{}, map[string]int64{}
-	var merges, forgotten uint64
+	var merges, statementMerges, forgotten uint64
 	checked, cycles := 0, soak.Pick(24, 400)
 	for cycle := range cycles {
 		fs := newPowerCut(disk, []int{0, 50, 100}[cycle%3], rng, &mu, func() { promised = maps.Clone(answered) })
@@ -56,7 +56,7 @@ func TestDedupCrashes(t *testing.T) {
 		}
 		disk = fs.finish()
 		s := r.e.Stats()
-		merges, forgotten = merges+s.Merges, max(forgotten, s.Forgotten)
+		merges, statementMerges, forgotten = merges+s.Merges, statementMerges+s.StatementMerges, max(forgotten, s.Forgotten)
 		r.close()
 		answered = maps.Clone(promised)
 		if cycle%4 == 3 {
@@ -67,10 +67,10 @@ func TestDedupCrashes(t *testing.T) {
 			}
 		}
 	}
-	if merges == 0 || forgotten == 0 || checked == 0 {
-		t.Fatalf("%d merges, forgotten up to %d, %d checked", merges, forgotten, checked)
+	if merges == 0 || statementMerges == 0 || forgotten == 0 || checked == 0 {
+		t.Fatalf("%d merges, %d of statements, forgotten up to %d, %d checked", merges, statementMerges, forgotten, checked)
 	}
-	run.Report("power cuts while runs are merged and forgotten", soak.Counts{"crashes": cycles, "merges": merges, "identities asked again": checked, "events doubled": 0})
+	run.Report("power cuts while runs are merged and forgotten", soak.Counts{"crashes": cycles, "merges": merges, "merges of statements": statementMerges, "identities asked again": checked, "events doubled": 0})
 }
 
 // allKnown sends what was answered again; what is inside of the window has to be known.

@@ -110,20 +110,26 @@ func TestDedupAgainstTwin(t *testing.T) {
 // settleTidier waits until the tidier has nothing to do.
 func (r *rig) settleTidier() {
 	r.t.Helper()
+	tidied(r.t, r.e)
+}
+
+func tidied(t testing.TB, e *Engine) {
+	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
-		set := r.e.runs.load()
-		due := set.forgettable(r.e.now()-int64(r.e.o.DedupWindow)-int64(forgetMargin)) > set.forgotten || set.likeLarge(int64(r.e.o.DedupWindow)/8) != nil
-		for _, e := range set.epochs {
-			due = due || e.shared != nil && (e.full || len(e.runs) >= epochSmall)
+		set, most := e.runs.load(), e.runs.tierMost()
+		due := set.forgettable(e.now()-int64(e.o.DedupWindow)-int64(forgetMargin)) > set.forgotten || set.likeLarge(int64(e.o.DedupWindow)/8) != nil ||
+			len(set.statementsToMerge(most)) > 0 || len(set.archivedToMerge(most)) > 0 || len(*e.young.load()) > 1
+		for _, ep := range set.epochs {
+			due = due || ep.shared != nil && (ep.full || len(ep.runs) >= epochSmall)
 		}
 		if !due {
 			return
 		}
-		r.e.tidy.wake()
+		e.tidy.wake()
 		select {
 		case <-deadline:
-			r.t.Fatal("the tidier does not come to an end")
+			t.Fatal("the tidier does not come to an end")
 		case <-time.After(time.Millisecond):
 		}
 	}

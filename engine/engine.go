@@ -38,10 +38,12 @@ type Engine struct {
 	tidy      *tidier
 	lane      *slowLane
 	mayForget atomic.Uint64 // journaled as forgotten up to this sequence; the tidier's
-	merges    atomic.Uint64 // of runs, done
-	young     youngPostings
-	published atomic.Pointer[tables] // as of the last durable group
-	roots     rootTable
+	merges    atomic.Uint64 // of identity runs, done
+
+	statementMerges atomic.Uint64
+	young           youngPostings
+	published       atomic.Pointer[tables] // as of the last durable group
+	roots           rootTable
 
 	free         chan *group         // committed and indexed groups, to be filled again
 	toCommit     chan *group         // sequencer → committer

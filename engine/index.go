@@ -167,14 +167,14 @@ func (e *Engine) statement(a ledger.Ref, seq uint64, limit int) ([]uint64, error
 				continue
 			}
 			if out, err = r.after(e.store, a, seq, limit, out); err != nil {
-				return nil, err
+				break
 			}
 		}
 		for _, p := range *young {
 			out = p.after(a, max(seq, set.indexedTo()), limit, out)
 		}
 		if e.young.load() == young && e.runs.load() == set {
-			return out, nil
+			return out, err
 		}
 	}
 }

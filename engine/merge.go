@@ -51,7 +51,7 @@ func (t *tidier) loop() {
 			if more, err = t.step(); errors.Is(err, errStopped) {
 				return
 			} else if tableFault(err) {
-				t.e.o.Logger.Error("identity runs could not be merged; it is tried again with the next one", "error", err)
+				t.e.o.Logger.Error("runs could not be merged; it is tried again with the next one", "error", err)
 				more = false
 			} else if err != nil {
 				t.e.fail(err)
@@ -74,7 +74,7 @@ func (t *tidier) step() (more bool, err error) {
 	if old := set.likeLarge(int64(t.e.o.DedupWindow) / 8); old != nil {
 		return true, t.merge(old, true)
 	}
-	return false, nil
+	return t.mergeBySize()
 }
 
 // largeRuns is how many neighbouring large runs of about one size become one. A new event asks
@@ -132,16 +132,21 @@ func (t *tidier) merge(old []*runInfo, large bool) error {
 		return w.close()
 	})
 	b.build(journal.KindIdentityFilter, merged.id, merged.filter.write)
-	markers := []journal.Row{merged.marker()}
-	for _, r := range old {
-		markers = append(markers, journal.Row{Space: journal.SpaceMarker, Key: runKey(r.id), Delete: true})
-	}
-	if err := b.ingest(markers...); err != nil {
+	if err := b.ingest(mergedMarkers(merged, old)...); err != nil {
 		return err
 	}
 	x.change(func(next *runSet) { next.replace(old, merged) })
 	t.e.merges.Add(1)
 	return dropRuns(x.store, old)
+}
+
+// mergedMarkers turn old runs into the new one.
+func mergedMarkers(merged *runInfo, old []*runInfo) []journal.Row {
+	markers := []journal.Row{merged.marker()}
+	for _, r := range old {
+		markers = append(markers, journal.Row{Space: journal.SpaceMarker, Key: runKey(r.id), Delete: true})
+	}
+	return markers
 }
 
 // mergeInto gives the entries of runs to a writer by hash, and those of a hash by sequence.
@@ -248,7 +253,7 @@ func newRunMerge(store storage, runs []*runInfo) (*runMerge, error) {
 	m := &runMerge{}
 	for _, r := range runs {
 		c := &runCursor{run: r}
-		c.pull, c.stop = iter.Pull2(runRows(store, r))
+		c.pull, c.stop = iter.Pull2(tableRows(store, journal.KindIdentity, r.id))
 		m.all = append(m.all, c)
 		ok, err := c.next()
 		if err != nil {
@@ -264,11 +269,11 @@ func newRunMerge(store storage, runs []*runInfo) (*runMerge, error) {
 	return m, nil
 }
 
-// runRows yields the rows of a run; each is valid until the next one is asked for.
-func runRows(store storage, r *runInfo) iter.Seq2[[]byte, error] {
+// tableRows yields the rows of a table; each is valid until the next one is asked for.
+func tableRows(store storage, kind journal.Kind, id uint64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		ended := false
-		err := store.TableScan(journal.KindIdentity, r.id, nil, nil, func(_, row []byte) (bool, error) {
+		err := store.TableScan(kind, id, nil, nil, func(_, row []byte) (bool, error) {
 			ended = !yield(row, nil)
 			return !ended, nil
 		})

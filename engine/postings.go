@@ -138,32 +138,16 @@ const statementRowBytes = 4 << 10
 //	key    account (4, big-endian) | sequence (8, big-endian)
 //	value  per account: uvarint account | uvarint count | uvarint first | uvarint differences
 func (p *postings) write(add func(key, value []byte) error) error {
-	row := make([]byte, 0, statementRowBytes+64)
-	var key [12]byte
+	w := statementWriter{add: add, row: make([]byte, 0, statementRowBytes+64)}
 	for a := range p.heads {
 		for i := p.heads[a].first; i != 0; i = p.chunks[i-1].next {
 			c := &p.chunks[i-1]
-			row = binary.AppendUvarint(row, uint64(a))
-			row = binary.AppendUvarint(row, uint64(c.n))
-			last := uint64(0)
-			for _, s := range c.seqs[:c.n] {
-				row = binary.AppendUvarint(row, s-last)
-				last = s
-			}
-			binary.BigEndian.PutUint32(key[:], uint32(a))
-			binary.BigEndian.PutUint64(key[4:], last)
-			if len(row) >= statementRowBytes {
-				if err := add(key[:], row); err != nil {
-					return err
-				}
-				row = row[:0]
+			if err := w.list(uint64(a), c.seqs[:c.n]); err != nil {
+				return err
 			}
 		}
 	}
-	if len(row) == 0 {
-		return nil
-	}
-	return add(key[:], row)
+	return w.close()
 }
 
 // after appends up to limit sequences of an account above seq from a run.

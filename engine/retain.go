@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -249,9 +248,14 @@ func (e *Engine) finishDrops() error {
 		e.retained.freed.Add(freed)
 		e.o.Logger.Info("history was dropped", "to", part.through, "of", timeOf(part.time), "bytes", freed)
 	}
-	if err := cmp.Or(e.runs.dropStatements(part.through), e.runs.dropForgotten(part.through)); err != nil {
-		return err
+	if e.runs.claim() { // else the tidier is merging some of them, and drops them later
+		err := e.runs.dropDerived(part.through)
+		e.runs.release()
+		if err != nil {
+			return err
+		}
 	}
+	e.tidy.wake()
 	return dropBases(e.store, part.through)
 }
 

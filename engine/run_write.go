@@ -13,7 +13,7 @@ const identityRowBytes = 4 << 10
 type runWriter struct {
 	t      table
 	info   *runInfo
-	own    *filter // of the run, which nobody else knows yet
+	own    *filter // of the run, which nobody else knows yet; nil: it has none
 	shared *filter // nil: none
 	row    []byte
 	key    [8]byte
@@ -34,7 +34,9 @@ func (w *runWriter) add(hash, at uint64) error {
 	w.row = binary.AppendUvarint(w.row, at-w.info.first<<1)
 	w.info.count++
 	w.info.special += int(at & 1)
-	w.own.addAlone(hash)
+	if w.own != nil {
+		w.own.addAlone(hash)
+	}
 	if w.shared != nil {
 		w.shared.add(hash)
 	}
@@ -106,8 +108,8 @@ func (x *runIndex) write(g *generation, p *postings) error {
 		return w.close()
 	})
 	b.build(journal.KindIdentityFilter, info.id, info.filter.write)
-	b.build(journal.KindStatement, g.number, func(t table) error { return p.write(t.Add) })
-	entries := statementRun{number: g.number, first: g.first, last: g.last}
+	b.build(journal.KindStatement, info.id, func(t table) error { return p.write(t.Add) })
+	entries := statementRun{number: info.id, first: g.first, last: g.last}
 	if err := b.ingest(info.marker(), entries.marker()); err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ import (
 // persisted filter of these. The run builder writes a small run of each generation; behind it
 // the tidier merges the small runs of an epoch into a large one, and large ones into larger ones (merge.go), and takes the
 // oldest out of deduplication once nobody may repeat what is in them (forget.go). The
-// statement entries of the same sequences are tables of their own (postings.go), by
-// generation, which nothing merges.
+// statement entries of the same sequences are tables of their own (postings.go), merged by size
+// (statement_merge.go).
 //
 // An identity is stored once, in the journal; a run only says under which sequences
 // identities of a hash are. A filter and a hash say maybe, the journal's record says yes.
@@ -85,7 +85,7 @@ func (e *epoch) filter() *filter {
 
 // statementRun is a table of statement entries.
 type statementRun struct {
-	number      uint64 // of its generation
+	number      uint64 // of its table; older ones may have that of their generation
 	first, last uint64
 }
 
@@ -145,6 +145,7 @@ type runIndex struct {
 	current atomic.Pointer[runSet]
 	mu      sync.Mutex
 	nextID  uint64 // of tables; under mu
+	claimed bool   // somebody takes runs away that are out of deduplication (claim); under mu
 }
 
 func (x *runIndex) load() *runSet { return x.current.Load() }
@@ -324,6 +325,9 @@ func readRuns(store storage, perRun int) (*runSet, uint64, error) {
 		}
 	}
 	set.statements, err = readStatements(store)
+	for i := range set.statements {
+		lastID = max(lastID, set.statements[i].number)
+	}
 	return set, lastID, err
 }
 
@@ -350,12 +354,15 @@ func readStatements(store storage) (out []statementRun, err error) {
 			return false, fmt.Errorf("statement run %x: its marker does not decode", key[1:])
 		}
 		run.number = binary.BigEndian.Uint64(key[1:])
-		if n := len(out); n > 0 && run.first <= out[n-1].last {
-			return false, fmt.Errorf("statement run %d does not follow the one before it", run.number)
-		}
 		out = append(out, run)
 		return true, nil
 	})
+	slices.SortFunc(out, func(a, b statementRun) int { return cmp.Compare(a.first, b.first) })
+	for i := range out {
+		if err == nil && i > 0 && out[i].first <= out[i-1].last {
+			err = fmt.Errorf("statement run %d does not follow the one before it", out[i].number)
+		}
+	}
 	return out, err
 }
 

@@ -35,7 +35,9 @@ type Stats struct {
 	Forgotten             uint64        // sequence up to which identities may be booked again
 	FilterBytes           int64         // of the filters in memory
 	RunsWithoutFilter     int           // asked on disk about every event
-	Merges                uint64        // of runs, since the start
+	Merges                uint64        // of identity runs, since the start
+	StatementRuns         int           // that reads by account ask
+	StatementMerges       uint64        // of them, since the start
 	QueueCost, QueueLimit int64         // bytes of bodies that are queued, and the bound that follows from the rate
 	QueueRefused          int64         // requests refused because of it
 	DiskFree, DiskTotal   uint64        // bytes of the file system; 0: it does not tell
@@ -78,6 +80,7 @@ func (s *Stats) runs(e *Engine) {
 		}
 	})
 	s.ForgottenRuns, s.Forgotten, s.FilterBytes, s.Merges = len(set.archived), e.forgottenTo(), set.filterBytes(), e.merges.Load()
+	s.StatementRuns, s.StatementMerges = len(set.statements), e.statementMerges.Load()
 }
 
 // filtersEvicted tells the operator that the filters have outgrown their memory.

@@ -264,7 +264,7 @@ func TestVerifyNoticesACheckpointOffTheChain(t *testing.T) {
 func TestVerifyNoticesAWrongStatementIndex(t *testing.T) {
 	f := tampering(t)
 	f("statement index", "statement", func(t *testing.T, s *journal.Store) {
-		rebuild(t, s, journal.KindStatement, 0, func(n int, k, v []byte) ([]byte, []byte) {
+		rebuild(t, s, journal.KindStatement, 1, func(n int, k, v []byte) ([]byte, []byte) {
 			v[len(v)-1]++ // the last sequence of the last list
 			return k, v
 		})

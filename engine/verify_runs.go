@@ -28,7 +28,8 @@ type runCheck struct {
 	key        uint64
 	sums       runSums    // of the run under way
 	tail       []runEntry // what no run covers
-	posts      postings   // statement entries of the same sequences as statements[0]
+	posts      postings   // statement entries of the same sequences as statements[0] that are not summed up yet
+	moved      []runSum   // of the others, by account
 	forgets    []forgetCommand
 	keeper     *keeper // of what is forgotten; nil: the journal does not go back far enough
 	kept       runSum
@@ -131,7 +132,7 @@ func (c *runCheck) compareTo(seq uint64) error {
 		if err := c.compareStatement(&c.statements[0]); err != nil {
 			return err
 		}
-		c.statements, c.posts = c.statements[1:], postings{}
+		c.statements = c.statements[1:]
 	}
 	return nil
 }

@@ -120,6 +120,7 @@ func engineFigures() []figure[engine.Stats] {
 		gauge("farthing_replayed_commands", "Commands that the last start replayed: those after the newest checkpoint, 0 after a clean stop.", func(s *s) float64 { return float64(s.Start.Replayed) }),
 		gauge("farthing_reread_commands", "Commands that the last start read again, for identities that were in no run yet; the replayed ones are among them.", func(s *s) float64 { return float64(s.Start.Reread) }),
 		gauge("farthing_identity_runs", "Sorted runs of event ids on disk that deduplication knows.", func(s *s) float64 { return float64(s.Runs) }),
+		gauge("farthing_statement_runs", "Sorted runs on disk of the movements of accounts.", func(s *s) float64 { return float64(s.StatementRuns) }),
 		gauge("farthing_identity_runs_forgotten", "Runs whose ids may be booked again; they serve reads only.", func(s *s) float64 { return float64(s.ForgottenRuns) }),
 		gauge("farthing_identity_filter_bytes", "Memory of the filters of event ids.", func(s *s) float64 { return float64(s.FilterBytes) }),
 		gauge("farthing_identity_runs_on_disk", "Runs whose filter does not fit --dedup-memory: asked on disk about each event.", func(s *s) float64 { return float64(s.RunsWithoutFilter) }),
