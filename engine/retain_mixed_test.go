@@ -75,6 +75,7 @@ func (m *mixedRetention) step() {
 // reprice puts a version that prices what had no price, and rates some of the rest anew.
 func (m *mixedRetention) reprice() {
 	m.t.Helper()
+	m.pass(time.Second) // no two versions are of one moment
 	v := fmt.Sprintf(`{"effective_from":%q,"prices":[{"meter":"later","currency":"USD","match":{},"components":{"input":"0.000%d","output":"0"}},
 		{"meter":"llm.tokens","currency":"USD","match":{},"components":{"input":"0.00000%d","output":"0"},"payee":"prov"}]}`, "2026-01-01T00:00:00Z", 1+m.rng.IntN(9), 1+m.rng.IntN(9))
 	v = strings.Replace(v, "2026-01-01T00:00:00Z", time.Unix(0, m.now.Load()).Add(-time.Hour*300).UTC().Format(time.RFC3339), 1)
