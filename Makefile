@@ -99,6 +99,7 @@ define SOAK
 ./export ^TestEveryDamageIsNoticed$$
 ./e2e ^TestBackupRestoreExportImport$$
 ./engine ^TestRetention(Crash)?$$
+./engine ^TestCrashPointsOfRetention$$
 endef
 export SOAK
 # What `make soak` runs of it: lines that match. Rows of others stay as they were.

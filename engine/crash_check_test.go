@@ -223,6 +223,10 @@ func (r *pointRig) compareWithSurvivor(windows map[uint64]string) error {
 		return err
 	}
 	defer store.Close()
+	return r.compareWithHistory(onDisk{store}, windows)
+}
+
+func (r *pointRig) compareWithHistory(store storage, windows map[uint64]string) error {
 	ends := map[uint64]journal.Hash{}
 	if err := store.Blocks(1, func(b *journal.Block) error {
 		if b.Final {

@@ -152,6 +152,9 @@ type pointRig struct {
 	next   *crashed   // one of the disks, to go on with
 	lost   []loss
 
+	also  func(c *crashed)       // notes what else there was
+	tries func(c *crashed) error // instead of check
+
 	queue   chan *crashed
 	workers sync.WaitGroup
 	redone  atomic.Int64 // crashes before the ledger existed
@@ -165,6 +168,9 @@ type crashed struct {
 	now   int64
 	point string
 	seed  uint64
+
+	archive simArchive // what had been exported
+	round   int64      // of retention
 }
 
 // openedAt is where a crashed disk's history ends, and what its windows were.
@@ -177,11 +183,11 @@ type openedAt struct {
 
 func newPointRig(x *everything, mem *vfs.MemFS, every, most int) *pointRig {
 	r := &pointRig{x: x, fs: newCrashFS(mem), rng: rand.New(rand.NewPCG(x.rng.Uint64(), 31)), every: every, most: most, queue: make(chan *crashed, 8)}
-	r.fs.point = r.point
+	r.fs.point, r.tries, r.also = r.point, r.check, func(*crashed) {}
 	for range 2 {
 		r.workers.Go(func() {
 			for c := range r.queue {
-				if err := r.check(c); err != nil {
+				if err := r.tries(c); err != nil {
 					r.mu.Lock()
 					r.lost = append(r.lost, loss{c.point, err})
 					r.mu.Unlock()
@@ -213,6 +219,7 @@ func (r *pointRig) point(syncing bool) {
 	// Promises stand still while the clone is made, so that both are of one moment.
 	r.x.a.mu.Lock()
 	c.was, c.now, c.disk = r.x.promisedLocked(), r.x.w.now.Load(), r.fs.clone(percent, rng)
+	r.also(c)
 	r.x.a.mu.Unlock()
 	if c.was.answers.seq > 0 && (r.next == nil || r.rng.IntN(8) == 0) {
 		r.next = &crashed{disk: r.fs.cloneOf(c.disk), was: c.was}

@@ -30,6 +30,8 @@ type everything struct {
 	w    *creditWorld // makes the steps; its twin is not compared here
 	rng  *rand.Rand   // of the steps
 
+	dedup time.Duration // how old an event may be
+
 	promises // guarded by a.mu, but for answers, which is the activity's
 
 	tried struct { // guarded by a.mu: what was submitted
@@ -56,7 +58,7 @@ const worldHook = "hook-1"
 
 // newEverything makes the work of a seed. The founding is done by found.
 func newEverything(t *testing.T, seed uint64) *everything {
-	x := &everything{t: t, seed: seed, w: newCreditWorld(t, seed, true), rng: rand.New(rand.NewPCG(seed, 11))}
+	x := &everything{t: t, seed: seed, w: newCreditWorld(t, seed, true), rng: rand.New(rand.NewPCG(seed, 11)), dedup: 20 * 365 * day}
 	x.a = newActivity(t, newWorld(creditBase))
 	v := x.a.w.versions["v1"]
 	for _, p := range creditWorldBook("", creditBase, 1).prices {
@@ -70,7 +72,7 @@ func newEverything(t *testing.T, seed uint64) *everything {
 func (x *everything) options(fs vfs.FS) Options {
 	o := Options{Journal: journal.Options{Dir: "d", FS: fs, MemTableBytes: 64 << 10, CacheBytes: 1 << 20, HeadSync: time.Hour, Logger: quiet(),
 		Fatal: func(err error) { panic(fmt.Sprintf("fatal: %v", err)) }},
-		LedgerID: "everything", Logger: quiet(), DedupWindow: 20 * 365 * day, RunIdentities: 25, CheckpointBytes: 8000, SigningKey: testKey(1)}
+		LedgerID: "everything", Logger: quiet(), DedupWindow: x.dedup, RunIdentities: 25, CheckpointBytes: 8000, SigningKey: testKey(1)}
 	creditClock(&o, x.w.now.Load)
 	return o
 }

@@ -48,35 +48,34 @@ func (s *sim) export(p ExportPart) (manifest [32]byte, err error) {
 		s.failf("%d to %d are exported of a history from %d to %d", p.After+1, p.Through, base+1, s.store.Head().Seq)
 	}
 	s.sleep(s.between(time.Millisecond, 20*time.Millisecond)) // a good moment for a crash
-	sum := sha256.New()
-	var blocks []journal.Block
-	err = p.Source.Blocks(p.Through, func(b *journal.Block) error {
-		own := *b
-		own.Body = slices.Clone(b.Body)
-		blocks = append(blocks, own)
-		sum.Write(b.Hash[:])
-		return nil
-	})
-	if err != nil {
-		return manifest, err
-	}
-	a := &s.archive
-	for i := range blocks {
-		b := &blocks[i]
-		switch there := a.last(); {
-		case b.First == there+1:
-			a.blocks = append(a.blocks, *b)
-		case b.Last > there || a.at(b.First).Hash != b.Hash:
-			s.failf("the block of %d to %d is exported, which does not go on from %d, or is another than before", b.First, b.Last, there)
-		}
-	}
-	if a.last() < p.Through {
-		s.failf("%d are asked for and exported up to %d", p.Through, a.last())
+	if manifest, err = s.archive.take(p); err != nil {
+		s.failf("%v", err)
 	}
 	s.say("exported %d to %d", p.After+1, p.Through)
 	s.sleep(s.between(time.Millisecond, 20*time.Millisecond))
-	sum.Sum(manifest[:0])
 	return manifest, nil
+}
+
+// take keeps a part. Of what is there it has to be the same.
+func (a *simArchive) take(p ExportPart) (manifest [32]byte, err error) {
+	sum := sha256.New()
+	err = p.Source.Blocks(p.Through, func(b *journal.Block) error {
+		sum.Write(b.Hash[:])
+		switch there := a.last(); {
+		case b.First == there+1:
+			own := *b
+			own.Body = slices.Clone(b.Body)
+			a.blocks = append(a.blocks, own)
+		case b.Last > there || a.at(b.First).Hash != b.Hash:
+			return fmt.Errorf("the block of %d to %d is exported, which does not go on from %d, or is another than before", b.First, b.Last, there)
+		}
+		return nil
+	})
+	if err == nil && a.last() < p.Through {
+		err = fmt.Errorf("%d are asked for and exported up to %d", p.Through, a.last())
+	}
+	sum.Sum(manifest[:0])
+	return manifest, err
 }
 
 func (a *simArchive) last() uint64 {
@@ -98,35 +97,44 @@ func (a *simArchive) crashed(s *sim) {
 	a.kept = len(a.blocks) / 2
 }
 
-// simWhole is a store's history from its beginning: what was exported, and what is stored.
-type simWhole struct {
+// wholeHistory is a store's history from its beginning: what was exported, and what is stored.
+type wholeHistory struct {
 	storage
-	s *sim
+	archive *simArchive
 }
 
-func (s *sim) whole() simWhole {
-	if base := s.store.Base().Seq; base > s.archive.last() {
-		s.failf("lost: the history is dropped up to %d and was exported up to %d", base, s.archive.last())
+// wholeOf joins a store and what was exported of it.
+func wholeOf(store storage, a *simArchive) (wholeHistory, error) {
+	if base := store.Base().Seq; base > a.last() {
+		return wholeHistory{}, fmt.Errorf("lost: the history is dropped up to %d and was exported up to %d", base, a.last())
 	}
-	return simWhole{s.store, s}
+	return wholeHistory{store, a}, nil
+}
+
+func (s *sim) whole() wholeHistory {
+	h, err := wholeOf(s.store, &s.archive)
+	if err != nil {
+		s.failf("%v", err)
+	}
+	return h
 }
 
 // Base says that nothing was dropped.
-func (simWhole) Base() journal.Base { return journal.Base{} }
+func (wholeHistory) Base() journal.Base { return journal.Base{} }
 
 // BlockAt finds a block.
-func (h simWhole) BlockAt(seq uint64) (*journal.Block, error) {
+func (h wholeHistory) BlockAt(seq uint64) (*journal.Block, error) {
 	if seq > h.storage.Base().Seq {
 		return h.storage.BlockAt(seq)
 	}
-	return h.s.archive.at(seq), nil
+	return h.archive.at(seq), nil
 }
 
 // Blocks walks from a sequence on.
-func (h simWhole) Blocks(from uint64, fn func(*journal.Block) error) error {
+func (h wholeHistory) Blocks(from uint64, fn func(*journal.Block) error) error {
 	base := h.storage.Base()
-	for i := range h.s.archive.blocks {
-		switch b := &h.s.archive.blocks[i]; {
+	for i := range h.archive.blocks {
+		switch b := &h.archive.blocks[i]; {
 		case b.Last > base.Seq:
 		case b.Last == base.Seq && b.Hash != base.Hash:
 			return fmt.Errorf("sequence %d was exported with another hash than the stored history goes on from", base.Seq)
