@@ -62,7 +62,7 @@ func (r *run) account(level, number int) client.Account {
 	a := client.Account{ID: r.tree.name(level, number), Currency: "USD", Kind: "customer", Parent: r.tree.parent(level, number)}
 	switch {
 	case level > 0: // as the root
-	case r.opts.Workload.Holds:
+	case r.opts.Workload.prepaid():
 		a.Billing = "prepaid"
 	default:
 		a.Billing = "postpaid"
@@ -72,7 +72,7 @@ func (r *run) account(level, number int) client.Account {
 
 // prepareCredit gives the roots credit and, in chains, every account its limits.
 func (r *run) prepareCredit(ctx context.Context) error {
-	if !r.opts.Workload.Holds {
+	if !r.opts.Workload.prepaid() {
 		return nil
 	}
 	err := r.errands(ctx, r.tree.count(0), func(i int) errand {
@@ -137,7 +137,7 @@ func (r *run) check(ctx context.Context) (Check, error) {
 
 // granted is what a root had before the first request.
 func (r *run) granted() decimal.Decimal {
-	if r.opts.Workload.Holds {
+	if r.opts.Workload.prepaid() {
 		return decimal.RequireFromString(credit)
 	}
 	return decimal.Zero
@@ -212,24 +212,24 @@ func (r *run) expected() books {
 	for _, w := range r.workers {
 		for _, t := range w.turns {
 			b.events += t.sent * uint64(len(t.draws))
-			for _, d := range t.draws {
-				b.add(t, d, d.cost(r.models))
+			for i, d := range t.draws {
+				b.add(t, i, d.cost(r.models))
 			}
 		}
 	}
 	return b
 }
 
-// add adds all sendings of one draw.
-func (b *books) add(t *turn, d draw, cost uint64) {
-	b.earned[providerOf(d.model)] += cost * t.sent
-	if !t.moves {
-		b.spent[d.payer] += cost * t.sent
-		b.calls[d.payer] += t.sent
+// add adds all sendings of a turn's element i.
+func (b *books) add(t *turn, i int, cost uint64) {
+	b.earned[providerOf(t.draws[i].model)] += cost * t.sent
+	if !t.payers.change() {
+		b.spent[t.draws[i].payer] += cost * t.sent
+		b.calls[t.draws[i].payer] += t.sent
 		return
 	}
 	for n := range t.sent {
-		payer := payerAt(d, n, len(b.spent))
+		payer := t.payers.of(t, i, n)
 		b.spent[payer] += cost
 		b.calls[payer]++
 	}

@@ -17,6 +17,12 @@ type Workload struct {
 	Holds bool
 	// Settles closes the window once Options.Events have come in, and measures that.
 	Settles bool
+	// Mixed is, of a hundred requests or pairs, ninety with an event, nine with a hold and its capture, and one that reads a balance.
+	Mixed bool
+	// Zipf has the events of few payers be many: by Zipf's law, newly drawn for each event.
+	Zipf bool
+	// Trace takes the tokens of events from a trace of real requests.
+	Trace bool
 	// Batch is the number of events, or holds, in a request: 1 to 10,000.
 	Batch int
 	// Connections is the default number of connections. For batches, enough
@@ -43,18 +49,50 @@ func (w Workload) Unit() string {
 // Workloads returns the named workloads in the order they are run.
 func Workloads() []Workload {
 	return []Workload{
-		{Name: "batch-1000", Batch: 1000, Connections: 48, Accounts: 1000, Variants: 2},
 		{Name: "single", Batch: 1, Connections: 256, Accounts: 1000, Variants: 16},
+		{Name: "batch-100", Batch: 100, Connections: 96, Accounts: 1000, Variants: 4},
+		{Name: "batch-1000", Batch: 1000, Connections: 48, Accounts: 1000, Variants: 2},
+		{Name: "hot", Batch: 1000, Connections: 48, Accounts: 1, Variants: 2},
+		{Name: "zipf", Zipf: true, Batch: 1000, Connections: 48, Accounts: 1_000_000, Variants: 2},
+		{Name: "llm", Trace: true, Zipf: true, Batch: 20, Connections: 128, Accounts: 10_000, Variants: 8},
+		{Name: "mixed", Mixed: true, Batch: 1, Connections: 128, Accounts: 10_000, Variants: 100},
 		{Name: "holds", Holds: true, Batch: 1000, Connections: 48, Accounts: 100_000, Variants: 2},
 		{Name: "holds-single", Holds: true, Batch: 1, Connections: 64, Accounts: 100_000, Variants: 16},
-		{Name: "settle", Settles: true, Batch: 1000, Connections: 16, Accounts: 10_000, Variants: 2},
+		{Name: windowClose, Settles: true, Batch: 1000, Connections: 16, Accounts: 10_000, Variants: 2},
 	}
 }
 
-// moves reports whether the elements go to other payers each time.
-func (w Workload) moves() bool { return w.Holds || w.Settles }
+// windowClose is the workload whose figures are of another kind.
+const windowClose = "window-close"
 
-// WorkloadsNamed returns the workload of that name; "all" is all but settle, whose figures are of another
+// turnKind is what a turn does.
+type turnKind int
+
+const (
+	events turnKind = iota
+	holds
+	reads
+)
+
+// kindOf is the kind of a connection's turn number i. Of a hundred turns of a mixed workload ninety have events, nine a hold, and one
+// reads.
+func (w Workload) kindOf(i int) turnKind {
+	switch {
+	case w.Holds, w.Mixed && i%100 > 90:
+		return holds
+	case w.Mixed && i%100 == 90:
+		return reads
+	}
+	return events
+}
+
+// prepaid says whether its payers have to have credit.
+func (w Workload) prepaid() bool { return w.Holds || w.Mixed }
+
+// moves reports whether the elements go to other payers each time.
+func (w Workload) moves() bool { return w.prepaid() || w.Settles }
+
+// WorkloadsNamed returns the workload of that name; "all" is all but window-close, whose figures are of another
 // kind.
 func WorkloadsNamed(name string) ([]Workload, error) {
 	if name == "all" {
@@ -71,6 +109,7 @@ func WorkloadsNamed(name string) ([]Workload, error) {
 // Bounds of Options.
 const (
 	batchMax       = 10_000 // the contract's bound on a request
+	rateMax        = 1e8
 	connectionsMax = 4096   // of loopback sockets that two cores can serve
 	accountsMax    = 1_000_000
 )
@@ -89,6 +128,9 @@ type Options struct {
 	// Warmup runs before the clock starts; default 2 s. Too short measures
 	// the server's start: empty caches, files not yet allocated.
 	Warmup time.Duration
+	// Rate is how many events, or pairs, are sent a second, whether or not the answers come: an open loop, whose latencies count from when
+	// a request should have been sent. 0: a closed loop, in which each connection sends again when it was answered.
+	Rate float64
 	// Duration of the measurement; default 10 s.
 	Duration time.Duration
 	// Batch overrides the size of the requests of a workload of batches; 0
@@ -164,6 +206,7 @@ func (o Options) Validate() error {
 	check(o.Workload.Batch >= 1 && o.Workload.Batch <= batchMax, "batch %d is not 1 to %d", o.Workload.Batch, batchMax)
 	check(o.Workload.Variants >= 1, "variants %d is not positive", o.Workload.Variants)
 	check(o.Connections >= 1 && o.Connections <= connectionsMax, "connections %d is not 1 to %d", o.Connections, connectionsMax)
+	check(o.Rate >= 0 && o.Rate <= rateMax && (o.Rate == 0 || !o.Workload.Settles), "rate %v is not 0 to %d, or of a workload that has none", o.Rate, int(rateMax))
 	check(o.Warmup >= 0 && o.Duration > 0, "warm-up %v or duration %v is negative or nothing", o.Warmup, o.Duration)
 	check(o.Accounts >= 1 && o.Accounts <= accountsMax, "accounts %d is not 1 to %d", o.Accounts, accountsMax)
 	check(!o.Workload.Holds || o.HoldBy == HoldByEstimate || o.HoldBy == HoldByAmount, "a hold by %q is none by estimate or amount", o.HoldBy)

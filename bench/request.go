@@ -19,12 +19,15 @@ type request struct {
 	// counter is what counts the new elements in the answer; "": there is one
 	// element, and the status says it.
 	counter string
+	reads   bool // a balance: no element
 }
 
 // outcome reads how many elements are new to the server and how many it has
 // booked before; −1: the answer does not say.
 func (r *request) outcome(a answer) (fresh, again int) {
 	switch {
+	case r.reads && a.status == 200:
+		return 0, 0
 	case r.counter == "" && a.status == 201:
 		return 1, 0
 	case r.counter == "" && a.status == 200:
@@ -37,43 +40,28 @@ func (r *request) outcome(a answer) (fresh, again int) {
 
 // turn is what a worker does before it counts its events: it sends one request
 // of events, or one of holds and, when that is answered, one that captures
-// them. Its worker's goroutine owns it.
+// them, or reads a balance. Its worker's goroutine owns it.
 type turn struct {
 	requests []*request
 	draws    []draw // what the events use, in order
-	moves    bool   // to other payers each time
+	payers   *payers
+	start    uint64 // where it begins in the table of payers
 	sent     uint64 // times that all was answered with success
 }
 
-// stride is how far a turn moves among the payers each time: far, so that
-// neighbours in the server's memory are not used one after the other, and
-// prime, so that every payer comes up.
-const stride = 15_485_863
-
-// payerAt is the payer of draw d when a turn that moves is sent for the
-// sent-th time, from 0.
-func payerAt(d draw, sent uint64, accounts int) int {
-	return int((uint64(d.payer) + sent*stride) % uint64(accounts))
-}
-
-// stamp makes all ids new, and moves the elements to other payers.
-func (t *turn) stamp(block uint64, accounts int) {
+// stamp makes all ids new, and gives the elements their next payers.
+func (t *turn) stamp(block uint64) {
 	word := blockWord(block)
 	for _, r := range t.requests {
 		for _, at := range r.blocks {
 			binary.LittleEndian.PutUint64(r.bytes[at:at+idBlockLen], word)
 		}
 	}
-	if !t.moves {
+	if !t.payers.change() {
 		return
 	}
-	shift := int(t.sent * stride % uint64(accounts))
 	for i := range t.draws {
-		payer := t.draws[i].payer + shift
-		if payer >= accounts {
-			payer -= accounts
-		}
-		digits := accountWord(payer)
+		digits := accountWord(t.payers.of(t, i, t.sent))
 		for _, r := range t.requests {
 			at := r.payers[i]
 			binary.LittleEndian.PutUint32(r.bytes[at:at+accountLen], digits)
@@ -87,18 +75,33 @@ type renderer struct {
 	prefix    string // of the run's ids
 	names     names
 	models    []model
-	accounts  int
+	payers    *payers
 	workload  Workload
 	holdBy    string
 }
 
+// turns draws and renders what a connection sends, one after the other.
+func (r *renderer) turns(rng *rand.Rand) []*turn {
+	all := make([]*turn, r.workload.Variants)
+	for i := range all {
+		all[i] = r.render(r.workload.kindOf(i), rng)
+	}
+	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
+}
+
 // render draws one turn's events and writes its requests.
-func (r *renderer) render(rng *rand.Rand) *turn {
-	t := &turn{draws: make([]draw, r.workload.Batch), moves: r.workload.moves()}
+func (r *renderer) render(kind turnKind, rng *rand.Rand) *turn {
+	t := &turn{payers: r.payers, start: rng.Uint64N(tableLen)}
+	if kind == reads {
+		t.requests = []*request{r.read(rng.IntN(r.payers.accounts))}
+		return t
+	}
+	t.draws = make([]draw, r.workload.Batch)
 	for i := range t.draws {
 		t.draws[i] = r.draw(rng)
 	}
-	if r.workload.Holds {
+	if kind == holds {
 		t.requests = []*request{r.holds(t.draws), r.captures(t.draws)}
 	} else {
 		t.requests = []*request{r.events(t.draws)}
@@ -106,13 +109,15 @@ func (r *renderer) render(rng *rand.Rand) *turn {
 	return t
 }
 
-// draw picks a payer, a model and token counts in the range that real traces
+// draw picks a payer, a model and token counts: those of the trace, or in the range that traces
 // show: a long prompt, part of it cached, a shorter answer.
 func (r *renderer) draw(rng *rand.Rand) draw {
-	return draw{
-		payer: rng.IntN(r.accounts), model: rng.IntN(len(r.models)),
-		input: 1 + rng.Uint64N(2000), cached: rng.Uint64N(2) * rng.Uint64N(2000), output: 1 + rng.Uint64N(800),
+	d := draw{payer: rng.IntN(r.payers.accounts), model: rng.IntN(len(r.models)),
+		input: 1 + rng.Uint64N(2000), cached: rng.Uint64N(2) * rng.Uint64N(2000), output: 1 + rng.Uint64N(800)}
+	if r.workload.Trace {
+		d.input, d.cached, d.output = traceTokens(rng)
 	}
+	return d
 }
 
 // draft is a request under construction, with the places that change.
@@ -172,15 +177,23 @@ func (r *renderer) events(draws []draw) *request {
 	return r.post(draft{bytes: []byte("/v1/events")}, body, len(draws), `"accepted":`)
 }
 
+// read is a request for a payer's balance.
+func (r *renderer) read(payer int) *request {
+	return &request{reads: true, bytes: []byte("GET " + accountPath(r.names.payer(payer)) + " HTTP/1.1\r\nHost: " + r.host + "\r\n" + r.auth() + "\r\n")}
+}
+
+func (r *renderer) auth() string {
+	if r.key == "" {
+		return ""
+	}
+	return "Authorization: Bearer " + r.key + "\r\n"
+}
+
 // post joins path and body into a request.
 func (r *renderer) post(path, body draft, size int, counter string) *request {
-	auth := ""
-	if r.key != "" {
-		auth = "Authorization: Bearer " + r.key + "\r\n"
-	}
 	const method = "POST "
 	head := append([]byte(method), path.bytes...)
-	head = append(head, " HTTP/1.1\r\nHost: "+r.host+"\r\n"+auth+
+	head = append(head, " HTTP/1.1\r\nHost: "+r.host+"\r\n"+r.auth()+
 		"Content-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body.bytes))+"\r\n\r\n"...)
 	req := &request{bytes: append(head, body.bytes...), size: size, counter: counter}
 	for _, at := range path.blocks {

@@ -20,11 +20,11 @@ import (
 
 func testRenderer(w Workload, holdBy string) *renderer {
 	prefix := runPrefix(time.UnixMilli(1_700_000_000_000))
-	return &renderer{host: "h:1", key: "k", prefix: prefix, names: names{run: prefix}, models: catalogue()[:3], accounts: 5, workload: w, holdBy: holdBy}
+	return &renderer{host: "h:1", key: "k", prefix: prefix, names: names{run: prefix}, models: catalogue()[:3], payers: newPayers(w, 5, 1), workload: w, holdBy: holdBy}
 }
 
 func testTurn(w Workload, holdBy string) *turn {
-	return testRenderer(w, holdBy).render(rand.New(rand.NewPCG(1, 1)))
+	return testRenderer(w, holdBy).render(w.kindOf(0), rand.New(rand.NewPCG(1, 1)))
 }
 
 // Every stamped request is a well-formed HTTP request whose body is JSON with
@@ -34,7 +34,7 @@ func TestStampedEvents(t *testing.T) {
 	for _, batch := range []int{1, 3, 1000} {
 		turn := testTurn(Workload{Batch: batch}, "")
 		for _, block := range []uint64{1, 31, 32, 1<<40 - 1} {
-			turn.stamp(block+uint64(batch)<<20, 5)
+			turn.stamp(block + uint64(batch)<<20)
 			_, events := parseRequest[wireEvent](t, turn.requests[0].bytes, batch)
 			for i, e := range events {
 				fresh(t, seen, e.ID)
@@ -52,9 +52,9 @@ func TestStampedHolds(t *testing.T) {
 		for _, by := range []string{HoldByEstimate, HoldByAmount} {
 			seen, payers := map[string]bool{}, map[string]bool{}
 			render := testRenderer(Workload{Batch: batch, Holds: true}, by)
-			turn := render.render(rand.New(rand.NewPCG(1, 1)))
+			turn := render.render(holds, rand.New(rand.NewPCG(1, 1)))
 			for block := range uint64(5) {
-				turn.stamp(block, 5)
+				turn.stamp(block)
 				path, holds := parseRequest[wireHold](t, turn.requests[0].bytes, batch)
 				if path != "/v1/holds" {
 					t.Fatal(path)
@@ -63,7 +63,7 @@ func TestStampedHolds(t *testing.T) {
 				for i, h := range holds {
 					fresh(t, seen, h.ID)
 					d, c := turn.draws[i], captures[i]
-					if want := render.names.payer(payerAt(d, turn.sent, 5)); h.Account != want || c.Event.Subject != want {
+					if want := render.names.payer(render.payers.of(turn, i, turn.sent)); h.Account != want || c.Event.Subject != want {
 						t.Fatalf("held of %s, captured of %s, want %s", h.Account, c.Event.Subject, want)
 					}
 					payers[h.Account] = true
@@ -280,7 +280,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 		block := uint64(0)
 		allocs := testing.AllocsPerRun(100, func() {
 			block++
-			turn.stamp(block, 5)
+			turn.stamp(block)
 			for _, req := range turn.requests {
 				reader.Reset(raw)
 				a, _, err := c.readAnswer(reader)
@@ -302,7 +302,7 @@ func BenchmarkStampBatch(b *testing.B) {
 		b.Run(w.Name, func(b *testing.B) {
 			turn := testTurn(w, HoldByEstimate)
 			for i := 0; b.Loop(); i++ {
-				turn.stamp(uint64(i), 5)
+				turn.stamp(uint64(i))
 				turn.sent++
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(w.Batch), "ns/event")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 )
@@ -31,21 +32,33 @@ type Result struct {
 	EventsPerSecond   int64   `json:"events_per_second"`
 	RequestsPerSecond int64   `json:"requests_per_second"`
 	Latency           Latency `json:"latency"`
+	// Rate is what an open loop was to send a second; 0: a closed loop.
+	Rate float64 `json:"rate,omitempty"`
+	// Series is the events a second of each quarter of a second that was measured.
+	Series []int64 `json:"series,omitempty"`
 	// Retries of the whole run: answers of 429 or 503, broken connections.
 	Retries uint64 `json:"retries"`
 	// GeneratorCPU is the processor time of this process within Duration.
 	GeneratorCPU time.Duration `json:"generator_cpu_ns"`
+	Server       *Server       `json:"server,omitempty"` // nil: it does not say
 	Check        Check         `json:"check"`
 	Settle       *SettleResult `json:"settle,omitempty"`
 }
 
-// Latency of a request, from before the write to the whole answer, exact to
+// Latency of a request, from before the write to the whole answer, or in an open loop from when it was due, exact to
 // 1 %.
 type Latency struct {
-	P50 time.Duration `json:"p50_ns"`
-	P90 time.Duration `json:"p90_ns"`
-	P99 time.Duration `json:"p99_ns"`
-	Max time.Duration `json:"max_ns"`
+	P50  time.Duration `json:"p50_ns"`
+	P90  time.Duration `json:"p90_ns"`
+	P99  time.Duration `json:"p99_ns"`
+	P999 time.Duration `json:"p999_ns"`
+	Max  time.Duration `json:"max_ns"`
+}
+
+// latencyOf reads the percentiles of a histogram.
+func latencyOf(h *hdrhistogram.Histogram) Latency {
+	at := func(q float64) time.Duration { return time.Duration(h.ValueAtQuantile(q)) }
+	return Latency{P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: time.Duration(h.Max())}
 }
 
 func (r *run) result(from, to totals) Result {
@@ -54,7 +67,6 @@ func (r *run) result(from, to totals) Result {
 	for _, w := range r.workers {
 		all.Merge(w.latency)
 	}
-	at := func(q float64) time.Duration { return time.Duration(all.ValueAtQuantile(q)) }
 	elapsed := to.at.Sub(from.at)
 	events, requests := to.events-from.events, to.requests-from.requests
 	return Result{
@@ -62,7 +74,7 @@ func (r *run) result(from, to totals) Result {
 		Accounts: o.Accounts, Models: o.Models, Seed: o.Seed, Warmup: o.Warmup, Duration: elapsed,
 		Events: events, Requests: requests,
 		EventsPerSecond: perSecond(events, elapsed), RequestsPerSecond: perSecond(requests, elapsed),
-		Latency: Latency{P50: at(50), P90: at(90), P99: at(99), Max: time.Duration(all.Max())},
+		Latency: latencyOf(all), Rate: o.Rate, Series: r.series,
 		Retries: r.take().retries,
 	}
 }

@@ -19,6 +19,9 @@ import (
 // server not included.
 const grace = 15 * time.Second
 
+// seriesTick is short enough to show a stall of a second, long enough that a group commit does not.
+const seriesTick = 250 * time.Millisecond
+
 // Progress is where a run stands. Where the workload has holds, an event is a
 // pair: a hold and its capture.
 type Progress struct {
@@ -43,6 +46,7 @@ type run struct {
 	workers []*worker // immutable; each is its goroutine's until wait
 
 	prefix  string          // of ids
+	series  []int64         // of Result
 	windows []client.Closed // that were settled
 
 	// The rest is shared with the workers.
@@ -56,6 +60,18 @@ type run struct {
 		sync.Once
 		err error // set once, read after wait
 	}
+}
+
+// Bare drives one workload at a server that answers as if it had booked everything, and checks nothing: what the generator, the
+// connections and the library alone can do.
+func Bare(ctx context.Context, opts Options) (Result, error) {
+	opts = opts.withDefaults()
+	if err := opts.Validate(); err != nil {
+		return Result{}, err
+	}
+	r := newRun(opts, runPrefix(time.Now()))
+	r.makeWorkers(ctx, r.prefix)
+	return r.drive(ctx)
 }
 
 // Run runs one workload and checks the balances. The error says what went
@@ -103,13 +119,13 @@ func (r *run) makeWorkers(ctx context.Context, prefix string) {
 	host := r.host()
 	render := &renderer{
 		host: host, key: r.opts.Key, prefix: prefix, names: r.tree.names, models: r.models,
-		accounts: r.opts.Accounts, workload: r.opts.Workload, holdBy: r.opts.HoldBy,
+		payers: newPayers(r.opts.Workload, r.opts.Accounts, r.opts.Seed), workload: r.opts.Workload, holdBy: r.opts.HoldBy,
 	}
 	rng := rand.New(rand.NewPCG(r.opts.Seed, 1))
 	for range r.opts.Connections {
-		w := &worker{run: r, conn: newConn(dialer(ctx, host)), latency: newHistogram()}
-		for range r.opts.Workload.Variants {
-			w.turns = append(w.turns, render.render(rng))
+		w := &worker{run: r, conn: newConn(dialer(ctx, host)), latency: newHistogram(), turns: render.turns(rng)}
+		if r.opts.Rate > 0 {
+			w.pace = newPace(r.opts.Rate/float64(r.opts.Connections), w.turns, rng.Uint64())
 		}
 		r.workers = append(r.workers, w)
 	}
@@ -123,10 +139,13 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 	}
 	began := time.Now()
 	r.pause(ctx, began, r.opts.Warmup)
+	serverFrom, err := r.scrape(ctx)
+	if err != nil {
+		r.fail(err)
+	}
 	from, cpuFrom := r.take(), cpuTime()
 	var settled *SettleResult
 	if r.opts.Workload.Settles {
-		var err error
 		if settled, err = r.settle(ctx); err != nil {
 			r.fail(err)
 		}
@@ -136,6 +155,10 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 	}
 	to, cpuTo := r.take(), cpuTime()
 	r.measuring.Store(false)
+	serverTo, err := r.scrape(ctx)
+	if err != nil {
+		r.fail(err)
+	}
 	r.stopped.Store(true)
 
 	done := make(chan struct{})
@@ -157,7 +180,7 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 	}
 	result := r.result(from, to)
 	result.GeneratorCPU = cpuTo - cpuFrom
-	result.Settle = settled
+	result.Settle, result.Server = settled, serverTo.since(serverFrom)
 	return result, errors.Join(r.failure.err, ctx.Err())
 }
 
@@ -166,9 +189,10 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 func (r *run) pause(ctx context.Context, began time.Time, d time.Duration) {
 	end := time.NewTimer(d)
 	defer end.Stop()
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(seriesTick)
 	defer tick.Stop()
 	last := r.take()
+	told := last
 	for !r.stopped.Load() {
 		select {
 		case <-end.C:
@@ -177,10 +201,13 @@ func (r *run) pause(ctx context.Context, began time.Time, d time.Duration) {
 			return
 		case <-tick.C:
 			now := r.take()
-			if r.opts.Progress != nil {
-				r.opts.Progress(r.progress(began, last, now))
+			if r.measuring.Load() {
+				r.series = append(r.series, perSecond(now.events-last.events, now.at.Sub(last.at)))
 			}
-			last = now
+			if last = now; r.opts.Progress != nil && now.at.Sub(told.at) > time.Second-seriesTick/2 {
+				r.opts.Progress(r.progress(began, told, now))
+				told = now
+			}
 		}
 	}
 }
@@ -216,9 +243,8 @@ type totals struct {
 func (r *run) take() totals {
 	t := totals{at: time.Now()}
 	for _, w := range r.workers {
-		turns := w.done.Load()
-		t.requests += turns * uint64(len(w.turns[0].requests))
-		t.events += turns * uint64(r.opts.Workload.Batch)
+		t.requests += w.requests.Load()
+		t.events += w.events.Load()
 		t.retries += w.retries.Load()
 	}
 	return t

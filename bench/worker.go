@@ -20,15 +20,17 @@ type worker struct {
 	conn    *conn
 	turns   []*turn
 	latency *hdrhistogram.Histogram // of measured requests, in ns
+	pace    *pace                   // nil: a closed loop
 	// firstBlock is the block of its first turn's ids, once that is sent.
 	firstBlock atomic.Uint64
 	said       string // the last answer that was to be tried again; "": none yet
 
 	// Written by the worker, read by anyone. Padded to a cache line: all of
 	// them are read each second, and each is written for every turn.
-	done    atomic.Uint64 // turns all of whose requests were answered with success
-	retries atomic.Uint64 // sent again: overload or a broken connection
-	_       [48]byte
+	events   atomic.Uint64 // of turns all of whose requests were answered with success
+	requests atomic.Uint64 // of the same
+	retries  atomic.Uint64 // sent again: overload or a broken connection
+	_        [40]byte
 }
 
 // newHistogram holds 1 µs to a minute at two significant digits: 1 % is finer
@@ -44,10 +46,17 @@ func (w *worker) loop() {
 	for next := 0; !r.stopped.Load(); next++ {
 		t := w.turns[next%len(w.turns)]
 		block := r.blocks.Add(1)
-		t.stamp(block, r.opts.Accounts)
+		t.stamp(block)
 		w.firstBlock.CompareAndSwap(0, block)
-		for _, req := range t.requests {
+		due := w.pace.wait(&r.stopped)
+		if r.stopped.Load() {
+			return
+		}
+		for n, req := range t.requests {
 			began := time.Now()
+			if n == 0 && w.pace != nil {
+				began = due
+			}
 			if err := w.deliver(req); err != nil {
 				r.abort(err)
 				return
@@ -59,7 +68,8 @@ func (w *worker) loop() {
 			}
 		}
 		t.sent++
-		w.done.Add(1)
+		w.events.Add(uint64(len(t.draws)))
+		w.requests.Add(uint64(len(t.requests)))
 	}
 }
 
