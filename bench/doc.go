@@ -24,6 +24,6 @@
 // Ownership: each connection's goroutine owns its turns and their requests, its socket and its
 // histogram until Run has waited for it; counters read while it runs are
 // atomic. The package starts no server (package child does), prints nothing
-// unless asked, and is not a comparison of machines: FsyncProbe is there so
-// that a figure can be read against its disk.
+// unless asked, and is not a comparison of machines: package limits measures what
+// a figure is to be read against, package report writes it.
 package bench

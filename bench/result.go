@@ -1,14 +1,10 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // Result is the outcome of one run. Durations are nanoseconds in JSON.
@@ -79,68 +75,13 @@ func (r *run) result(from, to totals) Result {
 	}
 }
 
-// Report is what a command files: runs, machine and disk.
-type Report struct {
-	Time    time.Time    `json:"time"`
-	Version string       `json:"version"` // of the program that measured
-	Machine Machine      `json:"machine"`
-	Fsync   *FsyncResult `json:"fsync,omitempty"` // nil: the disk is elsewhere
-	Runs    []Result     `json:"runs"`
-	// ServerCPU is the processor time of the server's process over its whole
-	// life; 0 when we did not start it.
-	ServerCPU time.Duration `json:"server_cpu_ns,omitempty"`
-	// Verify is what `verify` said of the data directory afterwards.
-	Verify string `json:"verify,omitempty"`
-}
-
-// WriteJSON writes the report indented.
-func (r Report) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
-}
-
-// WriteTable writes the report for people.
-func (r Report) WriteTable(w io.Writer) {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleRounded)
-	t.Style().Format.Header = text.FormatDefault
-	t.AppendHeader(table.Row{"workload", "accounts", "connections", "durable", "requests/s", "p50", "p90", "p99", "max", "retries", "generator/each"})
-	var right []table.ColumnConfig
-	for column := 2; column <= 11; column++ {
-		right = append(right, table.ColumnConfig{Number: column, Align: text.AlignRight})
-	}
-	t.SetColumnConfigs(right)
-	for _, run := range r.Runs {
-		t.AppendRow(table.Row{
-			run.title(), Thousands(int64(run.Accounts)), run.Connections, Thousands(run.EventsPerSecond) + " " + run.Unit + "/s", Thousands(run.RequestsPerSecond),
-			short(run.Latency.P50), short(run.Latency.P90), short(run.Latency.P99), short(run.Latency.Max),
-			run.Retries, short(run.GeneratorCPU / time.Duration(max(run.Events, 1))),
-		})
-	}
-	fmt.Fprintln(w, t.Render())
-	for _, run := range r.Runs {
-		if run.Settle != nil {
-			run.Settle.write(w, &run)
-			continue
-		}
-		fmt.Fprintf(w, "%s: %s %s, %s balances and the trial balance equal what was sent: USD %s\n",
-			run.title(), Thousands(int64(run.Check.Events)), run.Unit, Thousands(int64(run.Check.Accounts)), run.Check.Total)
-	}
-	if r.Fsync != nil {
-		fmt.Fprintf(w, "disk: write of %d bytes + fsync takes %v (p50), %v (p99), %v (max)\n",
-			r.Fsync.Bytes, short(r.Fsync.P50), short(r.Fsync.P99), short(r.Fsync.Max))
-	}
-	fmt.Fprintf(w, "machine: %s\n", r.Machine)
-	if r.Verify != "" {
-		fmt.Fprintf(w, "verify: %s\n", r.Verify)
-	}
-}
-
-// title names the run for people.
-func (r *Result) title() string {
+// Title names the run for people.
+func (r *Result) Title() string {
 	if r.Chain {
 		return r.Workload + ", chains"
+	}
+	if r.Rate > 0 {
+		return fmt.Sprintf("%s at %s/s", r.Workload, Thousands(int64(r.Rate)))
 	}
 	return r.Workload
 }
@@ -156,8 +97,8 @@ func Thousands(n int64) string {
 	return fmt.Sprintf("%s,%03d", Thousands(n/1000), n%1000)
 }
 
-// short drops the digits of a duration that nobody reads.
-func short(d time.Duration) time.Duration {
+// Short drops the digits of a duration that nobody reads.
+func Short(d time.Duration) time.Duration {
 	switch {
 	case d >= time.Second:
 		return d.Round(10 * time.Millisecond)

@@ -19,8 +19,8 @@ import (
 // server not included.
 const grace = 15 * time.Second
 
-// seriesTick is short enough to show a stall of a second, long enough that a group commit does not.
-const seriesTick = 250 * time.Millisecond
+// SeriesTick is short enough to show a stall of a second, long enough that a group commit does not.
+const SeriesTick = 250 * time.Millisecond
 
 // Progress is where a run stands. Where the workload has holds, an event is a
 // pair: a hold and its capture.
@@ -189,7 +189,7 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 func (r *run) pause(ctx context.Context, began time.Time, d time.Duration) {
 	end := time.NewTimer(d)
 	defer end.Stop()
-	tick := time.NewTicker(seriesTick)
+	tick := time.NewTicker(SeriesTick)
 	defer tick.Stop()
 	last := r.take()
 	told := last
@@ -204,7 +204,7 @@ func (r *run) pause(ctx context.Context, began time.Time, d time.Duration) {
 			if r.measuring.Load() {
 				r.series = append(r.series, perSecond(now.events-last.events, now.at.Sub(last.at)))
 			}
-			if last = now; r.opts.Progress != nil && now.at.Sub(told.at) > time.Second-seriesTick/2 {
+			if last = now; r.opts.Progress != nil && now.at.Sub(told.at) > time.Second-SeriesTick/2 {
 				r.opts.Progress(r.progress(began, told, now))
 				told = now
 			}

@@ -201,23 +201,3 @@ func TestOptionsReportEveryProblem(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-func TestReport(t *testing.T) {
-	fsync, err := FsyncProbe(t.TempDir(), 3)
-	if err != nil || fsync.P50 <= 0 || fsync.Max < fsync.P50 {
-		t.Fatalf("fsync probe: %+v, %v", fsync, err)
-	}
-	var table, file strings.Builder
-	r := Report{Machine: ThisMachine(), Fsync: &fsync, Runs: []Result{{
-		Workload: "single", Unit: "events", EventsPerSecond: 1234567, Check: Check{Accounts: 3, Events: 4000, Total: "1.5"},
-	}}, Verify: "all agrees"}
-	r.WriteTable(&table)
-	for _, want := range []string{"1,234,567", "4,000 events", "USD 1.5", "fsync", "verify: all agrees"} {
-		if !strings.Contains(table.String(), want) {
-			t.Errorf("%q is missing in\n%s", want, table.String())
-		}
-	}
-	if err := r.WriteJSON(&file); err != nil || !strings.Contains(file.String(), `"events_per_second": 1234567`) {
-		t.Errorf("%v\n%s", err, file.String())
-	}
-}

@@ -46,15 +46,15 @@ type SettleResult struct {
 	ProofMax time.Duration `json:"proof_max_ns"`
 }
 
-// write writes the result for people.
-func (s *SettleResult) write(w io.Writer, run *Result) {
+// Write writes the result for people.
+func (s *SettleResult) Write(w io.Writer, run *Result) {
 	line := func(format string, args ...any) {
-		fmt.Fprintf(w, "%s: "+format+"\n", append([]any{run.title()}, args...)...)
+		fmt.Fprintf(w, "%s: "+format+"\n", append([]any{run.Title()}, args...)...)
 	}
 	line("a window of %s participants and %s events was sealed %v after it was asked for",
-		Thousands(int64(s.Participants)), Thousands(int64(s.Events)), short(s.Seal))
+		Thousands(int64(s.Participants)), Thousands(int64(s.Events)), Short(s.Seal))
 	line("ingest: %s events/s before, %s meanwhile", Thousands(s.Before), Thousands(s.During))
-	line("the longest answer to events: %v before, %v around the cut, %v until the seal", short(s.LongestBefore), short(s.LongestCut), short(s.LongestDuring))
+	line("the longest answer to events: %v before, %v around the cut, %v until the seal", Short(s.LongestBefore), Short(s.LongestCut), Short(s.LongestDuring))
 	if s.MemoryGrowth > 0 {
 		line("the server took up to %s MiB more", Thousands(s.MemoryGrowth>>20))
 	}
@@ -62,7 +62,7 @@ func (s *SettleResult) write(w io.Writer, run *Result) {
 		line("%s lines/s were published", Thousands(s.LinesPerSecond))
 	}
 	if s.Proofs > 0 {
-		line("a proof of inclusion took %v (p50), %v (max)", short(s.ProofP50), short(s.ProofMax))
+		line("a proof of inclusion took %v (p50), %v (max)", Short(s.ProofP50), Short(s.ProofMax))
 	}
 	line("%s events, the lines of %s participants and the trial balance equal what was sent: USD %s",
 		Thousands(int64(run.Check.Events)), Thousands(int64(run.Check.Accounts)), run.Check.Total)

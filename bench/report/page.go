@@ -1,0 +1,36 @@
+package report
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+	"time"
+
+	"farthing/bench"
+)
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"thousands": bench.Thousands,
+	"rates":     rates,
+	"short":     bench.Short,
+	"float":     func(format string, v float64) string { return fmt.Sprintf(format, v) },
+	"each":      func(d time.Duration, n uint64) time.Duration { return bench.Short(d / time.Duration(max(n, 1))) },
+	"join":      strings.Join,
+	"int":       func(v float64) int64 { return int64(v) },
+	"wide":      func(n int) int64 { return int64(n) },
+	"mib":       func(n int64) int64 { return n >> 20 },
+}).Parse(pageText))
+
+// WriteHTML writes the report as one page, which loads nothing from elsewhere.
+func (r *Report) WriteHTML(w io.Writer) error {
+	plots, err := r.plots()
+	if err != nil {
+		return err
+	}
+	return page.Execute(w, map[string]any{"Report": r, "Summaries": r.Summaries(), "Ratios": r.Ratios(), "Plots": plots})
+}

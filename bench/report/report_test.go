@@ -1,0 +1,170 @@
+package report
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"farthing/bench"
+	"farthing/bench/limits"
+)
+
+// sample is a report with everything in it.
+func sample() *Report {
+	rng := rand.New(rand.NewPCG(1, 2))
+	run := func(workload string, rate int64) bench.Result {
+		r := bench.Result{
+			Workload: workload, Unit: "events", Accounts: 1000, Connections: 48, Events: 10 * uint64(rate), EventsPerSecond: rate, RequestsPerSecond: rate,
+			Latency: bench.Latency{P50: 300 * time.Microsecond, P90: time.Millisecond, P99: 4 * time.Millisecond, P999: 9 * time.Millisecond, Max: 20 * time.Millisecond},
+			Server:  &bench.Server{CPU: 10 * time.Duration(rate) * time.Microsecond, JournalBytes: 700 * rate, DiskBytes: 1500 * rate, Allocations: rate},
+			Check:   bench.Check{Accounts: 1003, Events: 4000, Total: "1.5"},
+		}
+		for range 40 {
+			r.Series = append(r.Series, rate+rng.Int64N(rate/5))
+		}
+		return r
+	}
+	empty := run("single", 100_000)
+	slow := run("single", 20_000)
+	slow.Rate, slow.Latency.P99 = 20_000, 900*time.Microsecond
+	fast := run("single", 60_000)
+	fast.Rate = 60_000
+	return &Report{
+		Time: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), Version: "v9 <test>", Machine: bench.Machine{OS: "linux", Arch: "amd64", CPUs: 2, CPU: "X", Go: "go1"},
+		Settings: []string{"--repeats=3"},
+		Limits: &Limits{Fsync: limits.Fsync{Bytes: 4096, P50: 130 * time.Microsecond, P99: 300 * time.Microsecond, Max: time.Millisecond},
+			Writes: limits.Writes{BytesPerSecond: 300 << 20}, CopyBytesPerSecond: 8 << 30, ScanBytesPerSecond: 500 << 20, ScanBytes: 200_000, ScanEvents: 1000, Empty: &empty},
+		Runs:  []bench.Result{run("single", 61_000), run("single", 60_000), run("single", 70_000), run("batch-1000", 1_234_567)},
+		Rates: []bench.Result{slow, fast},
+		Stages: []Stages{{Title: "single", Events: 1000, Stages: []Stage{{"http", 9 * time.Millisecond}, {"sequencer", time.Millisecond}}},
+			{Title: "batch-1000", Events: 1000, Stages: []Stage{{"sequencer", time.Millisecond}, {"indexer", 2 * time.Millisecond}}}},
+		Verify: []string{"all agrees"}, Skipped: []string{"nothing <was>"},
+	}
+}
+
+func TestTable(t *testing.T) {
+	var text strings.Builder
+	sample().WriteTable(&text)
+	for _, want := range []string{"1,234,567 events", "61,000 (60,000 – 70,000) events", "70 B", "150 B", "0.100", "4,000 events", "USD 1.5", "fsync", "verify: all agrees",
+		"not measured: nothing", "0.61", "sequencer", "90 %", "60,000", "9ms"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, text.String())
+		}
+	}
+}
+
+func TestJSONHoldsEverything(t *testing.T) {
+	var text strings.Builder
+	want := sample()
+	if err := want.WriteJSON(&text); err != nil {
+		t.Fatal(err)
+	}
+	var got Report
+	if err := json.Unmarshal([]byte(text.String()), &got); err != nil || !reflect.DeepEqual(&got, want) {
+		t.Errorf("%v\n%+v\n%+v", err, got, want)
+	}
+}
+
+// TestPage has every table and every plot, loads nothing, and spells no name as markup.
+func TestPage(t *testing.T) {
+	var text strings.Builder
+	if err := sample().WriteHTML(&text); err != nil {
+		t.Fatal(err)
+	}
+	if file := os.Getenv("FARTHING_PAGE"); file != "" {
+		if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	got := text.String()
+	if n := strings.Count(got, "<svg"); n != 4 {
+		t.Errorf("%d plots", n)
+	}
+	for _, want := range []string{"v9 &lt;test&gt;", "nothing &lt;was&gt;", "61,000 (60,000 – 70,000)", "an empty handler", "900µs", "verify: all agrees"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	for _, not := range []string{"<script", "<link", "src=", "@import", "url("} {
+		if strings.Contains(got, not) {
+			t.Errorf("the page has %q", not)
+		}
+	}
+	for rest := got; ; {
+		_, after, found := strings.Cut(rest, "<svg")
+		if !found {
+			break
+		}
+		svg, more, _ := strings.Cut(after, "</svg>")
+		rest = more
+		for d := xml.NewDecoder(strings.NewReader("<svg" + svg + "</svg>")); ; {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("a plot is no XML: %v", err)
+			}
+		}
+	}
+}
+
+// TestEmptyReport writes what there is, which may be nothing.
+func TestEmptyReport(t *testing.T) {
+	for _, r := range []*Report{{}, {Runs: []bench.Result{{Workload: "single"}}}, {Limits: &Limits{}}} {
+		var text strings.Builder
+		r.WriteTable(&text)
+		if err := r.WriteHTML(&text); err != nil {
+			t.Error(err)
+		}
+		if len(r.Ratios()) > 0 {
+			t.Errorf("%+v", r.Ratios())
+		}
+	}
+}
+
+// TestRatios divides by the limits of the same run; a figure without its limit gives none.
+func TestRatios(t *testing.T) {
+	r := sample()
+	got := r.Ratios()
+	find := func(what string) float64 {
+		i := slices.IndexFunc(got, func(r Ratio) bool { return strings.HasPrefix(r.What, what) })
+		if i < 0 {
+			t.Fatalf("no %q in %+v", what, got)
+		}
+		return got[i].Reached
+	}
+	if v := find("single, requests/s"); v != 0.61 {
+		t.Error(v)
+	}
+	if v := find("single at 20,000/s"); v != 3 {
+		t.Error(v)
+	}
+	if v := find("batch-1000, events/s"); v < 0.23 || v > 0.24 { // 200 bytes an event, two processors
+		t.Error(v)
+	}
+	r.Limits.Empty = nil
+	if n := len(r.Ratios()); n != len(got)-1 {
+		t.Errorf("%d of %d", n, len(got))
+	}
+}
+
+// TestSpread takes the lower of two medians, so that it is a measurement.
+func TestSpread(t *testing.T) {
+	f := func(values []int64, want Spread[int64]) {
+		t.Helper()
+		if got := spreadOf(values); got != want {
+			t.Errorf("%v: %+v", values, got)
+		}
+	}
+	f(nil, Spread[int64]{})
+	f([]int64{5}, Spread[int64]{5, 5, 5})
+	f([]int64{9, 1}, Spread[int64]{1, 1, 9})
+	f([]int64{3, 1, 2}, Spread[int64]{2, 1, 3})
+}
