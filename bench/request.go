@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"time"
 )
 
 // request is one pre-rendered HTTP request: head and body in one buffer, so
@@ -118,6 +119,20 @@ func (r *renderer) draw(rng *rand.Rand) draw {
 		d.input, d.cached, d.output = traceTokens(rng)
 	}
 	return d
+}
+
+// SampleBody is the body of a request with so many events, as the workloads send them.
+func SampleBody(events int, seed uint64) []byte {
+	w := Workload{Batch: events}
+	r := &renderer{prefix: runPrefix(time.Now()), names: names{run: "sample"}, models: catalogue(), payers: newPayers(w, 1000, seed), workload: w}
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var body draft
+	draws := make([]draw, events)
+	for i := range draws {
+		draws[i] = r.draw(rng)
+	}
+	body.list(draws, r.event)
+	return body.bytes
 }
 
 // draft is a request under construction, with the places that change.

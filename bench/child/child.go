@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -32,6 +33,8 @@ type Options struct {
 	Scratch string
 	// Args are further arguments of `serve`.
 	Args []string
+	// Command is what is run instead of `serve --data DATA`: something else that takes --listen and --listen-file, and answers /readyz.
+	Command []string
 	// Log takes the server's output; nil drops it. The tail stands in errors
 	// either way.
 	Log io.Writer
@@ -82,7 +85,11 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.starts++
 	listenFile := filepath.Join(s.opts.Scratch, fmt.Sprintf("listen-%d", s.starts))
-	args := append([]string{"serve", "--data", s.opts.Data, "--listen", "127.0.0.1:0", "--listen-file", listenFile}, s.opts.Args...)
+	args := s.opts.Command
+	if len(args) == 0 {
+		args = []string{"serve", "--data", s.opts.Data}
+	}
+	args = slices.Concat(args, []string{"--listen", "127.0.0.1:0", "--listen-file", listenFile}, s.opts.Args)
 	s.tail = &tailBuffer{next: s.opts.Log}
 	// The server outlives ctx, which bounds the start alone.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.opts.Binary, args...)

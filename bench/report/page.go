@@ -23,6 +23,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"join":      strings.Join,
 	"int":       func(v float64) int64 { return int64(v) },
 	"wide":      func(n int) int64 { return int64(n) },
+	"long":      func(n uint64) int64 { return int64(n) },
 	"mib":       func(n int64) int64 { return n >> 20 },
 }).Parse(pageText))
 

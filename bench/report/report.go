@@ -24,6 +24,7 @@ type Report struct {
 	Runs []bench.Result `json:"runs"`
 	// Rates are runs in open loops.
 	Rates []bench.Result `json:"rates,omitempty"`
+	Restarts []Restart `json:"restarts,omitempty"`
 	// Stages is what the server's processor time went to, by workload.
 	Stages []Stages `json:"stages,omitempty"`
 	// Verify is what `verify` said of the ledger of each run.
@@ -43,6 +44,16 @@ type Limits struct {
 	ScanEvents         int   `json:"scan_events"`
 	// Empty is the workload single at a handler that does nothing; nil: the server was not started here.
 	Empty *bench.Result `json:"empty,omitempty"`
+}
+
+// Restart is how long a server was away.
+type Restart struct {
+	Accounts int    `json:"accounts"`
+	Events   uint64 `json:"events"` // of the ledger at the end
+	// Stop is from SIGTERM to the end of the process, the others from the start of one until it takes writes.
+	Stop           time.Duration `json:"stop_ns"`
+	StartAfterStop time.Duration `json:"start_after_stop_ns"`
+	StartAfterKill time.Duration `json:"start_after_kill_ns"`
 }
 
 // Stages is what the server's processor time went to in one run.

@@ -44,6 +44,7 @@ func sample() *Report {
 			Writes: limits.Writes{BytesPerSecond: 300 << 20}, CopyBytesPerSecond: 8 << 30, ScanBytesPerSecond: 500 << 20, ScanBytes: 200_000, ScanEvents: 1000, Empty: &empty},
 		Runs:  []bench.Result{run("single", 61_000), run("single", 60_000), run("single", 70_000), run("batch-1000", 1_234_567)},
 		Rates: []bench.Result{slow, fast},
+		Restarts: []Restart{{Accounts: 100_000, Events: 7_000_000, Stop: 80 * time.Millisecond, StartAfterStop: 90 * time.Millisecond, StartAfterKill: 300 * time.Millisecond}},
 		Stages: []Stages{{Title: "single", Events: 1000, Stages: []Stage{{"http", 9 * time.Millisecond}, {"sequencer", time.Millisecond}}},
 			{Title: "batch-1000", Events: 1000, Stages: []Stage{{"sequencer", time.Millisecond}, {"indexer", 2 * time.Millisecond}}}},
 		Verify: []string{"all agrees"}, Skipped: []string{"nothing <was>"},
@@ -54,7 +55,7 @@ func TestTable(t *testing.T) {
 	var text strings.Builder
 	sample().WriteTable(&text)
 	for _, want := range []string{"1,234,567 events", "61,000 (60,000 – 70,000) events", "70 B", "150 B", "0.100", "4,000 events", "USD 1.5", "fsync", "verify: all agrees",
-		"not measured: nothing", "0.61", "sequencer", "90 %", "60,000", "9ms"} {
+		"not measured: nothing", "0.61", "sequencer", "90 %", "60,000", "9ms", "stopped in 80ms"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, text.String())
 		}

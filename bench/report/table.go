@@ -17,6 +17,10 @@ func (r *Report) WriteTable(w io.Writer) {
 	if len(r.Rates) > 0 {
 		r.writeRates(w)
 	}
+	for _, s := range r.Restarts {
+		fmt.Fprintf(w, "restart: %s accounts, %s events: stopped in %v, ready %v later, and %v after a kill under load\n",
+			bench.Thousands(int64(s.Accounts)), bench.Thousands(int64(s.Events)), bench.Short(s.Stop), bench.Short(s.StartAfterStop), bench.Short(s.StartAfterKill))
+	}
 	if len(r.Stages) > 0 {
 		r.writeStages(w)
 	}

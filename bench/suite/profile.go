@@ -1,0 +1,163 @@
+package suite
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/pprof/profile"
+
+	"farthing/bench"
+	"farthing/bench/child"
+	"farthing/bench/report"
+)
+
+// profiles runs each workload once more, with a profile of the server's processor time; that run's rate is not reported.
+func (s *suite) profiles(ctx context.Context) error {
+	if !s.Profile {
+		return nil
+	}
+	if s.Binary == "" {
+		s.skip("processor time by stage: the server was not started here")
+		return nil
+	}
+	for _, w := range s.Workloads {
+		if w.Settles {
+			continue
+		}
+		s.Say("profile of " + w.Name)
+		if err := s.profile(ctx, w); err != nil {
+			return fmt.Errorf("profile of %s: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+func (s *suite) profile(ctx context.Context, w bench.Workload) error {
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	return s.with(ctx, []string{"--debug-listen=" + address}, func(server *child.Server) error {
+		o := s.at(s.Run, server)
+		o.Workload = w
+		type taken struct {
+			profile *profile.Profile
+			err     error
+		}
+		got := make(chan taken, 1)
+		began := false
+		progress := o.Progress
+		o.Progress = func(p bench.Progress) {
+			if p.Measuring && !began {
+				began = true
+				go func() {
+					p, err := fetch(ctx, address, profileTime)
+					got <- taken{p, err}
+				}()
+			}
+			if progress != nil {
+				progress(p)
+			}
+		}
+		o.Duration = profileTime + 3*time.Second
+		result, err := bench.Run(ctx, o)
+		if err != nil {
+			return err
+		}
+		t := <-got
+		if t.err != nil {
+			return t.err
+		}
+		s.report.Stages = append(s.report.Stages, report.Stages{Title: w.Name,
+			Events: uint64(float64(result.EventsPerSecond) * profileTime.Seconds()), Stages: stagesOf(t.profile)})
+		return nil
+	})
+}
+
+const profileTime = 3 * time.Second
+
+// freeAddress is one on the loopback that nothing listens on, for the moment.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// fetch takes a profile of the server's processor time.
+func fetch(ctx context.Context, address string, d time.Duration) (*profile.Profile, error) {
+	ctx, cancel := context.WithTimeout(ctx, d+10*time.Second)
+	defer cancel()
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", address, int(d.Seconds()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
+		return nil, fmt.Errorf("%s: %s", resp.Status, said)
+	}
+	return profile.Parse(resp.Body)
+}
+
+// stageRules tell the stages by the functions on the stack: the first rule that has one of its functions there counts.
+var stageRules = []struct {
+	stage     string
+	functions []string
+}{
+	{"garbage collection", []string{"runtime.gcBgMarkWorker", "runtime.bgsweep", "runtime.gcAssistAlloc", "runtime.bgscavenge"}},
+	{"sockets", []string{"internal/poll.(*FD).Read", "internal/poll.(*FD).Write", "internal/poll.(*FD).Accept"}},
+	{"read and parse requests", []string{"httpapi.(*decoder)", "httpapi.decode", "httpapi.(*jsonDecoder)"}},
+	{"look-up of identities on disk", []string{"engine.(*Engine).lookup"}},
+	{"other HTTP", []string{"fasthttp.(*workerPool)", "fasthttp.(*Server).serveConn"}},
+	{"sequencer", []string{"engine.(*sequencer).run"}},
+	{"commit", []string{"engine.(*Engine).commitLoop"}},
+	{"index and evidence", []string{"engine.(*indexer)", "engine.(*Engine).index", "engine.(*evidencer)", "engine.(*Engine).evidence"}},
+	{"checkpoints and runs", []string{"farthing/engine."}},
+	{"store: log, flush, compaction", []string{"cockroachdb/pebble"}},
+	{"scheduler", []string{"runtime.mcall", "runtime.schedule", "runtime.findRunnable", "runtime.mstart"}},
+}
+
+// stagesOf adds up a profile's processor time by stage, the largest first.
+func stagesOf(p *profile.Profile) []report.Stage {
+	cpu := slices.IndexFunc(p.SampleType, func(t *profile.ValueType) bool { return t.Type == "cpu" })
+	if cpu < 0 {
+		return nil
+	}
+	sums := map[string]time.Duration{}
+	for _, sample := range p.Sample {
+		sums[stageOf(sample)] += time.Duration(sample.Value[cpu])
+	}
+	var all []report.Stage
+	for name, spent := range sums {
+		all = append(all, report.Stage{Name: name, CPU: spent})
+	}
+	slices.SortFunc(all, func(a, b report.Stage) int { return cmp.Or(cmp.Compare(b.CPU, a.CPU), cmp.Compare(a.Name, b.Name)) })
+	return all
+}
+
+func stageOf(sample *profile.Sample) string {
+	for _, rule := range stageRules {
+		for _, location := range sample.Location {
+			for _, line := range location.Line {
+				if line.Function != nil && slices.ContainsFunc(rule.functions, func(f string) bool { return strings.Contains(line.Function.Name, f) }) {
+					return rule.stage
+				}
+			}
+		}
+	}
+	return "other"
+}
