@@ -110,7 +110,7 @@ func WorkloadsNamed(name string) ([]Workload, error) {
 const (
 	batchMax       = 10_000 // the contract's bound on a request
 	rateMax        = 1e8
-	connectionsMax = 4096   // of loopback sockets that two cores can serve
+	connectionsMax = 4096 // of loopback sockets that two cores can serve
 	accountsMax    = 1_000_000
 )
 

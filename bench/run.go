@@ -46,6 +46,7 @@ type run struct {
 	workers []*worker // immutable; each is its goroutine's until wait
 
 	prefix  string          // of ids
+	bare    bool            // the server says nothing of itself
 	series  []int64         // of Result
 	windows []client.Closed // that were settled
 
@@ -70,6 +71,7 @@ func Bare(ctx context.Context, opts Options) (Result, error) {
 		return Result{}, err
 	}
 	r := newRun(opts, runPrefix(time.Now()))
+	r.bare = true
 	r.makeWorkers(ctx, r.prefix)
 	return r.drive(ctx)
 }

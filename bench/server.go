@@ -38,6 +38,9 @@ const metricsMax = 4 << 20
 
 // scrape reads the server's metrics. One that has none of ours gives nothing.
 func (r *run) scrape(ctx context.Context) (*serverMetrics, error) {
+	if r.bare {
+		return nil, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.opts.URL+"/metrics", nil)

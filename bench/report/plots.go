@@ -105,7 +105,9 @@ func (r *Report) byRate() (*plot, error) {
 	opt := charts.NewLineChartOptionWithData(lines)
 	opt.Legend.SeriesNames = names
 	opt.XAxis.Labels = labels
-	opt.ValueFormatter = func(log float64) string { return bench.Short(time.Duration(math.Pow(10, log) * float64(time.Microsecond))).String() }
+	opt.ValueFormatter = func(log float64) string {
+		return bench.Short(time.Duration(math.Pow(10, log) * float64(time.Microsecond))).String()
+	}
 	return drawn("Latency by rate: "+r.Rates[0].Workload, "Open loop, counted from when a request was due; logarithmic.", func(p *charts.Painter) error { return p.LineChart(opt) })
 }
 

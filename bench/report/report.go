@@ -23,8 +23,8 @@ type Report struct {
 	// Runs in closed loops, the repeats of a workload one after the other.
 	Runs []bench.Result `json:"runs"`
 	// Rates are runs in open loops.
-	Rates []bench.Result `json:"rates,omitempty"`
-	Restarts []Restart `json:"restarts,omitempty"`
+	Rates    []bench.Result `json:"rates,omitempty"`
+	Restarts []Restart      `json:"restarts,omitempty"`
 	// Stages is what the server's processor time went to, by workload.
 	Stages []Stages `json:"stages,omitempty"`
 	// Verify is what `verify` said of the ledger of each run.

@@ -32,7 +32,7 @@ type Options struct {
 	Shares []float64
 	// Limits has the limits of the machine measured, Restart a restart, Profile where the processor time goes.
 	Limits, Restart, Profile bool
-	Say func(what string) // what begins; nil: nobody is told
+	Say                      func(what string) // what begins; nil: nobody is told
 }
 
 // suite is one under way.

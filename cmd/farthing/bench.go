@@ -12,140 +12,161 @@ import (
 
 	"farthing/bench"
 	"farthing/bench/child"
+	"farthing/bench/limits"
+	"farthing/bench/suite"
+	"farthing/httpapi"
 )
-
-// fsyncProbes is enough for a stable median and costs well under a second on
-// any disk that one would run a ledger on.
-const fsyncProbes = 200
 
 // benchCmd is `farthing bench`.
 type benchCmd struct {
-	Workload    string        `help:"What to send: batch-1000, single, holds, holds-single, settle, or all, which is all but settle." enum:"batch-1000,single,holds,holds-single,settle,all" default:"all" placeholder:"NAME"`
-	Duration    time.Duration `help:"Time measured per workload." default:"10s"`
-	WarmUp      time.Duration `help:"Time driven before measuring." default:"2s"`
-	Connections int           `help:"Connections; 0 takes the workload's: 48 for batches and holds, 256 for single, 64 for holds-single." default:"0"`
-	Batch       int           `help:"Events or holds in a request of batch-1000 and holds, up to 10,000; 0 takes 1,000." default:"0"`
-	Accounts    int           `help:"Payers; 0 takes the workload's: 1,000 for events, 100,000 for holds, 10,000 for settle. 1 is one hot account." default:"0"`
+	Run   benchRunCmd   `cmd:"" default:"withargs" help:"Run the benchmark and print its report (what bench does by itself)."`
+	Empty benchEmptyCmd `cmd:"" hidden:"" help:"Serve a handler that does nothing: a limit to measure against."`
+}
+
+// benchRunCmd is `farthing bench run`.
+type benchRunCmd struct {
+	Workload    []string      `help:"What to send, several by commas: single, batch-100, batch-1000, hot, zipf, llm, mixed, holds, holds-single, window-close, restart, or all, which is all but window-close." default:"all" placeholder:"NAME"`
+	Repeats     int           `help:"How often each workload is measured, each time on a server of its own." default:"3"`
+	Duration    time.Duration `help:"Time measured per run." default:"5s"`
+	WarmUp      time.Duration `help:"Time driven before measuring." default:"1s"`
+	Rates       []float64     `help:"Shares of the capacity just measured that single and batch-1000 are sent at in open loops, to measure latency; 0 for none." default:"0.25,0.5,0.75,0.9" placeholder:"SHARE"`
+	Limits      bool          `help:"Measure the limits of the machine first, to compare with." default:"true" negatable:""`
+	Profile     bool          `help:"Run each workload once more to see where the server's processor time goes." default:"true" negatable:""`
+	Connections int           `help:"Connections; 0 takes the workload's own number." default:"0"`
+	Batch       int           `help:"Events or holds in a request of workloads of batches, up to 10,000; 0 takes the workload's." default:"0"`
+	Accounts    int           `help:"Payers; 0 takes the workload's: 1,000 for most, 1,000,000 for zipf. 1 is one hot account." default:"0"`
 	HoldBy      string        `help:"What holds are asked for: an estimate of the usage, which the server rates, or the amount." enum:"estimate,amount" default:"estimate" placeholder:"WHAT"`
 	Chain       bool          `help:"Payers of holds are the last of four accounts in a chain, each with three limits that nothing reaches."`
-	Events      uint64        `help:"Events of the window that settle closes; 0 takes 20 for each payer."`
-	Kafka       []string      `help:"settle: have the server publish to these brokers, and measure that too, in a topic of its own." placeholder:"BROKER"`
+	Events      uint64        `help:"Events of the window that window-close closes; 0 takes 20 for each payer."`
+	Kafka       []string      `help:"window-close: have the server publish to these brokers, and measure that too, in a topic of its own." placeholder:"BROKER"`
 	Models      int           `help:"Priced models the events are spread over, up to 12." default:"8"`
 	Seed        uint64        `help:"Seed of payers, models and quantities." default:"1"`
 	URL         string        `name:"url" help:"Measure this server instead of starting one. Its price book is replaced: never a ledger in use." placeholder:"URL"`
 	Key         string        `help:"API key for --url." placeholder:"KEY"`
 	// BenchData is not called data: that is the key and the variable of serve, which names a real ledger.
-	BenchData string   `help:"Directory in which the fresh data directory is made and removed: the disk to measure." type:"existingdir" placeholder:"DIR"`
-	ServeFlag []string `help:"Further flag for the server that is started, as --serve-flag=--settle-every=1h." sep:"none" placeholder:"FLAG"`
+	BenchData string   `help:"Directory in which the fresh data directories are made and removed: the disk to measure." type:"existingdir" placeholder:"DIR"`
+	ServeFlag []string `help:"Further flag for the servers that are started, as --serve-flag=--settle-every=1h." sep:"none" placeholder:"FLAG"`
 	JSON      string   `name:"json" help:"Also write the report to this file as JSON." placeholder:"FILE"`
-
-	pid int // of the server that was started
+	HTML      string   `name:"html" help:"Also write the report to this file as one page with plots." placeholder:"FILE"`
 }
 
 // Help explains the workloads.
-func (c *benchCmd) Help() string {
+func (c *benchRunCmd) Help() string {
 	return `Workloads:
 
+  single        one usage event a request, 256 connections
+  batch-100     requests of 100 usage events
   batch-1000    requests of 1,000 usage events
-  single        one usage event a request
+  hot           requests of 1,000 usage events of one account
+  zipf          requests of 1,000 usage events of 1,000,000 accounts, by Zipf's law
+  llm           requests of 20 usage events with the tokens of a trace of real requests, by Zipf's law
+  mixed         single requests: of a hundred ninety events, nine holds with their captures, one balance
   holds         a request of 1,000 holds, then one that captures them with what was used
   holds-single  one hold a request, then its capture
-  settle        requests of 1,000 usage events; after --events it closes the window while they go on coming in
+  window-close  requests of 1,000 usage events; after --events it closes the window while they go on coming in
+  restart       how long a server is away when it is stopped, and when it is killed under load
 
 A figure counts events, or pairs of a hold and its capture, whose answers came within the time measured: each is durable
-then. A capture is sent only when its hold was answered. Accounts of holds are prepaid and have credit enough; each pair
+then. Closed loops say what goes through: each connection sends again when it was answered. Open loops say how long it
+takes: requests are sent when they are due, and their latency counts from then, so that a stall is charged for all who
+would have come meanwhile.
+
+A capture is sent only when its hold was answered. Accounts of holds are prepaid and have credit enough; each pair
 goes to another of them. With --chain ten of them share the account above, ten such accounts the next one, and ten of
 those the root, which holds the money.
 
-The figures of settle are the rate of events over --duration before the window is closed and from there to its seal, the
-longest answers, how long the seal took, the server's memory and proofs of inclusion. At the end the lines of all windows
-must equal what was sent.
+The figures of window-close are the rate of events over --duration before the window is closed and from there to its seal,
+the longest answers, how long the seal took, the server's memory and proofs of inclusion. At the end the lines of all
+windows must equal what was sent.
 
 At the end every balance must equal what was sent times its price, nothing may be held, the limits must have counted the
 same, and the ledger must pass verify. If not, the run is an error.`
 }
 
+// restartWorkload is the one that is no load.
+const restartWorkload = "restart"
+
+// workloads are those that were asked for; restart is told apart.
+func (c *benchRunCmd) workloads() (all []bench.Workload, restart bool, err error) {
+	for _, name := range c.Workload {
+		restart = restart || name == restartWorkload || name == "all" && c.URL == ""
+		if name == restartWorkload {
+			continue
+		}
+		named, err := bench.WorkloadsNamed(name)
+		if err != nil {
+			return nil, false, usageError{err}
+		}
+		all = append(all, named...)
+	}
+	return all, restart, nil
+}
+
 // Run measures and prints the report. Balances that do not add up, and a
 // verify that finds a difference, are errors.
-func (c *benchCmd) Run(ctx *Context) error {
-	workloads, err := bench.WorkloadsNamed(c.Workload)
+func (c *benchRunCmd) Run(ctx *Context) error {
+	workloads, restart, err := c.workloads()
 	if err != nil {
-		return usageError{err}
+		return err
 	}
-	report := bench.Report{Time: time.Now().UTC(), Version: version, Machine: bench.ThisMachine()}
-	if c.URL != "" {
-		err = c.measure(ctx, c.URL, workloads, &report)
-	} else {
-		err = c.measureChild(ctx, workloads, &report)
+	o := suite.Options{
+		Dir: c.BenchData, ServeArgs: c.serveFlags(), Workloads: workloads, Repeats: c.Repeats, Limits: c.Limits, Restart: restart, Profile: c.Profile,
+		Run: bench.Options{URL: c.URL, Key: c.Key, Connections: c.Connections, Warmup: c.WarmUp, Duration: c.Duration, Batch: c.Batch, Accounts: c.Accounts,
+			HoldBy: c.HoldBy, Chain: c.Chain, Events: c.Events, Published: len(c.Kafka) > 0, Models: c.Models, Seed: c.Seed, Progress: progressLine(ctx.Stderr)},
+		Say: func(what string) { fmt.Fprintf(ctx.Stderr, "==== %s\n", what) },
 	}
+	for _, share := range c.Rates {
+		if share < 0 || share > 2 {
+			return usageError{fmt.Errorf("--rates: %v is not between 0 and 2", share)}
+		}
+		if share > 0 {
+			o.Shares = append(o.Shares, share)
+		}
+	}
+	if c.URL == "" {
+		if o.Binary, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	r, err := suite.Run(ctx.Ctx, o)
 	if errors.Is(err, bench.ErrOptions) {
 		return usageError{err}
 	}
-	if err != nil {
-		return err
+	r.Version, r.Settings = version, c.settings()
+	if len(r.Runs) > 0 || err == nil {
+		r.WriteTable(ctx.Stdout)
 	}
-	report.WriteTable(ctx.Stdout)
-	return c.writeJSON(report)
+	return errors.Join(err, writeBenchReport(c.JSON, r.WriteJSON), writeBenchReport(c.HTML, r.WriteHTML))
 }
 
-// measureChild runs the workloads on a server of our own and verifies what it
-// leaves.
-func (c *benchCmd) measureChild(ctx *Context, workloads []bench.Workload, report *bench.Report) (err error) {
-	dir, err := os.MkdirTemp(c.BenchData, "farthing-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	fsync, err := bench.FsyncProbe(dir, fsyncProbes)
-	if err != nil {
-		return err
-	}
-	report.Fsync = &fsync
-	server, err := newChild(dir, c.serveFlags(), nil)
-	if err != nil {
-		return err
-	}
-	if err := server.Start(ctx.Ctx); err != nil {
-		return err
-	}
-	c.pid = server.PID()
-	if err := c.measure(ctx, server.URL(), workloads, report); err != nil {
-		return errors.Join(err, server.Terminate())
-	}
-	if err := server.Terminate(); err != nil {
-		return err
-	}
-	report.ServerCPU = server.CPU()
-	report.Verify, err = verifyChild(ctx.Ctx, dir)
-	return err
-}
-
-// serveFlags are those of the server that is started. Nothing but the bench closes a window.
-func (c *benchCmd) serveFlags() []string {
-	var flags []string
-	if c.Workload == "settle" {
-		flags = append(flags, "--settle-every=0")
-	}
-	if len(c.Kafka) > 0 {
-		topic := fmt.Sprintf("farthing.bench-%d", time.Now().UnixNano())
-		flags = append(flags, "--kafka="+strings.Join(c.Kafka, ","), "--kafka-topic="+topic, "--kafka-notifications-topic=", "--create-topics")
-	}
-	return append(flags, c.ServeFlag...)
-}
-
-func (c *benchCmd) measure(ctx *Context, url string, workloads []bench.Workload, report *bench.Report) error {
-	for _, w := range workloads {
-		result, err := bench.Run(ctx.Ctx, bench.Options{
-			URL: url, Key: c.Key, Workload: w, Connections: c.Connections, Warmup: c.WarmUp, Duration: c.Duration,
-			Batch: c.Batch, Accounts: c.Accounts, HoldBy: c.HoldBy, Chain: c.Chain, Events: c.Events, PID: c.pid,
-			Published: len(c.Kafka) > 0, Models: c.Models, Seed: c.Seed, Progress: progressLine(ctx.Stderr),
-		})
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.Name, err)
+// settings are what a reader has to know to repeat it.
+func (c *benchRunCmd) settings() []string {
+	all := []string{"--workload=" + strings.Join(c.Workload, ","), fmt.Sprintf("--repeats=%d", c.Repeats), fmt.Sprintf("--duration=%v", c.Duration),
+		fmt.Sprintf("--warm-up=%v", c.WarmUp), fmt.Sprintf("--seed=%d", c.Seed)}
+	for _, n := range []struct {
+		flag  string
+		value int
+	}{{"connections", c.Connections}, {"batch", c.Batch}, {"accounts", c.Accounts}, {"events", int(c.Events)}} {
+		if n.value != 0 {
+			all = append(all, fmt.Sprintf("--%s=%d", n.flag, n.value))
 		}
-		report.Runs = append(report.Runs, result)
 	}
-	return nil
+	if c.Chain {
+		all = append(all, "--chain")
+	}
+	for _, flag := range c.ServeFlag {
+		all = append(all, "--serve-flag="+flag)
+	}
+	return all
+}
+
+// serveFlags are those of the servers that are started.
+func (c *benchRunCmd) serveFlags() []string {
+	if len(c.Kafka) == 0 {
+		return c.ServeFlag
+	}
+	topic := fmt.Sprintf("farthing.bench-%d", time.Now().UnixNano())
+	return append([]string{"--kafka=" + strings.Join(c.Kafka, ","), "--kafka-topic=" + topic, "--kafka-notifications-topic=", "--create-topics"}, c.ServeFlag...)
 }
 
 // progressLine prints a line a second.
@@ -164,15 +185,38 @@ func progressLine(w io.Writer) func(bench.Progress) {
 	}
 }
 
-func (c *benchCmd) writeJSON(report bench.Report) error {
-	if c.JSON == "" {
+// writeBenchReport writes to a file, if one is named.
+func writeBenchReport(name string, write func(io.Writer) error) error {
+	if name == "" {
 		return nil
 	}
-	f, err := os.Create(c.JSON)
+	f, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(report.WriteJSON(f), f.Close())
+	return errors.Join(write(f), f.Close())
+}
+
+// benchEmptyCmd is `farthing bench empty`.
+type benchEmptyCmd struct {
+	Listen     string `help:"Loopback address to serve on." default:"127.0.0.1:0"`
+	ListenFile string `help:"File that gets the address." placeholder:"FILE"`
+}
+
+// Run serves until it is told to end. It answers as one new event is answered, to /readyz as well.
+func (c *benchEmptyCmd) Run(ctx *Context) error {
+	listener, err := httpapi.Listen(ctx.Ctx, c.Listen, nil)
+	if err != nil {
+		return err
+	}
+	if c.ListenFile != "" {
+		if err := os.WriteFile(c.ListenFile, []byte(listener.Addr().String()), 0o600); err != nil {
+			return err
+		}
+	}
+	stop := context.AfterFunc(ctx.Ctx, func() { _ = listener.Close() })
+	defer stop()
+	return limits.ServeEmpty(listener)
 }
 
 // newChild is a server of this very binary with its data under dir.

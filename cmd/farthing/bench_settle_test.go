@@ -11,7 +11,7 @@ func TestBenchSettle(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	kafka := kafkaArgs(t, 0)
 	s := serveOn(t, append([]string{"--data=" + data, "--settle-every=0"}, kafka...)...)
-	out, _, err := runBench(t, "--url", s.url, "--workload=settle", "--connections=3", "--models=3", "--duration=100ms", "--warm-up=10ms",
+	out, _, err := runBench(t, "--url", s.url, "--workload=window-close", "--connections=3", "--models=3", "--duration=100ms", "--warm-up=10ms",
 		"--accounts=50", "--batch=100", kafka[0])
 	if err != nil {
 		t.Fatal(err)

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"farthing/bench"
 	"farthing/bench/client"
+	"farthing/bench/report"
 	"farthing/bench/twin"
 )
 
@@ -27,7 +27,7 @@ func runBench(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	}
 	var out, errs bytes.Buffer
 	ctx := &Context{Ctx: context.Background(), Stdout: &out, Stderr: &errs, Log: slog.New(slog.DiscardHandler)}
-	call, _ := parse(&tree, append([]string{"bench"}, args...), ctx)
+	call, _ := parse(&tree, append([]string{"bench"}, append([]string{"--repeats=1", "--rates=0", "--no-limits", "--no-profile"}, args...)...), ctx)
 	if call == nil {
 		t.Fatalf("not parsed: %s", errs.String())
 	}
@@ -51,8 +51,8 @@ func TestBenchAgainstURL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var report bench.Report
-	if err := json.Unmarshal(raw, &report); err != nil || len(report.Runs) != 1 || report.Runs[0].Events == 0 {
+	var got report.Report
+	if err := json.Unmarshal(raw, &got); err != nil || len(got.Runs) != 1 || got.Runs[0].Events == 0 {
 		t.Errorf("%v: %s", err, raw)
 	}
 }
