@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"farthing/internal/postgrestest"
+	"farthing/internal/postgres"
 )
 
 // examples is where the example consumers are, from here.
@@ -25,7 +25,7 @@ const examples = "../examples"
 type program struct {
 	name     string
 	command  []string
-	postgres *postgrestest.Server
+	postgres *postgres.Server
 	args     []string // broker, topic, keys
 	process  *exec.Cmd
 	said     bytes.Buffer  // by the process that runs
@@ -34,7 +34,7 @@ type program struct {
 }
 
 // newPrograms builds both examples.
-func newPrograms(ctx context.Context, t *testing.T, dir string, postgres *postgrestest.Server) []*program {
+func newPrograms(ctx context.Context, t *testing.T, dir string, postgres *postgres.Server) []*program {
 	t.Helper()
 	node := nodeProgram(ctx, t, dir)
 	binary := filepath.Join(dir, "consumer-go")

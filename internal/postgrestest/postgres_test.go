@@ -12,7 +12,7 @@ func TestServer(t *testing.T) {
 	var dir string
 	t.Run("running", func(t *testing.T) {
 		s := Start(t)
-		dir = s.dir
+		dir = s.Dir()
 		if err := s.CreateDatabase(t.Context(), "money"); err != nil {
 			t.Fatal(err)
 		}
