@@ -33,5 +33,5 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return page.Execute(w, map[string]any{"Report": r, "Summaries": r.Summaries(), "Ratios": r.Ratios(), "Plots": plots})
+	return page.Execute(w, map[string]any{"Report": r, "Summaries": r.Summaries(), "Ratios": r.Ratios(), "Plots": plots, "Comparisons": r.Comparisons(), "Notes": r.peerNotes()})
 }

@@ -9,6 +9,7 @@ import (
 
 	"farthing/bench"
 	"farthing/bench/limits"
+	"farthing/bench/peers"
 )
 
 // Report is all that was measured.
@@ -25,6 +26,8 @@ type Report struct {
 	// Rates are runs in open loops.
 	Rates    []bench.Result `json:"rates,omitempty"`
 	Restarts []Restart      `json:"restarts,omitempty"`
+	// Peers are other engines that did the same.
+	Peers []peers.Result `json:"peers,omitempty"`
 	// Stages is what the server's processor time went to, by workload.
 	Stages []Stages `json:"stages,omitempty"`
 	// Verify is what `verify` said of the ledger of each run.
@@ -156,6 +159,30 @@ type Ratio struct {
 	Got     float64
 	Of      float64
 	Reached float64 // Got ÷ Of; of latencies a factor above the limit
+}
+
+// Comparison is a peer's figure beside ours.
+type Comparison struct {
+	peers.Result
+	// Ours is the median of the workload of the same kind, 0: it was not measured; Times is that by the peer's.
+	Ours  int64
+	Times float64
+}
+
+// Comparisons holds the peers to the workloads single and batch-1000 of the same run.
+func (r *Report) Comparisons() (all []Comparison) {
+	ours := map[int]int64{}
+	for _, s := range r.Summaries() {
+		if s.Title == "single" || s.Title == "batch-1000" {
+			ours[s.Runs[0].Batch] = s.Rate.Median
+		}
+	}
+	for _, p := range r.Peers {
+		c := Comparison{Result: p, Ours: ours[p.Batch]}
+		c.Times = float64(c.Ours) / float64(max(p.EventsPerSecond, 1))
+		all = append(all, c)
+	}
+	return all
 }
 
 // Ratios holds the medians to the limits of the same run.

@@ -15,6 +15,7 @@ import (
 
 	"farthing/bench"
 	"farthing/bench/limits"
+	"farthing/bench/peers"
 )
 
 // sample is a report with everything in it.
@@ -27,6 +28,7 @@ func sample() *Report {
 			Server:  &bench.Server{CPU: 10 * time.Duration(rate) * time.Microsecond, JournalBytes: 700 * rate, DiskBytes: 1500 * rate, Allocations: rate},
 			Check:   bench.Check{Accounts: 1003, Events: 4000, Total: "1.5"},
 		}
+		r.Batch = map[string]int{"single": 1, "batch-1000": 1000}[workload]
 		for range 40 {
 			r.Series = append(r.Series, rate+rng.Int64N(rate/5))
 		}
@@ -45,6 +47,8 @@ func sample() *Report {
 		Runs:     []bench.Result{run("single", 61_000), run("single", 60_000), run("single", 70_000), run("batch-1000", 1_234_567)},
 		Rates:    []bench.Result{slow, fast},
 		Restarts: []Restart{{Accounts: 100_000, Events: 7_000_000, Stop: 80 * time.Millisecond, StartAfterStop: 90 * time.Millisecond, StartAfterKill: 300 * time.Millisecond}},
+		Peers: []peers.Result{{Peer: "Other 1", Notes: []string{"does less"}, Batch: 1, EventsPerSecond: 6100, P50: time.Millisecond},
+			{Peer: "Other 1", Notes: []string{"does less"}, Batch: 1000, EventsPerSecond: 123_456}},
 		Stages: []Stages{{Title: "single", Events: 1000, Stages: []Stage{{"http", 9 * time.Millisecond}, {"sequencer", time.Millisecond}}},
 			{Title: "batch-1000", Events: 1000, Stages: []Stage{{"sequencer", time.Millisecond}, {"indexer", 2 * time.Millisecond}}}},
 		Verify: []string{"all agrees"}, Skipped: []string{"nothing <was>"},
@@ -55,7 +59,7 @@ func TestTable(t *testing.T) {
 	var text strings.Builder
 	sample().WriteTable(&text)
 	for _, want := range []string{"1,234,567 events", "61,000 (60,000 – 70,000) events", "70 B", "150 B", "0.100", "4,000 events", "USD 1.5", "fsync", "verify: all agrees",
-		"not measured: nothing", "0.61", "sequencer", "90 %", "60,000", "9ms", "stopped in 80ms"} {
+		"not measured: nothing", "0.61", "sequencer", "90 %", "60,000", "9ms", "stopped in 80ms", "Other 1: does less", "123,456", "10.0"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, text.String())
 		}
@@ -89,7 +93,7 @@ func TestPage(t *testing.T) {
 	if n := strings.Count(got, "<svg"); n != 4 {
 		t.Errorf("%d plots", n)
 	}
-	for _, want := range []string{"v9 &lt;test&gt;", "nothing &lt;was&gt;", "61,000 (60,000 – 70,000)", "an empty handler", "900µs", "verify: all agrees"} {
+	for _, want := range []string{"v9 &lt;test&gt;", "nothing &lt;was&gt;", "61,000 (60,000 – 70,000)", "an empty handler", "900µs", "verify: all agrees", "Other 1: does less", "123,456", "10.0"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing", want)
 		}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"iter"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -26,6 +27,9 @@ func (r *Report) WriteTable(w io.Writer) {
 	}
 	if ratios := r.Ratios(); len(ratios) > 0 {
 		writeRatios(w, ratios)
+	}
+	if len(r.Peers) > 0 {
+		r.writePeers(w)
 	}
 	for _, run := range r.Runs {
 		if run.Settle != nil {
@@ -121,6 +125,37 @@ func (s *Stages) total() (sum time.Duration) {
 		sum += stage.CPU
 	}
 	return sum
+}
+
+// writePeers writes what others do, and in which ways that is not the same.
+func (r *Report) writePeers(w io.Writer) {
+	t := newTable("Others doing the same, durable, on the same disk", "engine", "events at once", "connections", "events a second", "p50", "p99", "here", "times")
+	for _, c := range r.Comparisons() {
+		row := table.Row{c.Peer, bench.Thousands(int64(c.Batch)), c.Connections, bench.Thousands(c.EventsPerSecond), bench.Short(c.P50), bench.Short(c.P99), "–", "–"}
+		if c.Ours > 0 {
+			row[6], row[7] = bench.Thousands(c.Ours), fmt.Sprintf("%.1f", c.Times)
+		}
+		t.AppendRow(row)
+	}
+	fmt.Fprintln(w, t.Render())
+	for name, notes := range r.peerNotes() {
+		for _, note := range notes {
+			fmt.Fprintf(w, "%s: %s\n", name, note)
+		}
+	}
+}
+
+// peerNotes are the notes of each peer, once.
+func (r *Report) peerNotes() iter.Seq2[string, []string] {
+	return func(yield func(string, []string) bool) {
+		seen := map[string]bool{}
+		for _, p := range r.Peers {
+			if !seen[p.Peer] && !yield(p.Peer, p.Notes) {
+				return
+			}
+			seen[p.Peer] = true
+		}
+	}
 }
 
 func writeRatios(w io.Writer, ratios []Ratio) {

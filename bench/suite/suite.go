@@ -32,7 +32,10 @@ type Options struct {
 	Shares []float64
 	// Limits has the limits of the machine measured, Restart a restart, Profile where the processor time goes.
 	Limits, Restart, Profile bool
-	Say                      func(what string) // what begins; nil: nobody is told
+	// Peers has the other engines that are installed do the same; TigerBeetle is that program, "": none.
+	Peers       bool
+	TigerBeetle string
+	Say         func(what string) // what begins; nil: nobody is told
 }
 
 // suite is one under way.
@@ -72,7 +75,7 @@ func (s *suite) run(ctx context.Context) error {
 			s.report.Runs = append(s.report.Runs, result)
 		}
 	}
-	for _, more := range []func(context.Context) error{s.rates, s.restart, s.profiles} {
+	for _, more := range []func(context.Context) error{s.rates, s.restart, s.peers, s.profiles} {
 		if err := more(ctx); err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ import (
 // benchCmd is `farthing bench`.
 type benchCmd struct {
 	Run   benchRunCmd   `cmd:"" default:"withargs" help:"Run the benchmark and print its report (what bench does by itself)."`
+	Peers benchPeersCmd `cmd:"" help:"Measure other engines that are installed beside single events and batches here."`
 	Empty benchEmptyCmd `cmd:"" hidden:"" help:"Serve a handler that does nothing: a limit to measure against."`
 }
 
@@ -32,6 +33,8 @@ type benchRunCmd struct {
 	Rates       []float64     `help:"Shares of the capacity just measured that single and batch-1000 are sent at in open loops, to measure latency; 0 for none." default:"0.25,0.5,0.75,0.9" placeholder:"SHARE"`
 	Limits      bool          `help:"Measure the limits of the machine first, to compare with." default:"true" negatable:""`
 	Profile     bool          `help:"Run each workload once more to see where the server's processor time goes." default:"true" negatable:""`
+	Peers       bool          `help:"Have the other engines that are installed do the same: PostgreSQL, Redis, TigerBeetle." default:"true" negatable:""`
+	TigerBeetle string        `name:"tigerbeetle" help:"TigerBeetle's program, in a build with its client (CGO_ENABLED=1, -tags tigerbeetle)." placeholder:"FILE"`
 	Connections int           `help:"Connections; 0 takes the workload's own number." default:"0"`
 	Batch       int           `help:"Events or holds in a request of workloads of batches, up to 10,000; 0 takes the workload's." default:"0"`
 	Accounts    int           `help:"Payers; 0 takes the workload's: 1,000 for most, 1,000,000 for zipf. 1 is one hot account." default:"0"`
@@ -110,7 +113,7 @@ func (c *benchRunCmd) Run(ctx *Context) error {
 		return err
 	}
 	o := suite.Options{
-		Dir: c.BenchData, ServeArgs: c.serveFlags(), Workloads: workloads, Repeats: c.Repeats, Limits: c.Limits, Restart: restart, Profile: c.Profile,
+		Dir: c.BenchData, ServeArgs: c.serveFlags(), Workloads: workloads, Repeats: c.Repeats, Limits: c.Limits, Restart: restart, Profile: c.Profile, Peers: c.Peers, TigerBeetle: c.TigerBeetle,
 		Run: bench.Options{URL: c.URL, Key: c.Key, Connections: c.Connections, Warmup: c.WarmUp, Duration: c.Duration, Batch: c.Batch, Accounts: c.Accounts,
 			HoldBy: c.HoldBy, Chain: c.Chain, Events: c.Events, Published: len(c.Kafka) > 0, Models: c.Models, Seed: c.Seed, Progress: progressLine(ctx.Stderr)},
 		Say: func(what string) { fmt.Fprintf(ctx.Stderr, "==== %s\n", what) },
@@ -195,6 +198,31 @@ func writeBenchReport(name string, write func(io.Writer) error) error {
 		return err
 	}
 	return errors.Join(write(f), f.Close())
+}
+
+// benchPeersCmd is `farthing bench peers`.
+type benchPeersCmd struct {
+	Repeats     int           `help:"How often single and batch-1000 are measured here." default:"3"`
+	Duration    time.Duration `help:"Time measured per run." default:"5s"`
+	WarmUp      time.Duration `help:"Time driven before measuring." default:"1s"`
+	TigerBeetle string        `name:"tigerbeetle" help:"TigerBeetle's program, in a build with its client (CGO_ENABLED=1, -tags tigerbeetle)." placeholder:"FILE"`
+	BenchData   string        `help:"Directory in which fresh data directories are made and removed: the disk to measure." type:"existingdir" placeholder:"DIR"`
+	JSON        string        `name:"json" help:"Also write the report to this file as JSON." placeholder:"FILE"`
+	HTML        string        `name:"html" help:"Also write the report to this file as one page with plots." placeholder:"FILE"`
+}
+
+// Help says what is compared.
+func (c *benchPeersCmd) Help() string {
+	return `Starts PostgreSQL and Redis from the system's packages, if they are installed, each on a fresh directory of the same disk, and has
+them book usage events as the server does: each once, with the balances of payer and payee, durable before the answer; event by event and in
+batches of 1,000. TigerBeetle is measured if its program is given. What is not installed is listed. Notes say what each does less or more.`
+}
+
+// Run measures single and batch-1000 here, and what is installed.
+func (c *benchPeersCmd) Run(ctx *Context) error {
+	run := benchRunCmd{Workload: []string{"single", "batch-1000"}, Repeats: c.Repeats, Duration: c.Duration, WarmUp: c.WarmUp, Limits: true, Peers: true,
+		TigerBeetle: c.TigerBeetle, HoldBy: bench.HoldByEstimate, Models: 8, Seed: 1, BenchData: c.BenchData, JSON: c.JSON, HTML: c.HTML}
+	return run.Run(ctx)
 }
 
 // benchEmptyCmd is `farthing bench empty`.

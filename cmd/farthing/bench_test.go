@@ -27,7 +27,7 @@ func runBench(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	}
 	var out, errs bytes.Buffer
 	ctx := &Context{Ctx: context.Background(), Stdout: &out, Stderr: &errs, Log: slog.New(slog.DiscardHandler)}
-	call, _ := parse(&tree, append([]string{"bench"}, append([]string{"--repeats=1", "--rates=0", "--no-limits", "--no-profile"}, args...)...), ctx)
+	call, _ := parse(&tree, append([]string{"bench"}, append([]string{"--repeats=1", "--rates=0", "--no-limits", "--no-profile", "--no-peers"}, args...)...), ctx)
 	if call == nil {
 		t.Fatalf("not parsed: %s", errs.String())
 	}
