@@ -14,11 +14,18 @@ GO ?= go
 export CGO_ENABLED ?= 0
 
 LINT_VERSION := v2.15.0
+BENCHSTAT := .cache/bin/benchstat
 LINT := .cache/bin/golangci-lint-$(LINT_VERSION)/golangci-lint
 SCRIPTS := .ci/run $(wildcard kafka/*.sh)
 
 # What `make bench` hands to `farthing bench`, what `make run` hands to `farthing demo`.
 BENCH_ARGS ?=
+# What `make bench-compare` measures (a regexp of Go's benchmarks, their packages, and how often), and against which commit.
+REF ?= HEAD~1
+BENCH ?= .
+BENCH_PACKAGES ?= ./meter ./ledger ./engine ./httpapi
+BENCH_COUNT ?= 6
+BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
 DEMO_ARGS ?=
 # How long `make fuzz` spends on each fuzz target.
 FUZZ_TIME ?= 10s
@@ -38,8 +45,30 @@ run: build ## build, then run the demo: generated traffic, no other service need
 	@exec bin/farthing demo $(DEMO_ARGS)
 
 .PHONY: bench
-bench: build ## build, then measure (BENCH_ARGS="--workload single --duration 5s")
-	@exec bin/farthing bench $(BENCH_ARGS)
+bench: build ## build, then measure everything; the report is also bench.json and bench.html (BENCH_ARGS="--workload single")
+	@exec bin/farthing bench --json bench.json --html bench.html $(BENCH_ARGS)
+
+# Both sides are built first and measured by turns, so that a machine that becomes slower does not tell them apart.
+.PHONY: bench-compare
+bench-compare: $(BENCHSTAT) ## Go's benchmarks against another commit, with benchstat (REF=main BENCH=Rate BENCH_PACKAGES=./meter)
+	@dir=$$(mktemp -d)
+	trap 'git worktree remove --force "$$dir/ref" 2>/dev/null; rm -rf "$$dir"' EXIT
+	git worktree add --quiet --detach "$$dir/ref" $(REF)
+	for package in $(BENCH_PACKAGES); do
+		$(GO) test -c -o "$$dir/here-$${package##*/}" "$$package"
+		( cd "$$dir/ref" && $(GO) test -c -o "$$dir/ref-$${package##*/}" "$$package" )
+	done
+	for round in $$(seq $(BENCH_COUNT)); do
+		echo "round $$round of $(BENCH_COUNT)"
+		for package in $(BENCH_PACKAGES); do
+			( cd "$$dir/ref/$$package" && "$$dir/ref-$${package##*/}" -test.run '^$$' -test.bench '$(BENCH)' -test.benchmem >>"$$dir/ref.txt" )
+			( cd "$$package" && "$$dir/here-$${package##*/}" -test.run '^$$' -test.bench '$(BENCH)' -test.benchmem >>"$$dir/here.txt" )
+		done
+	done
+	$(BENCHSTAT) "$(REF)=$$dir/ref.txt" "here=$$dir/here.txt"
+
+$(BENCHSTAT):
+	GOBIN=$(CURDIR)/$(@D) $(GO) install golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION)
 
 # One broker serves the tests of all packages. It has a state directory of its
 # own, so that one from `make kafka-up` is left alone. Nothing is taken from the test

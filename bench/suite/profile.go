@@ -3,12 +3,16 @@ package suite
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/pprof/profile"
@@ -47,20 +51,13 @@ func (s *suite) profile(ctx context.Context, w bench.Workload) error {
 	return s.with(ctx, []string{"--debug-listen=" + address}, func(server *child.Server) error {
 		o := s.at(s.Run, server)
 		o.Workload = w
-		type taken struct {
-			profile *profile.Profile
-			err     error
-		}
 		got := make(chan taken, 1)
 		began := false
 		progress := o.Progress
 		o.Progress = func(p bench.Progress) {
 			if p.Measuring && !began {
 				began = true
-				go func() {
-					p, err := fetch(ctx, address, profileTime)
-					got <- taken{p, err}
-				}()
+				go func() { got <- s.take(ctx, address, w.Name) }()
 			}
 			if progress != nil {
 				progress(p)
@@ -81,7 +78,10 @@ func (s *suite) profile(ctx context.Context, w bench.Workload) error {
 	})
 }
 
-const profileTime = 3 * time.Second
+const (
+	profileTime = 3 * time.Second
+	profileMax  = 64 << 20
+)
 
 // freeAddress is one on the loopback that nothing listens on, for the moment.
 func freeAddress() (string, error) {
@@ -92,11 +92,48 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// fetch takes a profile of the server's processor time.
-func fetch(ctx context.Context, address string, d time.Duration) (*profile.Profile, error) {
-	ctx, cancel := context.WithTimeout(ctx, d+10*time.Second)
+// taken is a profile of processor time.
+type taken struct {
+	profile *profile.Profile
+	err     error
+}
+
+// profileKinds are what is taken for ProfileDir, beside processor time, by the names of net/http/pprof.
+var profileKinds = []string{"allocs", "block", "mutex"}
+
+// take takes the profiles of one run.
+func (s *suite) take(ctx context.Context, address, name string) taken {
+	if s.ProfileDir == "" {
+		raw, err := fetch(ctx, address, "profile")
+		return parsed(raw, err)
+	}
+	var wg sync.WaitGroup
+	kinds := append([]string{"profile"}, profileKinds...)
+	raw, errs := make([][]byte, len(kinds)), make([]error, len(kinds))
+	for i, kind := range kinds {
+		wg.Go(func() {
+			if raw[i], errs[i] = fetch(ctx, address, kind); errs[i] == nil {
+				errs[i] = os.WriteFile(filepath.Join(s.ProfileDir, name+"."+kind+".pprof"), raw[i], 0o600)
+			}
+		})
+	}
+	wg.Wait()
+	return parsed(raw[0], errors.Join(errs...))
+}
+
+func parsed(raw []byte, err error) taken {
+	if err != nil {
+		return taken{err: err}
+	}
+	p, err := profile.ParseData(raw)
+	return taken{p, err}
+}
+
+// fetch takes a profile of what happens in profileTime.
+func fetch(ctx context.Context, address, kind string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, profileTime+10*time.Second)
 	defer cancel()
-	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", address, int(d.Seconds()))
+	url := fmt.Sprintf("http://%s/debug/pprof/%s?seconds=%d", address, kind, int(profileTime.Seconds()))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -106,11 +143,11 @@ func fetch(ctx context.Context, address string, d time.Duration) (*profile.Profi
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		said, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
-		return nil, fmt.Errorf("%s: %s", resp.Status, said)
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, profileMax))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %.300s", resp.Status, raw)
 	}
-	return profile.Parse(resp.Body)
+	return raw, err
 }
 
 // stageRules tell the stages by the functions on the stack: the first rule that has one of its functions there counts.

@@ -32,6 +32,8 @@ type Options struct {
 	Shares []float64
 	// Limits has the limits of the machine measured, Restart a restart, Profile where the processor time goes.
 	Limits, Restart, Profile bool
+	// ProfileDir gets the profiles of processor time, allocations, waits and locks, for pprof, if there is a Profile; "": nobody does.
+	ProfileDir string
 	// Peers has the other engines that are installed do the same; TigerBeetle is that program, "": none.
 	Peers       bool
 	TigerBeetle string

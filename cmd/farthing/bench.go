@@ -33,6 +33,7 @@ type benchRunCmd struct {
 	Rates       []float64     `help:"Shares of the capacity just measured that single and batch-1000 are sent at in open loops, to measure latency; 0 for none." default:"0.25,0.5,0.75,0.9" placeholder:"SHARE"`
 	Limits      bool          `help:"Measure the limits of the machine first, to compare with." default:"true" negatable:""`
 	Profile     bool          `help:"Run each workload once more to see where the server's processor time goes." default:"true" negatable:""`
+	Profiles    string        `help:"Keep the profiles of processor time, allocations, waits and locks in this directory, for go tool pprof." type:"existingdir" placeholder:"DIR"`
 	Peers       bool          `help:"Have the other engines that are installed do the same: PostgreSQL, Redis, TigerBeetle." default:"true" negatable:""`
 	TigerBeetle string        `name:"tigerbeetle" help:"TigerBeetle's program, in a build with its client (CGO_ENABLED=1, -tags tigerbeetle)." placeholder:"FILE"`
 	Connections int           `help:"Connections; 0 takes the workload's own number." default:"0"`
@@ -113,7 +114,7 @@ func (c *benchRunCmd) Run(ctx *Context) error {
 		return err
 	}
 	o := suite.Options{
-		Dir: c.BenchData, ServeArgs: c.serveFlags(), Workloads: workloads, Repeats: c.Repeats, Limits: c.Limits, Restart: restart, Profile: c.Profile, Peers: c.Peers, TigerBeetle: c.TigerBeetle,
+		Dir: c.BenchData, ServeArgs: c.serveFlags(), Workloads: workloads, Repeats: c.Repeats, Limits: c.Limits, Restart: restart, Profile: c.Profile || c.Profiles != "", ProfileDir: c.Profiles, Peers: c.Peers, TigerBeetle: c.TigerBeetle,
 		Run: bench.Options{URL: c.URL, Key: c.Key, Connections: c.Connections, Warmup: c.WarmUp, Duration: c.Duration, Batch: c.Batch, Accounts: c.Accounts,
 			HoldBy: c.HoldBy, Chain: c.Chain, Events: c.Events, Published: len(c.Kafka) > 0, Models: c.Models, Seed: c.Seed, Progress: progressLine(ctx.Stderr)},
 		Say: func(what string) { fmt.Fprintf(ctx.Stderr, "==== %s\n", what) },

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
 	"time"
 
 	"farthing/httpapi"
@@ -19,6 +20,12 @@ type debugServer struct {
 	done chan struct{}
 }
 
+// One wait of so many nanoseconds, and one of so many contended locks, is recorded.
+const (
+	blockProfileRate     = 100_000
+	mutexProfileFraction = 100
+)
+
 // startDebug listens on addr; nil without one.
 func startDebug(ctx context.Context, addr string) (*debugServer, error) {
 	if addr == "" {
@@ -28,6 +35,9 @@ func startDebug(ctx context.Context, addr string) (*debugServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--debug-listen: %w", err)
 	}
+	// Sampled so thinly, waits and contended locks cost nothing that can be measured.
+	runtime.SetBlockProfileRate(blockProfileRate)
+	runtime.SetMutexProfileFraction(mutexProfileFraction)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -36,11 +36,12 @@ var imports = map[string][]string{
 	"internal/private":      {},
 	"money":                 {},
 	"refusal":               {},
-	"bench":                 {},
+	"bench":                 {"internal/postgres"},
 	"e2e":                   {},
 	"examples":              {},
 	"internal/archtest":     {},
-	"internal/postgrestest": {},
+	"internal/postgres":     {},
+	"internal/postgrestest": {"internal/postgres"},
 	"internal/soak":         {},
 }
 
@@ -49,7 +50,13 @@ var imports = map[string][]string{
 // broker is what makes a test worth something.
 var onlyIn = map[string][]string{
 	"github.com/cockroachdb/pebble":       {"journal"},
-	"github.com/valyala/fasthttp":         {"httpapi"},
+	"github.com/valyala/fasthttp":         {"httpapi", "bench"}, // bench: an empty handler, as a limit
+	"github.com/jackc/pgx":                {"bench", "examples"},
+	"github.com/redis/go-redis":           {"bench"},
+	"github.com/tigerbeetle":              {"bench"},
+	"github.com/google/pprof":             {"bench"},
+	"github.com/go-analyze/charts":        {"bench"},
+	"github.com/valyala/fastjson":         {"bench"},
 	"github.com/segmentio/kafka-go":       {"publish"},
 	"github.com/twmb/franz-go":            {"examples"},
 	"github.com/parquet-go/parquet-go":    {"export"},
