@@ -47,7 +47,7 @@ func (r *run) scrape(ctx context.Context) (*serverMetrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{}).Do(req) // ctx is the bound
 	if err != nil {
 		return nil, fmt.Errorf("read the metrics: %w", err)
 	}

@@ -58,15 +58,18 @@ func TestServeEmpty(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- ServeEmpty(l) }()
-	resp, err := http.Post("http://"+l.Addr().String()+"/v1/events", "application/json", bytes.NewReader(make([]byte, 300_000)))
+	client := &http.Client{Timeout: time.Minute}
+	resp, err := client.Post("http://"+l.Addr().String()+"/v1/events", "application/json", bytes.NewReader(make([]byte, 300_000)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
-	if err != nil || resp.StatusCode != 200 || !strings.Contains(string(got), `"accepted":1,`) {
+	if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(got), `"accepted":1,`) {
 		t.Errorf("%d %q %v", resp.StatusCode, got, err)
 	}
 	_ = l.Close()
-	<-served
+	if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
 }

@@ -64,8 +64,10 @@ func NewPostgres(ctx context.Context, dir string) (Peer, error) {
 	return p, nil
 }
 
+// Name says which release.
 func (p *pg) Name() string { return "PostgreSQL " + p.name }
 
+// Notes is what differs.
 func (p *pg) Notes() []string {
 	return []string{
 		"fsync and synchronous_commit are on; shared_buffers 1 GB, max_wal_size 8 GB, over a Unix socket; one statement books a batch",
@@ -74,8 +76,10 @@ func (p *pg) Notes() []string {
 	}
 }
 
-func (p *pg) Open(context.Context, int) error { return nil } // a balance begins with its first event
+// Open has nothing to do: a balance begins with its first event.
+func (p *pg) Open(context.Context, int) error { return nil }
 
+// Connect is of Peer.
 func (p *pg) Connect(ctx context.Context) (Connection, error) {
 	conn, err := pgx.Connect(ctx, p.dsn)
 	if err != nil {
@@ -85,6 +89,7 @@ func (p *pg) Connect(ctx context.Context) (Connection, error) {
 	return &pgConnection{conn: conn, shard: p.shard}, nil
 }
 
+// Balances is of Peer.
 func (p *pg) Balances(ctx context.Context) (events int64, balances []int64, err error) {
 	conn, err := pgx.Connect(ctx, p.dsn)
 	if err != nil {
@@ -119,6 +124,7 @@ func put(list []int64, i int, v int64) []int64 {
 	return list
 }
 
+// Stop ends the server and removes its files.
 func (p *pg) Stop() error { return p.server.Stop() }
 
 type pgConnection struct {
@@ -129,6 +135,7 @@ type pgConnection struct {
 	amounts        []int64
 }
 
+// Book is of Connection.
 func (c *pgConnection) Book(ctx context.Context, events []Event) (fresh int, err error) {
 	c.ids, c.payers, c.payees, c.amounts = c.ids[:0], c.payers[:0], c.payees[:0], c.amounts[:0]
 	for _, e := range events {
@@ -138,4 +145,5 @@ func (c *pgConnection) Book(ctx context.Context, events []Event) (fresh int, err
 	return fresh, err
 }
 
+// Close is of Connection.
 func (c *pgConnection) Close() error { return c.conn.Close(context.Background()) }

@@ -82,8 +82,10 @@ func (p *redisPeer) await(ctx context.Context) error {
 	}
 }
 
+// Name says which release.
 func (p *redisPeer) Name() string { return "Redis " + p.name }
 
+// Notes is what differs.
 func (p *redisPeer) Notes() []string {
 	return []string{
 		"appendonly with appendfsync always, no snapshots, no rewrite of the file, over a Unix socket; one script books a batch",
@@ -92,12 +94,15 @@ func (p *redisPeer) Notes() []string {
 	}
 }
 
+// Open has nothing to do: a balance begins with its first event.
 func (p *redisPeer) Open(context.Context, int) error { return nil }
 
+// Connect is of Peer.
 func (p *redisPeer) Connect(context.Context) (Connection, error) {
 	return &redisConnection{client: p.client}, nil
 }
 
+// Balances is of Peer.
 func (p *redisPeer) Balances(ctx context.Context) (events int64, balances []int64, err error) {
 	if events, err = p.client.HLen(ctx, redisEvents).Result(); err != nil {
 		return 0, nil, err
@@ -120,6 +125,7 @@ func (p *redisPeer) Balances(ctx context.Context) (events int64, balances []int6
 	return events, balances, nil
 }
 
+// Stop ends the server and removes its files.
 func (p *redisPeer) Stop() error {
 	err := p.client.Close()
 	_ = p.cmd.Process.Kill()
@@ -132,6 +138,7 @@ type redisConnection struct {
 	args   []any
 }
 
+// Book is of Connection.
 func (c *redisConnection) Book(ctx context.Context, events []Event) (fresh int, err error) {
 	c.args = c.args[:0]
 	for _, e := range events {
@@ -140,4 +147,5 @@ func (c *redisConnection) Book(ctx context.Context, events []Event) (fresh int, 
 	return redisBook.Run(ctx, c.client, []string{redisEvents, redisBalances}, c.args...).Int()
 }
 
-func (c *redisConnection) Close() error { return nil } // the pool's
+// Close is of Connection.
+func (c *redisConnection) Close() error { return nil }

@@ -89,8 +89,10 @@ func (p *tiger) start(ctx context.Context, program string) error {
 	return err
 }
 
+// Name says which release.
 func (p *tiger) Name() string { return "TigerBeetle " + p.name }
 
+// Notes is what differs.
 func (p *tiger) Notes() []string {
 	return []string{
 		"one replica; two linked transfers an event, in requests of up to 8,189",
@@ -99,6 +101,7 @@ func (p *tiger) Notes() []string {
 	}
 }
 
+// Open opens them in requests as large as may be.
 func (p *tiger) Open(_ context.Context, accounts int) error {
 	p.accounts = accounts + 1 // the operator's
 	for first := 0; first < p.accounts; first += tigerBatch {
@@ -114,11 +117,13 @@ func (p *tiger) Open(_ context.Context, accounts int) error {
 	return nil
 }
 
+// Connect is of Peer.
 func (p *tiger) Connect(context.Context) (Connection, error) {
 	client, err := tigerbeetle.NewClient(types.ToUint128(0), []string{p.address})
 	return &tigerConnection{client: client, operator: types.ToUint128(uint64(p.accounts))}, err
 }
 
+// Balances is of Peer.
 func (p *tiger) Balances(context.Context) (events int64, balances []int64, err error) {
 	for first := 0; first < p.accounts-1; first += tigerBatch {
 		var ids []types.Uint128
@@ -145,6 +150,7 @@ func (p *tiger) Balances(context.Context) (events int64, balances []int64, err e
 	return fees.Int64() / tigerFee, balances, nil
 }
 
+// Stop ends the server and removes its files.
 func (p *tiger) Stop() error {
 	if p.client != nil {
 		p.client.Close()
@@ -168,6 +174,7 @@ func transferID(id string, n byte) types.Uint128 {
 	return types.BytesToUint128([16]byte(sum[:16]))
 }
 
+// Book is of Connection.
 func (c *tigerConnection) Book(_ context.Context, events []Event) (fresh int, err error) {
 	for len(events) > 0 {
 		n := min(len(events), tigerBatch/2)
@@ -204,6 +211,7 @@ func (c *tigerConnection) book(events []Event) (fresh int, err error) {
 	return len(events) - len(refused), nil
 }
 
+// Close is of Connection.
 func (c *tigerConnection) Close() error {
 	c.client.Close()
 	return nil

@@ -44,7 +44,7 @@ func (s *suite) profiles(ctx context.Context) error {
 }
 
 func (s *suite) profile(ctx context.Context, w bench.Workload) error {
-	address, err := freeAddress()
+	address, err := freeAddress(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,8 +84,8 @@ const (
 )
 
 // freeAddress is one on the loopback that nothing listens on, for the moment.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -138,7 +138,7 @@ func fetch(ctx context.Context, address, kind string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{}).Do(req) // ctx is the bound
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ func TestBenchHolds(t *testing.T) {
 		t.Helper()
 		args = append(args, "--url", s.url, "--connections=3", "--models=3", "--duration=200ms", "--warm-up=10ms")
 		out, _, err := runBench(t, args...)
-		if err != nil || !strings.Contains(out, mention) || !strings.Contains(out, "pairs/s") {
+		if err != nil || !strings.Contains(out, mention) || !strings.Contains(out, " pairs ") {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
