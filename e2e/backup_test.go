@@ -108,7 +108,7 @@ func TestBackupRestoreExportImport(t *testing.T) {
 	for id, acked := range promised {
 		restored := filepath.Join(dir, "restored-"+id)
 		farthing(ctx, t, binary, "restore", "--from", filepath.Join(backups, id), "--data", restored)
-		holdsAll(ctx, t, binary, restored, acked)
+		holdsAll(ctx, t, binary, restored, filepath.Join(data, "signing-key.pem"), acked)
 		events += len(acked)
 	}
 	throughFiles(ctx, t, binary, dir, data, load.so())
@@ -135,14 +135,14 @@ func throughFiles(ctx context.Context, t *testing.T, binary, dir, data string, a
 		farthing(ctx, t, binary, args...)
 		farthing(ctx, t, binary, "export", "check", to)
 		farthing(ctx, t, binary, "import", "--from", to, "--data", again)
-		holdsAll(ctx, t, binary, again, acked)
+		holdsAll(ctx, t, binary, again, filepath.Join(data, "signing-key.pem"), acked)
 	}
 }
 
 // holdsAll starts a server on a directory and sends what was acknowledged once more: every event is a duplicate.
-func holdsAll(ctx context.Context, t *testing.T, binary, data string, acked []string) {
+func holdsAll(ctx context.Context, t *testing.T, binary, data, key string, acked []string) {
 	t.Helper()
-	server := child.New(child.Options{Binary: binary, Data: data, Scratch: t.TempDir()})
+	server := child.New(child.Options{Binary: binary, Data: data, Scratch: t.TempDir(), Args: []string{"--signing-key", key}})
 	if err := server.Start(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -339,6 +339,25 @@ type RestoreOptions struct {
 	Progress, Verifying func(done, total uint64)
 }
 
+// holds checks that a copy is of the ledger that the backup says, and has the history that it says, up to that sequence.
+func (c *Backup) holds(o journal.Options) error {
+	x, err := OpenExporter(o)
+	if err != nil {
+		return err
+	}
+	id, partition := x.Ledger()
+	hash, err := x.HashAt(c.Sequence)
+	switch head := x.Head().Seq; {
+	case id != c.Ledger || partition != c.Partition:
+		err = fmt.Errorf("it has ledger %s, partition %d; %s says ledger %s, partition %d", id, partition, journal.DescriptionName, c.Ledger, c.Partition)
+	case errors.Is(err, ErrNoGroup) || errors.Is(err, journal.ErrDropped):
+		err = fmt.Errorf("it has the history to sequence %d, in which no group ends at %d, as %s says", head, c.Sequence, journal.DescriptionName)
+	case err == nil && hexID(hash) != c.Hash:
+		err = fmt.Errorf("it has another history than %s says: at sequence %d hash %s, and not %s", journal.DescriptionName, c.Sequence, hexID(hash), c.Hash)
+	}
+	return errors.Join(err, x.Close())
+}
+
 // Restore makes a data directory of a backup. The copy is verified in full before it is in its place; after an error there is nothing.
 func Restore(o RestoreOptions) (Backup, VerifyReport, error) {
 	said, err := ReadBackup(o.From)
@@ -352,12 +371,12 @@ func Restore(o RestoreOptions) (Backup, VerifyReport, error) {
 	from := o.Data
 	from.Dir = o.From
 	_, err = journal.CopyLedger(from, journal.BackupOptions{Dir: stage.Options().Dir, Link: o.Link, Progress: o.Progress})
+	if err == nil {
+		err = said.holds(stage.Options())
+	}
 	var report VerifyReport
 	if err == nil {
 		report, err = Verify(VerifyOptions{Journal: stage.Options(), Progress: o.Verifying})
-	}
-	if err == nil && (report.Ledger != said.Ledger || report.Sequences < said.Sequence) {
-		err = fmt.Errorf("it has sequence %d of ledger %s, it says %d of %s", report.Sequences, report.Ledger, said.Sequence, said.Ledger)
 	}
 	if err != nil {
 		return said, report, errors.Join(err, stage.Discard())

@@ -105,6 +105,9 @@ func Open(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replay: %w", closeAfter(store, explain(store, err)))
 	}
+	if err := s.state.checkKey(o.SigningKey, o.NewSigningKey); err != nil {
+		return nil, closeAfter(store, err)
+	}
 	e.started.log(o.Logger)
 	e.start(s, x)
 	if o.SigningKey != nil {

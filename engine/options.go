@@ -31,6 +31,9 @@ type Options struct {
 	// SigningKey signs the manifests of batches; nil: they are not signed. Its public half is
 	// journaled when it is new, so that signatures can be checked after it was replaced.
 	SigningKey ed25519.PrivateKey
+	// NewSigningKey is the id of a key that is to sign from now on although the ledger has signed with others and not with it. Any other such
+	// key is refused (ErrOtherKey): it is a file that was mixed up, or in which a bit has flipped.
+	NewSigningKey string
 	// SettleEvery closes windows on UTC multiples of this interval; 0: not by an interval.
 	SettleEvery time.Duration
 	// Schedule closes windows at times of its own: it returns the first after the given one, or the

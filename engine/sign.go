@@ -4,7 +4,9 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
 
 	"farthing/batch"
 	"farthing/refusal"
@@ -45,6 +47,23 @@ func (k *signingKey) append(dst []byte) []byte {
 
 func (r *reader) signingKey() *signingKey {
 	return &signingKey{public: r.key(), seq: r.uvarint(), time: int64(r.uvarint())}
+}
+
+// ErrOtherKey says that a ledger is opened with a key that it does not know, though it has signed with others.
+var ErrOtherKey = errors.New("the signing key is none of this ledger's")
+
+// checkKey refuses a key that is not the ledger's, unless it is meant to be from now on. The journal has all that ever signed.
+func (s *state) checkKey(private ed25519.PrivateKey, next string) error {
+	n := len(s.keys)
+	if private == nil || n == 0 {
+		return nil
+	}
+	public := private.Public().(ed25519.PublicKey)
+	id := batch.KeyID(public)
+	if id == next || slices.ContainsFunc(s.keys, func(k *signingKey) bool { return string(k.public[:]) == string(public) }) {
+		return nil
+	}
+	return fmt.Errorf("%w: it is %s, and the ledger signed last with %s", ErrOtherKey, id, s.keys[n-1].id())
 }
 
 // signs reports whether a public key is the one that signs now.

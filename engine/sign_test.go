@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -33,7 +34,10 @@ func (r *rig) settled1(id string) Batch {
 func (r *rig) openWith(k ed25519.PrivateKey) {
 	r.t.Helper()
 	r.close()
-	r.o.SigningKey = k
+	r.o.SigningKey, r.o.NewSigningKey = k, ""
+	if k != nil {
+		r.o.NewSigningKey = batch.KeyID(publicOf(k))
+	}
 	r.open()
 }
 
@@ -104,6 +108,31 @@ func TestKeysAcrossRestarts(t *testing.T) {
 		t.Errorf("%+v", k)
 	}
 	r.signedRecords(map[string]ed25519.PublicKey{a: publicOf(one), b: publicOf(two)}, []string{a, b, "", a})
+}
+
+// TestOtherKey opens a ledger with a key that it never signed with: it is refused, and changes nothing, until that very key is said to be new.
+func TestOtherKey(t *testing.T) {
+	one, flipped := testKey(1), ed25519.NewKeyFromSeed(append([]byte{0}, testKey(1).Seed()[1:]...))
+	r := standard(t, func(o *Options) { o.SigningKey = one })
+	r.settled1("w1")
+	r.close()
+	for _, next := range []string{"", batch.KeyID(publicOf(one)), batch.KeyID(publicOf(testKey(2)))} {
+		r.o.SigningKey, r.o.NewSigningKey = flipped, next
+		e, err := Open(r.o)
+		if !errors.Is(err, ErrOtherKey) || !strings.Contains(err.Error(), batch.KeyID(publicOf(one))) || !strings.Contains(err.Error(), batch.KeyID(publicOf(flipped))) {
+			t.Fatalf("%v %v", e, err)
+		}
+	}
+	r.o.SigningKey = one
+	r.open()
+	r.settled1("w2")
+	r.openWith(flipped)
+	r.o.NewSigningKey = "" // it is known by now
+	r.reopen()
+	r.settled1("w3")
+	if err := r.verify(); err != nil {
+		t.Error(err)
+	}
 }
 
 // signedRecords checks the headers of the manifests' records, window by window.

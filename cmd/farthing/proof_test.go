@@ -39,12 +39,16 @@ func TestProof(t *testing.T) {
 		t.Fatal(code)
 	}
 	next := filepath.Join(dir, "next.pem")
-	code, nextPublic, _ := command(t, "proof", "new-key", next)
+	code, nextPublic, nextID := command(t, "proof", "new-key", next)
 	if code != exitOK {
 		t.Fatal(code)
 	}
+	nextID = strings.TrimSpace(nextID)
 
-	s = serveOn(t, "--data="+data, "--settle-every=0", "--signing-key="+next)
+	if code, _, messages := command(t, "serve", "--data="+data, "--listen=127.0.0.1:0", "--signing-key="+next); code != exitFailure || !strings.Contains(messages, "--new-signing-key "+nextID) {
+		t.Errorf("a key that the ledger does not know: %d %s", code, messages)
+	}
+	s = serveOn(t, "--data="+data, "--settle-every=0", "--signing-key="+next, "--new-signing-key="+nextID)
 	s.settleOnce(2)
 	s.settleOnce(3)
 	if code, out, messages := command(t, "proof", "fetch", "--server="+s.url, "--source=t", "--id=e2", "--dir="+files); code != exitOK {
@@ -179,5 +183,15 @@ func TestSecretIsNoPipe(t *testing.T) {
 	}
 	if _, err := readSigningKey(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Error(err)
+	}
+	p := newPair(t, 1, nil)
+	cert, key := writeFile(t, string(p.pem)), writeFile(t, string(p.keyPEM(t)))
+	if err := os.Chmod(key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []accessFlags{{TLSCert: path, TLSKey: key}, {TLSCert: cert, TLSKey: path}, {TLSCert: cert, TLSKey: key, TLSClientCA: path}} {
+		if _, _, err := f.readTLS(); err == nil || !strings.Contains(err.Error(), "--tls-") || !strings.Contains(err.Error(), path+" is not a regular file") {
+			t.Errorf("%+v: %v", f, err)
+		}
 	}
 }

@@ -23,7 +23,7 @@ func (restoreCmd) Help() string {
 verify does, before it is in its place: after an error there is nothing there.
 
 Put the key that signs batches into the directory, or name it with --signing-key,
-before the server starts: without it a new key is made. What was answered after
+before the server starts: it does not go on with another one. What was answered after
 the backup is lost; clients that send it again are booked. If settlements after
 the backup were published, the relay refuses to go on (state forked): read
 docs/operations.md first.`

@@ -171,6 +171,7 @@ func (c *serveCmd) engineOptions(p *process) engine.Options {
 		DedupMemoryBytes: c.DedupMemory,
 		CheckpointBytes:  c.CheckpointBytes,
 		SigningKey:       c.signing,
+		NewSigningKey:    c.NewSigningKey,
 		Observer:         p.groups,
 		Logger:           p.log,
 		QueueTarget:      c.QueueTarget,

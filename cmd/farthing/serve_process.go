@@ -116,7 +116,7 @@ func (p *process) run(ctx context.Context) error {
 		return p.drain()
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", p.cmd.Data, err), p.drain())
+		return errors.Join(fmt.Errorf("%s: %w", p.cmd.Data, p.cmd.otherKey(err)), p.drain())
 	}
 	if err := errors.Join(p.cmd.open(e, p.backups), p.openStreams(e)); err != nil {
 		return errors.Join(err, p.drain(), e.Close())

@@ -7,12 +7,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 
 	"farthing/batch"
+	"farthing/engine"
 	"farthing/internal/private"
 	"farthing/journal"
 )
@@ -30,7 +32,8 @@ const (
 
 // signingFlags name the key that manifests are signed with.
 type signingFlags struct {
-	SigningKey string `help:"File of the Ed25519 key (PKCS#8, PEM) that settlement batches are signed with; farthing proof new-key makes one. Nobody but its owner may be able to read it. Default: signing-key.pem in the data directory, which is made at the first start." placeholder:"FILE"`
+	SigningKey    string `help:"File of the Ed25519 key (PKCS#8, PEM) that settlement batches are signed with; farthing proof new-key makes one. Nobody but its owner may be able to read it. Default: signing-key.pem in the data directory, which is made at the first start." placeholder:"FILE"`
+	NewSigningKey string `help:"Id (ed25519-…) of a key that the ledger does not know yet and is to sign with from this start on; farthing proof new-key and show-key print it. A key that is neither this one nor one that the ledger has signed with is refused." placeholder:"ID"`
 
 	signing ed25519.PrivateKey // once loaded
 }
@@ -56,6 +59,16 @@ func (f *signingFlags) loadSigningKey(data string, log *slog.Logger) (err error)
 		return fmt.Errorf("--signing-key: %w", err)
 	}
 	return nil
+}
+
+// otherKey says what to do about a key that is none of the ledger's.
+func (f *signingFlags) otherKey(err error) error {
+	if !errors.Is(err, engine.ErrOtherKey) {
+		return err
+	}
+	id := batch.KeyID(f.signing.Public().(ed25519.PublicKey))
+	return fmt.Errorf("%w. Put the ledger's key back (--signing-key, or %s in the data directory); only if this one is to sign from now on, start with --new-signing-key %s",
+		err, signingKeyName, id)
 }
 
 // isAbsent says that no key was ever used from that file: nothing is signed before the key is on disk, so
@@ -121,9 +134,17 @@ func readSigningKey(path string) (ed25519.PrivateKey, error) {
 	return signing, nil
 }
 
-// readPublicKeys reads all public keys of a file.
+// readPublicKeys reads all public keys of a file, or of what another program writes to a pipe.
 func readPublicKeys(path string) ([]ed25519.PublicKey, error) {
-	text, err := private.ReadPublic(path, secretBytesMax)
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // read only: closing cannot lose anything
+	text, err := io.ReadAll(io.LimitReader(file, secretBytesMax+1))
+	if err == nil && len(text) > secretBytesMax {
+		err = fmt.Errorf("%s: larger than %d bytes", path, secretBytesMax)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -176,10 +197,12 @@ type proofNewKeyCmd struct {
 
 // Help is the long help of the command.
 func (proofNewKeyCmd) Help() string {
-	return `The public half goes to standard output. Give the file to farthing serve --signing-key;
-from that start on, batches are signed with it. Older keys stay in GET /v1/keys.
+	return `The public half goes to standard output, its id to standard error. Give file and id to
+farthing serve; from that start on, batches are signed with it. Older keys stay in
+GET /v1/keys.
 
-    farthing proof new-key signing-2027.pem > public-2027.pem`
+    farthing proof new-key signing-2027.pem > public-2027.pem
+    farthing serve --signing-key signing-2027.pem --new-signing-key ed25519-…`
 }
 
 // Run makes a key.

@@ -28,18 +28,14 @@ func ReadStamped(path string, maxBytes int64) ([]byte, Stamp, error) {
 	return read(path, maxBytes, true)
 }
 
-// ReadPublic reads a file that anybody may read: a certificate.
+// ReadPublic reads a file that anybody may read: a certificate. It may be a link to one.
 func ReadPublic(path string, maxBytes int64) ([]byte, error) {
 	text, _, err := read(path, maxBytes, false)
 	return text, err
 }
 
 func read(path string, maxBytes int64, secret bool) ([]byte, Stamp, error) {
-	flags := os.O_RDONLY
-	if secret {
-		flags |= syscall.O_NONBLOCK
-	}
-	file, err := os.OpenFile(path, flags, 0)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, Stamp{}, err
 	}
@@ -49,7 +45,7 @@ func read(path string, maxBytes int64, secret bool) ([]byte, Stamp, error) {
 		return nil, Stamp{}, err
 	}
 	stamp := stampOf(info) // before reading: what changes meanwhile has another
-	if secret && !info.Mode().IsRegular() {
+	if !info.Mode().IsRegular() {
 		return nil, stamp, fmt.Errorf("%w: %s is not a regular file", ErrNoFile, path)
 	}
 	if mode := info.Mode().Perm(); secret && mode&0o077 != 0 {

@@ -43,8 +43,20 @@ func TestRead(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(pipe, 4); !errors.Is(err, ErrNoFile) || !strings.Contains(err.Error(), "regular") {
-		t.Errorf("a pipe: %v", err)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, read := range []func(string, int64) ([]byte, error){Read, ReadPublic} {
+		if _, err := read(pipe, 4); !errors.Is(err, ErrNoFile) || !strings.Contains(err.Error(), pipe+" is not a regular file") {
+			t.Errorf("a pipe: %v", err)
+		}
+		if text, err := read(link, 4); err != nil || string(text) != "hush" {
+			t.Errorf("a link to a file: %q, %v", text, err)
+		}
 	}
 }
 
