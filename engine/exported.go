@@ -2,6 +2,9 @@ package engine
 
 import "farthing/refusal"
 
+// ResultExported is the reason for which a result is not answered once more that was booked, with this content, in what is dropped.
+const ResultExported = "result_exported"
+
 // exported refuses what lies in a part of the history that was exported and dropped; it names the part.
 func (e *Engine) exported(code string, seq uint64) *refusal.Refusal {
 	after, p := e.published.Load().partOf(seq)

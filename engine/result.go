@@ -277,7 +277,7 @@ func (x *resultReader) repeats(asked []askedResult, out []ResultOutcome) *refusa
 		}
 		c, err := x.blocks.at(a.known.seq)
 		if errors.Is(err, journal.ErrDropped) {
-			o.Refusal = x.e.exported("result_exported", a.known.seq)
+			o.Refusal = x.e.exported(ResultExported, a.known.seq)
 			continue
 		}
 		if err != nil {

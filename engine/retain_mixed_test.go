@@ -24,6 +24,7 @@ type mixedRetention struct {
 	open    []string // holds
 	holds   []string // all
 	batches []string
+	results []LineResult // that were booked
 	n       int
 	drops   int
 }
@@ -65,7 +66,10 @@ func (m *mixedRetention) step() {
 		if n := len(m.batches); n > 0 {
 			at := m.batches[m.rng.IntN(n)]
 			for line := range uint32(2) {
-				_, _, _ = m.e.Result(LineResult{ID: m.id("res"), Batch: at, Line: line + 1, Status: []ResultStatus{ResultPaid, ResultFailed, ResultReturned}[m.rng.IntN(3)]})
+				r := LineResult{ID: m.id("res"), Batch: at, Line: line + 1, Status: []ResultStatus{ResultPaid, ResultFailed, ResultReturned}[m.rng.IntN(3)]}
+				if _, created, no := m.e.Result(r); created && no == nil {
+					m.results = append(m.results, r)
+				}
 			}
 		}
 	}
@@ -209,10 +213,30 @@ func TestRetentionMixed(t *testing.T) {
 			m.compare(after, m.answers(), refused)
 		}
 	}
+	m.retryResults(refused)
 	m.verify()
+	m.retryResults(refused)
 	t.Logf("%d drops, held by %v, refused %v", m.drops, held, refused)
 	if m.drops < 3 {
 		t.Errorf("%d drops", m.drops)
+	}
+}
+
+// retryResults sends all results again: none is booked twice, however long ago it was.
+func (m *mixedRetention) retryResults(refused map[string]int) {
+	m.t.Helper()
+	before := m.e.store.Head().Seq
+	for _, r := range m.results {
+		_, created, no := m.e.Result(r)
+		if created || no != nil && no.Reason != ResultExported {
+			m.t.Fatalf("%+v sent again: created %v, %v", r, created, no)
+		}
+		if no != nil {
+			refused[ResultExported]++
+		}
+	}
+	if m.e.store.Head().Seq != before {
+		m.t.Fatal("something was booked")
 	}
 }
 
@@ -269,6 +293,36 @@ func TestRetentionLonger(t *testing.T) {
 	if to := x.drop(); to != markers[0].through {
 		t.Fatalf("dropped to %d, the base is of %d", to, markers[0].through)
 	}
+	x.verify()
+}
+
+// TestStoppedExport: an export that ends because the engine closes is no failure.
+func TestStoppedExport(t *testing.T) {
+	began := make(chan struct{})
+	x := newRetainRig(t, func(o *Options) {
+		o.retainStep = 1
+		o.Export = func(p ExportPart) ([32]byte, error) {
+			close(began)
+			<-p.Stop
+			return [32]byte{}, errors.New("context canceled")
+		}
+	})
+	for day := range 20 {
+		x.post(llm(fmt.Sprint(day, "-"), "acme", "m1", 1, day), llm(fmt.Sprint(day, "+"), "acme", "m1", 1, day))
+		x.settle(fmt.Sprint("w", day))
+		x.pass(24 * time.Hour)
+	}
+	x.checkpointed()
+	x.settleTidier()
+	failed := make(chan error)
+	e := x.e
+	go func() { _, err := e.dropHistory(); failed <- err }()
+	<-began
+	x.close()
+	if err := <-failed; !errors.Is(err, errStopped) {
+		t.Error(err)
+	}
+	x.open()
 	x.verify()
 }
 

@@ -53,6 +53,8 @@ func (l resultsLedger) Results(list []publish.Result) ([]publish.ResultOutcome, 
 		switch {
 		case o.Refusal == nil:
 			out[places[k]] = publish.ResultOutcome{Repeated: !o.Created}
+		case o.Refusal.Reason == engine.ResultExported: // it was booked as it is, and read again after long
+			out[places[k]] = publish.ResultOutcome{Repeated: true}
 		case isForNow(o.Refusal):
 			return nil, o.Refusal // all of them again, later
 		default:

@@ -18,9 +18,11 @@ func TestResultsLedger(t *testing.T) {
 		{ID: "c", BatchID: "b", Line: 2, Status: "partially_paid", Amount: &half, Reference: "r"},
 		{ID: "d", Status: "paid", Amount: &wrong},
 		{ID: "e", BatchID: "b", Line: 3, Status: "failed"},
+		{ID: "f", BatchID: "b", Line: 4, Status: "failed"},
 	}
 	var asked []engine.LineResult
-	outcomes := []engine.ResultOutcome{{Created: true}, {}, {Refusal: refusal.New(refusal.ResultConflict, "result_conflict", "no")}}
+	outcomes := []engine.ResultOutcome{{Created: true}, {}, {Refusal: refusal.New(refusal.ResultConflict, "result_conflict", "no")},
+		{Refusal: refusal.New(refusal.NotFound, engine.ResultExported, "long ago")}}
 	l := resultsLedger{book: func(list []engine.LineResult) ([]engine.ResultOutcome, *refusal.Refusal) {
 		asked = list
 		return outcomes, nil
@@ -29,12 +31,12 @@ func TestResultsLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(asked) != 3 || asked[0].ID != "a" || asked[0].Amount != nil || asked[0].Status != engine.ResultPaid || asked[1].Amount.String() != "0.5" ||
+	if len(asked) != 4 || asked[0].ID != "a" || asked[0].Amount != nil || asked[0].Status != engine.ResultPaid || asked[1].Amount.String() != "0.5" ||
 		asked[1].Reference != "r" || asked[1].Line != 2 || asked[2].Status != engine.ResultFailed {
 		t.Fatalf("asked %+v", asked)
 	}
 	want := []publish.ResultOutcome{{}, {Code: "invalid", Reason: "invalid_status"}, {Repeated: true}, {Code: "invalid", Reason: "invalid_amount"},
-		{Code: "result_conflict", Reason: "result_conflict"}}
+		{Code: "result_conflict", Reason: "result_conflict"}, {Repeated: true}}
 	for i := range want {
 		if got := out[i]; got.Code != want[i].Code || got.Reason != want[i].Reason || got.Repeated != want[i].Repeated {
 			t.Fatalf("outcome %d is %+v, want %+v", i, got, want[i])

@@ -127,7 +127,7 @@ func (c *serveCmd) validate() error {
 		check(!inside, "--listen-file %s is in the data directory, which is the ledger's alone", c.ListenFile)
 	}
 	if c.BackupDir != "" {
-		inside, err := within(c.Data, c.BackupDir)
+		inside, err := dirWithin(c.Data, c.BackupDir)
 		check(err == nil, "--backup-dir: %w", err)
 		check(!inside, "--backup-dir %s is in the data directory, which is the ledger's alone", c.BackupDir)
 	}
@@ -221,6 +221,9 @@ func within(dir, file string) (bool, error) {
 	}
 	return rel == "." || rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)), nil
 }
+
+// dirWithin reports whether one directory is another one, or below it.
+func dirWithin(dir, other string) (bool, error) { return within(dir, filepath.Join(other, "file")) }
 
 // realPath is the path without links; what does not exist yet stands as it is
 // under its nearest parent that does.

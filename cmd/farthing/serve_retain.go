@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"time"
 
 	"farthing/engine"
@@ -25,7 +27,7 @@ func (f *retainFlags) problem(data string) error {
 	case f.ExportDir == "":
 		return nil
 	}
-	inside, err := within(data, f.ExportDir)
+	inside, err := dirWithin(data, f.ExportDir)
 	if err == nil && inside {
 		err = errors.New("--export-dir is in the data directory, which is the ledger's alone")
 	}
@@ -45,6 +47,9 @@ func (c *serveCmd) retention(p *process, o *engine.Options) {
 		return 0 // not known yet
 	}
 	o.Export = func(part engine.ExportPart) (manifest [32]byte, err error) {
+		if _, err := os.Stat(c.ExportDir); part.After > 0 && err != nil { // else it might be made where a disk is not mounted
+			return manifest, fmt.Errorf("--export-dir: is its disk mounted? Make the directory if exported parts are to go on in an empty one: %w", err)
+		}
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		go func() {
