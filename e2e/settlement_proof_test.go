@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"farthing/batch"
 	"farthing/bench/client"
 
 	"github.com/shopspring/decimal"
@@ -29,22 +30,33 @@ type signing struct {
 	private string   // the server's file
 	public  []string // files, in the order of the keys
 	keys    []ed25519.PublicKey
+	next    ed25519.PrivateKey
 }
 
 func newSigning(t *testing.T, dir string) *signing {
 	t.Helper()
-	s := &signing{private: filepath.Join(dir, "key.pem")}
+	_, next, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &signing{private: filepath.Join(dir, "key.pem"), next: next}
 	s.rotate(t)
 	return s
 }
 
+// nextID is what the server has to be told to sign with the next key.
+func (s *signing) nextID() string { return batch.KeyID(s.next.Public().(ed25519.PublicKey)) }
+
 // rotate puts a new key in the server's file.
 func (s *signing) rotate(t *testing.T) {
 	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
+	private := s.next
+	public := private.Public().(ed25519.PublicKey)
+	_, next, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.next = next
 	secret, err1 := x509.MarshalPKCS8PrivateKey(private)
 	shown, err2 := x509.MarshalPKIXPublicKey(public)
 	file := fmt.Sprintf("%s.public-%d", s.private, len(s.keys)+1)

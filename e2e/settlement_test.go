@@ -31,7 +31,7 @@ func TestSettlement(t *testing.T) {
 	data := filepath.Join(dir, "data")
 	signing := newSigning(t, dir)
 	server := child.New(child.Options{Binary: binary, Data: data, Scratch: dir, Log: logFile(t, dir),
-		Args: []string{"--kafka", broker.Addr, "--create-topics", "--settle-every", "0", "--signing-key", signing.private}})
+		Args: []string{"--kafka", broker.Addr, "--create-topics", "--settle-every", "0", "--signing-key", signing.private, "--new-signing-key", signing.nextID()}})
 	results := newResultsWriter(t, broker.Addr)
 	if err := server.Start(ctx); err != nil {
 		t.Fatal(err)

@@ -156,15 +156,18 @@ func (e *Engine) settleAbsent(op *HoldOp, id string, res *HoldResult, blocks *bl
 		return nil // unknown_hold, as it says
 	}
 	c, err := blocks.at(placed)
-	if err != nil {
+	gone := errors.Is(err, journal.ErrDropped) // of one that was extended for weeks the end may be young
+	if err != nil && !gone {
 		return err
 	}
-	r := reader{p: c.payload}
-	if r.holdPlan(c.t).denied != nil {
+	if !gone && placedDenied(c) {
 		res.Refusal = holdConflict("hold_refused", []byte(id), "refused")
 		return nil
 	}
 	end, found := e.locateFor(res, endKey(nil, op.wide), blocks)
+	if !found && gone {
+		return err
+	}
 	if !found {
 		return nil // it was placed after this was asked
 	}
@@ -181,6 +184,12 @@ func (e *Engine) settleAbsent(op *HoldOp, id string, res *HoldResult, blocks *bl
 		return e.repeatResult(c, res)
 	}
 	return nil
+}
+
+// placedDenied reports whether the current command refused the hold that it is about.
+func placedDenied(c *cursor) bool {
+	r := reader{p: c.payload}
+	return r.holdPlan(c.t).denied != nil
 }
 
 // locateFor finds the command that booked an identity; if it cannot be known, that is the result.

@@ -296,6 +296,62 @@ func TestRetentionLonger(t *testing.T) {
 	x.verify()
 }
 
+// TestRetryOfLongHold: a hold that was extended for weeks, and whose placing is dropped, has just ended. Whoever did not get the answer asks again.
+func TestRetryOfLongHold(t *testing.T) {
+	x := newRetainRig(t, func(o *Options) { o.retainStep = 1 })
+	ids := []string{"captured", "voided", "by-event"}
+	for _, id := range ids {
+		if out := x.hold(HoldOp{Kind: PlaceHold, Amount: amount(t, "0.01"), HasAmount: true, TTL: 48 * time.Hour}, id, "acme"); out.Outcome != HoldDone {
+			t.Fatalf("%+v", out)
+		}
+	}
+	for day := range 20 {
+		for i := range 4 {
+			x.post(llm(fmt.Sprint(day, "-", i), "acme", "m1", i, day))
+		}
+		x.settle(fmt.Sprint("w", day))
+		x.pass(24 * time.Hour)
+		for _, id := range ids {
+			q := x.e.Acquire(1000)
+			b := q.Holds()
+			b.Add(HoldOp{Kind: ExtendHold, Hold: b.Intern([]byte(id)), ID: b.Intern([]byte(fmt.Sprint(id, day))), Event: -1, TTL: 48 * time.Hour}, q.Batch())
+			if out, _, no := x.e.BookHolds(q); no != nil || out[0].Outcome != HoldDone {
+				t.Fatalf("%+v %v", out, no)
+			}
+			x.e.Release(q)
+		}
+	}
+	end := func(want HoldOutcome) {
+		t.Helper()
+		if out := x.hold(HoldOp{Kind: CaptureHold, Amount: amount(t, "0.005"), HasAmount: true}, "captured", ""); out.Outcome != want {
+			t.Errorf("captured: %+v", out)
+		}
+		if out := x.hold(HoldOp{Kind: VoidHold}, "voided", ""); out.Outcome != want {
+			t.Errorf("voided: %+v", out)
+		}
+		q := x.e.Acquire(1000)
+		defer x.e.Release(q)
+		fill(t, q.Batch(), []call{llm("of-hold", "acme", "m1", 77, 5)})
+		q.Holds().Add(HoldOp{Kind: CaptureHold, Hold: q.Holds().Intern([]byte("by-event"))}, q.Batch())
+		if out, _, no := x.e.BookHolds(q); no != nil || out[0].Outcome != want {
+			t.Errorf("by event: %+v %v", out, no)
+		}
+	}
+	end(HoldDone)
+	x.checkpointed()
+	x.settleTidier()
+	if x.drop() < 10 {
+		t.Fatal("nothing was dropped")
+	}
+	end(HoldDuplicate)
+	if out := x.hold(HoldOp{Kind: CaptureHold, Amount: amount(t, "0.006"), HasAmount: true}, "captured", ""); out.Refusal == nil || out.Refusal.Reason != "hold_captured" {
+		t.Errorf("another amount: %+v", out)
+	}
+	if out := x.hold(HoldOp{Kind: VoidHold}, "captured", ""); out.Refusal == nil || out.Refusal.Reason != "hold_captured" {
+		t.Errorf("void of a captured one: %+v", out)
+	}
+}
+
 // TestStoppedExport: an export that ends because the engine closes is no failure.
 func TestStoppedExport(t *testing.T) {
 	began := make(chan struct{})
