@@ -152,35 +152,14 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	refuse("it says another ledger", func(dir string) {
-		path := filepath.Join(dir, journal.DescriptionName)
-		data, err := os.ReadFile(path)
-		if err == nil {
-			err = os.WriteFile(path, []byte(strings.Replace(string(data), `"ledger": "test"`, `"ledger": "tset"`, 1)), 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	})
 	said, err := ReadBackup(good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, lie := range [][2]string{{said.Hash, strings.Repeat("0", 64)}, {said.Hash, ""}, {fmt.Sprintf(`"sequence": %d`, said.Sequence), fmt.Sprintf(`"sequence": %d`, said.Sequence-1)},
-		{fmt.Sprintf(`"sequence": %d`, said.Sequence), `"sequence": 9999`}, {`"partition": 0`, `"partition": 1`}} {
-		refuse("it says "+lie[1], func(dir string) {
-			path := filepath.Join(dir, journal.DescriptionName)
-			data, err := os.ReadFile(path)
-			if err == nil && !strings.Contains(string(data), lie[0]) {
-				err = fmt.Errorf("it has no %s: %s", lie[0], data)
-			}
-			if err == nil {
-				err = os.WriteFile(path, []byte(strings.Replace(string(data), lie[0], lie[1], 1)), 0o600)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		})
+	sequence := fmt.Sprintf(`"sequence": %d`, said.Sequence)
+	for _, lie := range [][2]string{{`"ledger": "test"`, `"ledger": "tset"`}, {`"partition": 0`, `"partition": 1`}, {said.Hash, strings.Repeat("0", 64)}, {said.Hash, ""},
+		{sequence, fmt.Sprintf(`"sequence": %d`, said.Sequence-1)}, {sequence, `"sequence": 9999`}} {
+		refuse("it says "+lie[1], func(dir string) { sayOtherwise(t, dir, lie[0], lie[1]) })
 	}
 	refuse("it does not say what it is", func(dir string) {
 		if err := os.Remove(filepath.Join(dir, journal.DescriptionName)); err != nil {
@@ -193,6 +172,22 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Error("it was restored over a ledger")
 	}
 	r.open()
+}
+
+// sayOtherwise changes what a backup says of itself.
+func sayOtherwise(t *testing.T, dir, old, lie string) {
+	t.Helper()
+	path := filepath.Join(dir, journal.DescriptionName)
+	data, err := os.ReadFile(path)
+	if err == nil && !strings.Contains(string(data), old) {
+		err = fmt.Errorf("it has no %s: %s", old, data)
+	}
+	if err == nil {
+		err = os.WriteFile(path, []byte(strings.Replace(string(data), old, lie, 1)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // refusesToRestore changes a copy of a backup and tries to restore it.
