@@ -127,7 +127,7 @@ define SOAK
 ./engine ^TestBackupHoldsWhatWasAnswered$$
 ./export ^TestEveryDamageIsNoticed$$
 ./e2e ^TestBackupRestoreExportImport$$
-./engine ^TestRetention(Crash)?$$
+./engine ^TestRetention(Crash|Mixed)?$$
 ./engine ^TestCrashPointsOfRetention$$
 endef
 export SOAK

@@ -216,6 +216,7 @@ func TestRetentionMixed(t *testing.T) {
 	m.retryResults(refused)
 	m.verify()
 	m.retryResults(refused)
+	soak.Report(t, "history dropped between what speaks of it and what it speaks of, every answer as before or refused by name", soak.Counts{"drops": m.drops, "answers by half": 0})
 	t.Logf("%d drops, held by %v, refused %v", m.drops, held, refused)
 	if m.drops < 3 {
 		t.Errorf("%d drops", m.drops)
