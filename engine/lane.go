@@ -26,6 +26,7 @@ type slowLane struct {
 	turn          chan struct{} // a token: somebody is at a large look
 	inside        atomic.Int64  // requests that wait for the turn or until their work is paid for
 	events, bytes atomic.Int64  // and what these hold of the budgets
+	refused       atomic.Uint64 // requests that had no room to wait
 	others        atomic.Int64  // requests that are no repeats and wait for their answer
 	seen          atomic.Int64  // when the last of them got it
 	small, large  paidClock
@@ -254,6 +255,7 @@ func (t *laneTurn) leave() {
 func (e *Engine) unlooked(err error) *refusal.Refusal {
 	switch {
 	case errors.Is(err, errLaneFull):
+		e.lane.refused.Add(1)
 		return overloaded()
 	case errors.Is(err, errDraining):
 		return draining()

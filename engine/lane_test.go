@@ -140,6 +140,9 @@ func TestRepeatsLeaveRoom(t *testing.T) {
 		t.Errorf("a small one with an hour before it: %v", refused)
 	}
 	lane.leaves()
+	if s := r.e.Stats(); s.RepeatsWaiting != 4 || s.RepeatsRefused != 2 {
+		t.Errorf("%d wait, %d refused", s.RepeatsWaiting, s.RepeatsRefused)
+	}
 	<-lane.turn
 	wg.Wait()
 	if lane.inside.Load() != 0 || lane.events.Load() != 0 || lane.bytes.Load() != 0 {

@@ -40,6 +40,8 @@ type Stats struct {
 	StatementMerges       uint64        // of them, since the start
 	QueueCost, QueueLimit int64         // bytes of bodies that are queued, and the bound that follows from the rate
 	QueueRefused          int64         // requests refused because of it
+	RepeatsWaiting        int64         // requests that wait because they repeat old events
+	RepeatsRefused        uint64        // because too many wait
 	DiskFree, DiskTotal   uint64        // bytes of the file system; 0: it does not tell
 	CommitAge             time.Duration // of the commit under way, as of at most 100 ms ago
 	Store                 journal.Metrics
@@ -61,6 +63,7 @@ func (e *Engine) Stats() Stats {
 	s.runs(e)
 	f, h := a.flow, e.health
 	s.QueueCost, s.QueueLimit, s.QueueRefused = f.queuedCost(), f.limit.Load(), f.refusals.Load()
+	s.RepeatsWaiting, s.RepeatsRefused = e.lane.inside.Load(), e.lane.refused.Load()
 	s.DiskFree, s.DiskTotal, s.CommitAge = h.free.Load(), h.total.Load(), time.Duration(h.commit.Load())
 	s.PublishedStream, s.Start = e.confirmed.Load(), e.started.out
 	s.OldestUnpublishedTime = oldestUnpublished(t.windows, s.PublishedStream)

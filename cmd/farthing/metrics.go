@@ -109,6 +109,8 @@ func engineFigures() []figure[engine.Stats] {
 		gauge("farthing_queue_bytes", "Body bytes, and a constant for each request, that wait for their group or are in it.", func(s *s) float64 { return float64(s.QueueCost) }),
 		gauge("farthing_queue_limit_bytes", "Bound of farthing_queue_bytes: the measured rate times --queue-target, and never below two full groups.", func(s *s) float64 { return float64(s.QueueLimit) }),
 		counter("farthing_queue_refused_total", "Requests refused with 429 because of farthing_queue_limit_bytes.", func(s *s) float64 { return float64(s.QueueRefused) }),
+		gauge("farthing_repeats_waiting", "Requests that wait because they send old events again while others have work.", func(s *s) float64 { return float64(s.RepeatsWaiting) }),
+		counter("farthing_repeats_refused_total", "Requests refused with 429 because too many of these wait.", func(s *s) float64 { return float64(s.RepeatsRefused) }),
 		gauge("farthing_disk_free_bytes", "Free bytes of the data directory's file system; 0: it does not tell. Below --min-free changes are refused.", func(s *s) float64 { return float64(s.DiskFree) }),
 		gauge("farthing_disk_total_bytes", "Size of the data directory's file system; 0: it does not tell.", func(s *s) float64 { return float64(s.DiskTotal) }),
 		gauge("farthing_commit_age_seconds", "Seconds that the commit under way has taken; 0: there is none. Above 1 requests are refused.", func(s *s) float64 { return s.CommitAge.Seconds() }),
