@@ -130,9 +130,9 @@ func coresTime() time.Duration {
 func (l *dedupLoad) run(d time.Duration, repeaters, size int) (fresh, repeats float64) {
 	booked, repeated, start := l.booked.Load(), l.repeated.Load(), time.Now()
 	old := l.next.Load() * dedupBatch
-	var wg sync.WaitGroup
+	var wg, others sync.WaitGroup
 	for range 4 {
-		wg.Go(func() {
+		others.Go(func() {
 			for time.Since(start) < d {
 				l.send(l.next.Add(1)-1, true)
 			}
@@ -141,13 +141,15 @@ func (l *dedupLoad) run(d time.Duration, repeaters, size int) (fresh, repeats fl
 	for k := range uint64(repeaters) {
 		wg.Go(func() {
 			for i := k; time.Since(start) < d; i += uint64(repeaters) {
-				l.sendSome(i*7919*dedupBatch%(old-old/8)/uint64(size)*uint64(size), size, false)
+				at := (i*7919*dedupBatch + i*131%dedupBatch) % (old - old/8)
+				l.sendSome(at/uint64(size)*uint64(size), size, false)
 			}
 		})
 	}
+	others.Wait()
+	fresh = float64(l.booked.Load()-booked) / time.Since(start).Seconds()
 	wg.Wait()
-	took := time.Since(start).Seconds()
-	return float64(l.booked.Load()-booked) / took, float64(l.repeated.Load()-repeated) / took
+	return fresh, float64(l.repeated.Load()-repeated) / time.Since(start).Seconds()
 }
 
 func heapBytes() uint64 {

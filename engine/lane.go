@@ -45,12 +45,12 @@ const (
 	laneStep = 64
 	// lanePace is how long work takes with its pause, in times of itself: each clock leaves repeats a tenth of a core.
 	lanePace = 10
-	// laneRequest is what a small request costs beside its look-ups.
-	laneRequest = 20 * time.Microsecond
+	// laneRequest is what a small request costs beside its look-ups: being handed through, and the memory of a block.
+	laneRequest = 100 * time.Microsecond
 	// laneLookMax bounds what counts for one look-up, should the disk be slow: then it is not the cores that are short.
 	laneLookMax = time.Millisecond
 	// laneBurst is how much time a clock that nobody used for long is ahead: a few repeats do not wait at all.
-	laneBurst = 10 * time.Millisecond
+	laneBurst = 20 * time.Millisecond
 	// laneWaitMax is how long a small request would wait at most.
 	laneWaitMax = time.Second
 	// laneBusy is how long others count as working after their last answer: senders take a moment to come again.
