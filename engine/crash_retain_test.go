@@ -22,7 +22,7 @@ type dropPoints struct {
 	o     Options
 	e     *Engine
 	mu    sync.Mutex
-	parts simArchive // guarded by mu
+	parts simArchive  // guarded by mu
 	on    atomic.Bool // power is cut
 	drops atomic.Int64
 	kinds map[string]int // of states met, under pointRig.mu
@@ -145,12 +145,12 @@ func (d *dropPoints) check(c *crashed) error {
 	o := d.x.options(c.disk)
 	o.Clock, o.Now = func() time.Time { return time.Unix(0, c.now) }, func() int64 { return c.now }
 	o.retainStep, o.Export = 1, func(p ExportPart) ([32]byte, error) { return c.archive.take(p) }
-	head := uint64(0)
 	store, err := journal.OpenReadOnly(o.Journal)
 	if err != nil {
 		return err
 	}
-	if head = store.Head().Seq; head < c.was.answers.seq {
+	head := store.Head().Seq
+	if head < c.was.answers.seq {
 		err = fmt.Errorf("the journal ends at %d, answers said %d", head, c.was.answers.seq)
 	}
 	at := openedAt{point: c.point, seq: head, hash: store.Head().Hash, windows: map[uint64]string{}}
