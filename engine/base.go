@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"sort"
 
 	"farthing/journal"
@@ -329,4 +330,21 @@ func (t *tables) checkStoredBase(at journal.Base) error {
 		return nil
 	}
 	return fmt.Errorf("the history begins after sequence %d, where no command says that a part was exported", at.Seq)
+}
+
+// checkValidBase refuses a store whose base is not valid, or another one than a command names. The table itself is read by who needs it.
+func (t *tables) checkValidBase(store storage) error {
+	at := store.Base()
+	if err := t.checkStoredBase(at); err != nil || at.Seq == 0 {
+		return err
+	}
+	markers, err := baseMarkers(store)
+	if err != nil {
+		return err
+	}
+	_, p := t.partOf(at.Seq)
+	if !slices.Contains(markers, baseMarker{at.Seq, p.table}) {
+		return fmt.Errorf("base of sequence %d: its marker is gone, or is of another table than the command at %d names", at.Seq, p.seq)
+	}
+	return nil
 }

@@ -258,6 +258,7 @@ func TestCrashPointsOfRetention(t *testing.T) {
 		d := newDropPoints(t, run.Seed()+n, soak.Pick(9, 1), soak.Pick(8, 1<<30))
 		d.open()
 		d.x.found(d.e)
+		d.x.w.now.Add(int64(time.Hour)) // what is dropped is of some time
 		d.x.work(d.e, soak.Pick(5, 12), nil)
 		for round := range 2 {
 			d.age(round)

@@ -241,7 +241,7 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 	set = e.runs.load() // a replay without runs has written some
 	e.dropBelow.Store(set.version)
 	e.mayForget.Store(s.state.forgotten)
-	if err := s.state.checkStoredBase(e.store.Base()); err != nil {
+	if err := s.state.checkValidBase(e.store); err != nil {
 		return nil, nil, err
 	}
 	head := e.store.Head().Seq
@@ -268,6 +268,7 @@ func dropOrphans(store storage) error {
 	for _, k := range []journal.Kind{journal.KindCheckpoint, journal.KindBase, journal.KindIdentity, journal.KindIdentityFilter, journal.KindKept, journal.KindStatement} {
 		valid[k] = map[uint64]bool{}
 	}
+	valid[journal.KindBase][store.Base().Seq] = true // what the history goes on from is no orphan: if its marker is gone, the start says so
 	err := store.Scan(journal.SpaceMarker, nil, nil, func(key, value []byte) (bool, error) {
 		number := binary.BigEndian.Uint64(key[1:])
 		switch key[0] {

@@ -29,7 +29,7 @@ func droppedRig(t *testing.T, waiting bool) *retainRig {
 
 // tamper changes a copy of a ledger and looks who notices: verify has to, and a start may; it never comes up with less than there was.
 func (x *retainRig) tamper(name, words string, change func(t *testing.T, s *journal.Store)) {
-	x.t.Run(name, func(t *testing.T) {
+	x.t.(*testing.T).Run(name, func(t *testing.T) {
 		r := &rig{t: t, o: x.o}
 		r.o.Journal.Dir = t.TempDir()
 		if err := os.CopyFS(r.o.Journal.Dir, os.DirFS(x.o.Journal.Dir)); err != nil {
@@ -50,7 +50,7 @@ func (x *retainRig) tamper(name, words string, change func(t *testing.T, s *jour
 		}
 		e, opening := Open(r.o)
 		if opening != nil {
-			t.Log("the start says ", opening)
+			t.Log("the start says ", opening, "; verify ", err)
 			return
 		}
 		if got := e.store.Head().Seq; got < head.Seq || e.store.Base() != base {
@@ -143,7 +143,7 @@ func TestForgedBaseCommand(t *testing.T) {
 	x.tamper("time", "sequence", forge(func(p *droppedPart) { p.time++ }))
 	x.tamper("chain", "the chain has", forge(func(p *droppedPart) { p.chain[7] ^= 1 }))
 	x.tamper("table", "base of sequence", forge(func(p *droppedPart) { p.table[7] ^= 1 }))
-	x.t.Run("as it is", func(t *testing.T) { // the forger can do it right
+	x.t.(*testing.T).Run("as it is", func(t *testing.T) { // the forger can do it right
 		withStore(t, x.rig, func(s *journal.Store) { forge(func(*droppedPart) {})(t, s) })
 		if report, err := Verify(VerifyOptions{Journal: x.o.Journal}); err != nil || report.Parts != 1 {
 			t.Fatal(report, err)

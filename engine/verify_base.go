@@ -37,6 +37,9 @@ func (v *verifier) begin() error {
 	if v.bases, err = baseMarkers(v.store); err != nil {
 		return err
 	}
+	if i := v.marker(from.at.Seq); from.at.Seq > 0 && (i < 0 || v.bases[i].sum != from.sum) {
+		return fmt.Errorf("base of sequence %d: its marker is gone, or is of another table than the one of hash %s", from.at.Seq, hexID(from.sum))
+	}
 	for _, w := range from.state.windows {
 		if err := v.keptWindow(w); err != nil {
 			return err
@@ -46,6 +49,11 @@ func (v *verifier) begin() error {
 		return v.compareCheckpoint(from.at.Seq, from.at.Hash)
 	}
 	return nil
+}
+
+// marker finds the marker of a base; below 0: there is none.
+func (v *verifier) marker(through uint64) int {
+	return slices.IndexFunc(v.bases, func(m baseMarker) bool { return m.through == through })
 }
 
 // named checks that the base is one that the journal names, and the last but one at most.
@@ -77,12 +85,15 @@ func (v *verifier) part(c *cursor) error {
 	if at.Hash != p.chain || at.Time != p.time {
 		return fmt.Errorf("sequence %d says that what was exported ends at %d with hash %s, the chain has %s", c.seq, p.through, hexID(p.chain), hexID(at.Hash))
 	}
+	if i := v.marker(p.through); i >= 0 && v.bases[i].sum != p.table {
+		return fmt.Errorf("base of sequence %d has hash %s, the command at %d names %s", p.through, hexID(v.bases[i].sum), c.seq, hexID(p.table))
+	}
 	return nil
 }
 
 // compareBase compares a base that the history has not been dropped to yet with the state that the journal makes.
 func (v *verifier) compareBase(through uint64) error {
-	i := slices.IndexFunc(v.bases, func(m baseMarker) bool { return m.through == through })
+	i := v.marker(through)
 	if i < 0 {
 		return nil
 	}
