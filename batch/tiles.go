@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // Nodes of a tree are kept in tiles of 256, as tiled logs do (C2SP tlog-tiles): tile n of
@@ -149,6 +150,12 @@ func (t *Tiles) Finish() (root [32]byte, size uint64) {
 	t.done = append(t.done, Tile{Level: LevelPeaks, Value: state})
 	t.tree.Reset()
 	return root, size
+}
+
+// Leaves returns hashes and positions of the leaves behind the last multiple of TileWidth: those of the subtree that is not whole yet.
+func (t *Tiles) Leaves() (hashes [][32]byte, positions []uint64) {
+	n := t.tree.Size() % TileWidth
+	return slices.Clone(t.seen.leaves[:n]), slices.Clone(t.positions[:n])
 }
 
 // Filled reports whether there are tiles to take.

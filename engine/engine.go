@@ -64,6 +64,7 @@ type Engine struct {
 	abandonDone chan struct{}
 	noticed     broadcast // of notifications
 	retained    retention
+	baseTrees   baseTrees
 	retainStop  chan struct{} // closed: history is not dropped any more
 	retainDone  chan struct{}
 	rehearsals  atomic.Int64 // simulations under way

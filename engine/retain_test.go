@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,13 +111,19 @@ func (x *retainRig) picture(from uint64, events map[string]uint64) string {
 			cursor = page.Next
 		}
 	}
-	for id, seq := range events {
+	for _, id := range slices.Sorted(maps.Keys(events)) {
+		seq := events[id]
 		if seq <= from {
 			continue
 		}
 		if _, refused := x.e.Event("gw", id); refused != nil {
 			x.t.Fatalf("event %s of sequence %d: %v", id, seq, refused)
 		}
+		p, refused := x.e.Proof("gw", id)
+		if refused != nil && refused.Reason != "not_settled" {
+			x.t.Fatalf("proof of event %s of sequence %d: %v", id, seq, refused)
+		}
+		fmt.Fprintf(&out, "%s %+v\n", id, p)
 	}
 	for _, w := range x.e.published.Load().windows {
 		out.WriteString(windowBytes(x.t, x.e, w))
