@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"farthing/batch"
+	"farthing/journal"
+	"farthing/refusal"
+)
+
+// cutLedger is a ledger with one settled window of 900 events over two weeks, and the proofs of all of them.
+type cutLedger struct {
+	*retainRig
+	events map[string]uint64
+	proofs map[string]Proof
+}
+
+func newCutLedger(t *testing.T) *cutLedger {
+	x := &cutLedger{retainRig: newRetainRig(t, nil), events: map[string]uint64{}, proofs: map[string]Proof{}}
+	for part := range 9 {
+		var calls []call
+		for i := range 100 {
+			calls = append(calls, llm(fmt.Sprint("e", 100*part+i), []string{"acme", "beta"}[i%2], "m1", i, part))
+		}
+		x.post(calls...)
+		x.pass(36 * time.Hour)
+	}
+	x.settle("w")
+	for i := range 900 {
+		id := fmt.Sprint("e", i)
+		ev, refused := x.e.Event("gw", id)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		if x.proofs[id], refused = x.e.Proof("gw", id); refused != nil {
+			t.Fatal(id, refused)
+		}
+		x.events[id] = ev.Sequence
+	}
+	return x
+}
+
+// dropSome drops what is old enough, once it is forgotten.
+func (x *cutLedger) dropSome() uint64 {
+	x.t.Helper()
+	before := x.e.store.Base().Seq
+	x.checkpointed()
+	for range 10_000 { // the tidier goes beside
+		if to := x.drop(); to > before {
+			return to
+		}
+		x.e.tidy.wake()
+		x.e.internal(func(*sequencer) {})
+	}
+	x.t.Fatalf("nothing is dropped after %d", before)
+	return 0
+}
+
+// kept proves every event behind a sequence, and returns how many of them lie in a subtree that it cuts.
+func (x *cutLedger) kept(base uint64) (cut int) {
+	x.t.Helper()
+	dropped := uint64(0)
+	for _, seq := range x.events {
+		if seq <= base {
+			dropped++
+		}
+	}
+	for id, seq := range x.events {
+		p, refused := x.e.Proof("gw", id)
+		if seq <= base {
+			if refused == nil || refused.Code != refusal.NotFound {
+				x.t.Fatalf("event %s at %d is dropped: %v", id, seq, refused)
+			}
+			continue
+		}
+		if want := x.proofs[id]; refused != nil || !reflect.DeepEqual(p, want) {
+			x.t.Fatalf("event %s at %d, dropped to %d: %+v, before it was %+v: %v", id, seq, base, p, want, refused)
+		}
+		if p.Index/batch.TileWidth == dropped/batch.TileWidth && dropped%batch.TileWidth > 0 {
+			cut++
+		}
+	}
+	return cut
+}
+
+// TestProofsAcrossTheBase: what is kept is proven as before, also where some of the 256 leaves that a proof needs were dropped; after a
+// restart, and when the next base cuts the same subtree.
+func TestProofsAcrossTheBase(t *testing.T) {
+	x := newCutLedger(t)
+	cuts := 0
+	for range 4 {
+		to := x.dropSome()
+		cut := x.kept(to)
+		x.verify()
+		if again := x.kept(to); again != cut {
+			t.Errorf("%d events in the subtree that %d cuts, after a restart %d", cut, to, again)
+		}
+		t.Logf("dropped to %d: %d kept events are in a subtree that was cut", to, cut)
+		if cut > 0 {
+			cuts++
+		}
+		x.pass(36 * time.Hour)
+	}
+	if cuts < 3 {
+		t.Errorf("only %d bases cut a subtree", cuts)
+	}
+}
+
+// TestDamagedLeavesOfTheBase: a leaf of the base that says something else proves nothing, and verify names the base.
+func TestDamagedLeavesOfTheBase(t *testing.T) {
+	for _, marked := range []bool{false, true} {
+		x := newCutLedger(t)
+		to := x.dropSome()
+		if x.kept(to) == 0 {
+			t.Fatalf("%d cuts no subtree", to)
+		}
+		x.close()
+		withStore(t, x.rig, func(s *journal.Store) {
+			from, err := baseEvidence(onDisk{s}, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hashes, _ := from.trees[usd().Index()].Leaves()
+			tampered := newChunkHash()
+			rebuild(t, s, journal.KindBase, to, func(_ int, k, v []byte) ([]byte, []byte) {
+				if v[0] == chunkEvidence {
+					v[bytes.LastIndex(v, hashes[0][:])] ^= 1
+				}
+				tampered.chunk(v)
+				return k, v
+			})
+			if sum := tampered.sum(); marked {
+				write(t, s, journal.Row{Space: journal.SpaceMarker, Key: baseMarkerKey(to), Value: sum[:]})
+			}
+		})
+		if _, err := Verify(VerifyOptions{Journal: x.o.Journal}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("base of sequence %d has hash", to)) {
+			t.Errorf("verify: %v", err)
+		}
+		x.open()
+		_, refused := x.e.Proof("gw", "e899")
+		if refused != nil {
+			t.Errorf("another subtree: %v", refused)
+		}
+		for id, seq := range x.events {
+			if seq == to+1 {
+				_, refused := x.e.Proof("gw", id)
+				wantRefused(t, refused, refusal.Internal, "storage_damaged")
+			}
+		}
+	}
+}
