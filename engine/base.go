@@ -26,7 +26,7 @@ type droppedPart struct {
 	time     int64    // of that group
 	chain    [32]byte // hash of the block that ends there
 	table    [32]byte // of the base table's chunks
-	manifest [32]byte // of the exported part
+	manifest [32]byte // of the last part exported by then; it may go on behind through
 	// Where it was journaled. Not in the command.
 	seq uint64
 	at  int64

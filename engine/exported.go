@@ -5,13 +5,14 @@ import "farthing/refusal"
 // ResultExported is the reason for which a result is not answered once more that was booked, with this content, in what is dropped.
 const ResultExported = "result_exported"
 
-// exported refuses what lies in a part of the history that was exported and dropped; it names the part.
+// exported refuses what lies in a part of the history that was exported and dropped; it names the last manifest written for it, which names those
+// before it. Files of an export are bounded by their size, and go on to the end of a window: their limits are not those of what was dropped.
 func (e *Engine) exported(code string, seq uint64) *refusal.Refusal {
 	after, p := e.published.Load().partOf(seq)
 	if p == nil {
 		return refusal.New(refusal.NotFound, code, "sequence %d was exported and is not stored any more", seq)
 	}
-	return refusal.New(refusal.NotFound, code, "sequence %d was exported and is not stored any more: it is in the part of sequences %d to %d, whose manifest has SHA-256 %s",
+	return refusal.New(refusal.NotFound, code, "sequence %d was exported and is not stored any more: sequences %d to %d are in the parts up to the one whose manifest has SHA-256 %s",
 		seq, after+1, p.through, hexID(p.manifest))
 }
 

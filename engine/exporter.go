@@ -20,7 +20,8 @@ type Exporter struct {
 	aborted func() error
 }
 
-// ExportPart is a stretch of durable history that an export is asked for: the commands After+1 to Through, which ends a group.
+// ExportPart is a stretch of durable history that an export is asked for: the commands After+1 to Through, which ends a group. Some of
+// them may have been exported with the stretch before: After is what was dropped so far.
 type ExportPart struct {
 	After, Through uint64
 	Source         *Exporter

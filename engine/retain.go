@@ -94,20 +94,9 @@ func (e *Engine) dropHistory() (uint64, error) {
 			return 0, fmt.Errorf("base of sequence %d: %w", through, err)
 		}
 	}
-	after := e.store.Base().Seq
-	start := time.Now()
-	source, err := e.Exporter()
-	if err != nil {
+	if err := e.exportPart(part); err != nil {
 		return 0, err
 	}
-	source.aborted = e.retainAborted
-	if part.manifest, err = e.o.Export(ExportPart{After: after, Through: part.through, Source: source, Stop: e.retainStop}); err != nil {
-		if stopped := e.retainAborted(); stopped != nil {
-			return 0, stopped
-		}
-		return 0, fmt.Errorf("export of sequences %d to %d: %w", after+1, part.through, err)
-	}
-	e.o.Logger.Info("history was exported", "first", after+1, "last", part.through, "manifest", hexID(part.manifest), "took", time.Since(start))
 	if err := e.journalBase(part); err != nil {
 		return 0, err
 	}

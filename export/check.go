@@ -68,7 +68,8 @@ type reader struct {
 	ctx      context.Context
 	dir      string
 	progress func(done, total uint64)
-	in       *engine.Importer // nil: it is checked only
+	in       *engine.Importer                                         // nil: it is checked only
+	see      func(*engine.ExportNames, *engine.ExportedCommand) error // is shown every command that is right; may be nil
 	names    *engine.ExportNames
 	head     journal.Hash
 	time     int64
@@ -291,7 +292,10 @@ func (p *partReader) take(b *journal.Block) error {
 			return fmt.Errorf("sequence %d: its columns are not what its bytes say", c.Sequence)
 		}
 		n++
-		return p.rows.Block(c)
+		if err := p.rows.Block(c); err != nil || p.r.see == nil {
+			return err
+		}
+		return p.r.see(p.r.names, c)
 	})
 	if err != nil {
 		return err

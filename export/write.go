@@ -19,6 +19,9 @@ type Options struct {
 	Dir string
 	// Encoding of commands; default NDJSON.
 	Encoding Encoding
+	// After is the sequence to begin behind where Dir holds no part and the history begins before it: what another directory has. It must end a
+	// group. 0: with all that is stored.
+	After uint64
 	// Through is the sequence to stop at, which must end a group; 0: the head at the time of the call.
 	Through uint64
 	// PartCommands and PartBytes bound a part: it ends with the first group that reaches one of them. Bytes are those of commands. Defaults

@@ -59,7 +59,8 @@ func (c *serveCmd) retention(p *process, o *engine.Options) {
 			case <-ctx.Done():
 			}
 		}()
-		out, err := export.Write(ctx, part.Source, export.Options{Dir: c.ExportDir, Encoding: export.Encoding(c.ExportFormat), Through: part.Through})
+		out, err := export.Write(ctx, part.Source, export.Options{Dir: c.ExportDir, Encoding: export.Encoding(c.ExportFormat),
+			After: part.After, Through: part.Through})
 		return out.Manifest, err
 	}
 }
