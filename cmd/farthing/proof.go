@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -17,6 +18,7 @@ import (
 
 	"farthing/batch"
 	"farthing/bench/client"
+	"farthing/export"
 	"farthing/proof"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -153,9 +155,11 @@ func writeReport(ctx *Context, r *proof.Report) error {
 
 // proofFetchCmd is `farthing proof fetch`.
 type proofFetchCmd struct {
-	Source string `help:"The event's source." required:"" placeholder:"SOURCE"`
-	ID     string `help:"The event's id." required:"" placeholder:"ID"`
-	Dir    string `help:"Directory for the files; made if it is not there." default:"." placeholder:"DIR"`
+	Source   string `help:"The event's source." required:"" placeholder:"SOURCE"`
+	ID       string `help:"The event's id." required:"" placeholder:"ID"`
+	Dir      string `help:"Directory for the files; made if it is not there." default:"." placeholder:"DIR"`
+	Parts    string `help:"Export that has the event (serve --export-dir, farthing export), for one that the server has dropped: the proof is made of its files." placeholder:"DIR"`
+	Sequence uint64 `help:"With --parts: the event's sequence, if it is known. Reading then begins at its part." placeholder:"N"`
 
 	serverFlags
 }
@@ -164,14 +168,26 @@ type proofFetchCmd struct {
 func (proofFetchCmd) Help() string {
 	return `It writes proof.json, manifest.json, chain.ndjson (all manifests of the currency up to the newest)
 and keys.pem, the server's public keys. A key proves nothing to whoever got it from the server that is to
-be checked: get it once from somebody you trust.`
+be checked: get it once from somebody you trust.
+
+A server that exports and drops old history (serve --retain) answers 404 for the proof of what it dropped.
+The parts have all that such a proof is made of, and it is the same as before:
+
+    farthing proof fetch --parts export --source gateway-1 --id req-81f3 --dir proof
+
+Manifests and keys stay on the server and come from there. The parts are read, and checked, from the event to
+the seal of its window: without --sequence from the first one on. An id that was used again after the ledger
+forgot it stands for its first event, unless --sequence says which one.`
 }
 
 // Run gets the files.
 func (c *proofFetchCmd) Run(ctx *Context) error {
+	if c.Sequence > 0 && c.Parts == "" {
+		return usageError{errors.New("--sequence goes with --parts")}
+	}
 	api := c.client()
 	defer api.Close()
-	document, err := get(ctx.Ctx, api, "/v1/events/"+url.PathEscape(c.Source)+"/"+url.PathEscape(c.ID)+"/proof")
+	document, err := c.document(ctx, api)
 	if err != nil {
 		return err
 	}
@@ -201,6 +217,29 @@ func (c *proofFetchCmd) Run(ctx *Context) error {
 	}
 	_, err = fmt.Fprintf(ctx.Stdout, "%s, %s, %s and %s are in %s\n", proofName, manifestName, chainName, keysName, c.Dir)
 	return err
+}
+
+// document is the proof itself, from the server or made of exported parts.
+func (c *proofFetchCmd) document(ctx *Context, api *client.Client) ([]byte, error) {
+	if c.Parts == "" {
+		return get(ctx.Ctx, api, "/v1/events/"+url.PathEscape(c.Source)+"/"+url.PathEscape(c.ID)+"/proof")
+	}
+	progress := newWorkProgress(ctx, "reading")
+	p, err := export.Prove(ctx.Ctx, export.ProveOptions{Dir: c.Parts, Source: c.Source, ID: c.ID, Sequence: c.Sequence, Progress: progress.tell})
+	progress.end()
+	if err != nil {
+		return nil, fmt.Errorf("--parts %s: %w", c.Parts, err)
+	}
+	d, err := proof.New(&proof.Parts{BatchID: p.Batch, Window: p.Window, Currency: p.Currency, Leaf: p.Leaf, Shape: p.Shape,
+		Index: p.Index, Size: p.Size, Path: p.Path, Root: p.Root})
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	text := json.NewEncoder(&out) // as the server spells it
+	text.SetEscapeHTML(false)
+	err = text.Encode(d)
+	return out.Bytes(), err
 }
 
 // get asks a server for a JSON document.
