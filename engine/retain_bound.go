@@ -79,7 +79,10 @@ func (e *Engine) dropBound(base journal.Base) (dropBoundary, error) {
 	if limit.seq > base.Seq {
 		e.openBounds(&limit)
 	}
-	return limit, nil
+	if limit.seq > base.Seq {
+		err = e.lateBound(base.Seq, settled, &limit)
+	}
+	return limit, err
 }
 
 // olderThan is the last sequence, from base to limit, of a block that is not younger than a time.

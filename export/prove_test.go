@@ -145,7 +145,10 @@ func TestProve(t *testing.T) {
 					for i := range 8 {
 						l.postPriced(40)
 						pass(36 * time.Hour)
-						if round == 2 && i == 3 {
+						if i == 3 {
+							l.settle()
+						}
+						if round == 2 && i == 5 {
 							l.putLong()
 						}
 					}
