@@ -154,3 +154,48 @@ func TestDamagedLeavesOfTheBase(t *testing.T) {
 		}
 	}
 }
+
+// TestLateRatings: an event that was rated days after it came is not dropped before the window of its rating is settled, and what is exported with it has
+// the seal of that window.
+func TestLateRatings(t *testing.T) {
+	x := &cutLedger{retainRig: newRetainRig(t, nil)}
+	several := func(name string, days int) {
+		for day := range days {
+			for i := range 10 {
+				x.post(llm(fmt.Sprint(name, day, "-", i), "acme", "m1", 1, 1))
+			}
+			x.pass(24 * time.Hour)
+		}
+	}
+	several("a", 4)
+	x.post(llm("late", "acme", "m9", 1, 1))
+	several("b", 10)
+	x.settle("w1")
+	several("c", 4)
+	x.prices("v2", strings.NewReplacer("m2", "m9", "01-01T", "01-02T").Replace(standardBook))
+	x.e.repriced()
+	ev, refused := x.e.Event("gw", "late")
+	if refused != nil || ev.State == "unpriced" {
+		t.Fatal(ev.State, refused)
+	}
+	late := ev.Sequence
+	if to := x.dropSome(); to >= late {
+		t.Fatalf("dropped to %d, event %d was rated in the open window", to, late)
+	}
+	if why := *x.e.retained.heldBy.Load(); why != "an event that was rated and not settled since" {
+		t.Errorf("held by %s", why)
+	}
+	x.settle("w2")
+	proof, refused := x.e.Proof("gw", "late")
+	if refused != nil || proof.Window != 2 {
+		t.Fatalf("%+v %v", proof, refused)
+	}
+	if to := x.dropSome(); to < late {
+		t.Fatalf("dropped to %d, event %d was rated and settled", to, late)
+	}
+	windows := x.e.published.Load().windows
+	if part := x.parts[len(x.parts)-1]; part.Through < windows[1].sealed || x.e.store.Base().Seq >= windows[0].cut {
+		t.Errorf("exported to %d, dropped to %d, the windows are %+v and %+v", part.Through, x.e.store.Base().Seq, windows[0], windows[1])
+	}
+	x.verify()
+}

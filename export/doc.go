@@ -7,6 +7,7 @@
 //     that was interrupted goes on where it was.
 //   - Check reads an export and proves that it is whole: every file has the hash that its manifest names, the commands make blocks whose hash chain
 //     joins, each column is what the command's bytes say, parts follow each other.
+//   - Prove makes the proof of an event of the parts, the same that the ledger gave.
 //   - Import makes a ledger of an export, checking it on the way.
 //
 // A part is a file of commands (NDJSON compressed with gzip, or Parquet), one of the names that commands refer to by number if it does not begin
