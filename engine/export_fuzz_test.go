@@ -39,8 +39,16 @@ func FuzzExportBlock(f *testing.F) {
 			_ = names.Block(&journal.Block{First: 2, Last: 2, Body: known}, nil)
 		}
 		var made []byte
+		var leaves leafHashes
+		prover := NewExportProver("gw", "e1", 0)
 		keep := func(c *ExportedCommand) error {
 			made = append(made, c.Raw...)
+			if err := prover.Command(names, c); err != nil {
+				return err
+			}
+			if err := leaves.add(&names.p.cur, usd()); err != nil {
+				return err
+			}
 			return NewRowCheck().Block(c)
 		}
 		for last := uint64(2); last < 40; last++ {
