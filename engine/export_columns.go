@@ -69,6 +69,9 @@ func (x *columns) of(c *cursor) (out CommandColumns, err error) {
 		if b == nil {
 			return out, nil // its bytes say it
 		}
+		if r.bad {
+			return out, errCodec
+		}
 		x.booking(&out, c, b)
 	}
 	return out, r.end()
