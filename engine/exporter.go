@@ -20,8 +20,8 @@ type Exporter struct {
 	aborted func() error
 }
 
-// ExportPart is a stretch of durable history that an export is asked for: the commands After+1 to Through, which ends a group. Some of
-// them may have been exported with the stretch before: After is what was dropped so far.
+// ExportPart is a stretch of durable history that an export is asked for: the commands After+1 to Through, which ends a group. What
+// lies up to After was exported before. Through may be After: then it was all.
 type ExportPart struct {
 	After, Through uint64
 	Source         *Exporter

@@ -240,7 +240,7 @@ func TestRetention(t *testing.T) {
 		t.Fatalf("%d drops", w.drops)
 	}
 	for i, p := range w.parts {
-		if i > 0 && (p.After > w.parts[i-1].Through || p.Through <= p.After) {
+		if i > 0 && (p.After != w.parts[i-1].Through || p.Through < p.After) {
 			t.Errorf("part %d is of %d to %d, after %d", i, p.After+1, p.Through, w.parts[i-1].Through)
 		}
 	}

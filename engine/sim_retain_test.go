@@ -44,7 +44,7 @@ func (s *sim) backMax() time.Duration {
 
 // export keeps a part. It may be asked again for what it has, after a crash also for more or less of it.
 func (s *sim) export(p ExportPart) (manifest [32]byte, err error) {
-	if base := s.store.Base().Seq; p.After != base || p.Through <= base || p.Through >= s.store.Head().Seq {
+	if base := s.store.Base().Seq; p.After < base || p.After > s.archive.last() || p.Through < p.After || p.Through <= base || p.Through > s.store.Head().Seq {
 		s.failf("%d to %d are exported of a history from %d to %d", p.After+1, p.Through, base+1, s.store.Head().Seq)
 	}
 	s.sleep(s.between(time.Millisecond, 20*time.Millisecond)) // a good moment for a crash

@@ -118,7 +118,7 @@ func (d *dropping) imports(dir string) {
 	l, last := d.ledger, d.last
 	l.close()
 	verified, err := engine.Verify(engine.VerifyOptions{Journal: l.o.Journal})
-	if err != nil || verified.Base != last {
+	if err != nil || verified.Base < last { // more may have been dropped since
 		t.Fatalf("verify begins at %d, dropped was to %d: %v", verified.Base, last, err)
 	}
 	source, err := engine.OpenExporter(l.o.Journal)

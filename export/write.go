@@ -177,6 +177,9 @@ func (w *writer) block(b *journal.Block) error {
 	if w.last != nil && b.First <= w.last.Last {
 		return w.names.Block(b, nil)
 	}
+	if w.last == nil && w.part == nil && b.First <= w.o.After && w.o.After < w.o.Through {
+		return w.names.Block(b, nil)
+	}
 	if w.part == nil {
 		var err error
 		if w.part, err = newPart(w.o.Dir, w.o.Encoding, w.names, b, w.last); err != nil {
