@@ -35,6 +35,10 @@ type Server struct {
 	unread     *unreadAnswers // long answers not taken yet
 	// denied401 and denied403 bound the lines about refused access.
 	denied401, denied403 logLimit
+
+	starting sync.Mutex
+	drained  bool         // under starting: Serve comes too late
+	listener net.Listener // under starting: of Serve
 }
 
 // workerIdle is how long a goroutine without a connection is kept. Connections that are
@@ -86,7 +90,14 @@ func (s *Server) Serve(ln net.Listener) error {
 		return ErrNotLoopback
 	}
 	l := &clientListener{Listener: ln, conns: s.conns, tls: s.options.TLS}
+	s.starting.Lock()
+	if s.drained {
+		s.starting.Unlock()
+		return ln.Close()
+	}
+	s.listener = ln
 	s.conns.parked.Go(l.take)
+	s.starting.Unlock()
 	return s.http.Serve(l)
 }
 
@@ -96,9 +107,16 @@ func (s *Server) Serve(ln net.Listener) error {
 // then some requests are still being answered. The engine must stay up until it
 // returns.
 func (s *Server) Drain(ctx context.Context) error {
+	s.starting.Lock()
+	s.drained = true
+	ln := s.listener
+	s.starting.Unlock()
 	s.conns.drain(time.Now().Add(drainGrace))
 	if err := s.http.ShutdownWithContext(ctx); err != nil {
 		return err
+	}
+	if ln != nil {
+		_ = ln.Close() // a shutdown knows no listener whose Serve has only begun
 	}
 	s.conns.parked.Wait() // they ended with the grace above
 	return nil
