@@ -266,8 +266,12 @@ func (s *sim) finish() {
 	s.broker.down, s.broker.lose, s.broker.late = false, 0, 0
 	s.broker.arrive()
 	s.calm()
-	s.wait(10 * s.backMax())
-	s.calm()
+	// A window that is sealed while we wait may be waited for in turn, by a relay that is still backing off.
+	for n, all := 0, false; n < 5 && !all; n++ {
+		s.wait(10 * s.backMax())
+		s.calm()
+		s.ask("published", func(e *Engine) { all = e.confirmed.Load() == e.Stats().SealedStream })
+	}
 	s.ask("finish", func(e *Engine) {
 		records, err := e.Outbox().Records(1, 1<<30)
 		if err != nil {
