@@ -88,6 +88,7 @@ type admission struct {
 
 func newAdmission(o *Options, h *health) *admission {
 	a := &admission{flow: newFlow(o.QueueTarget, o.GroupBytes), health: h}
+	a.flow.patient = o.world.patient
 	a.max.requests, a.max.events, a.max.bytes = o.RequestsMax, o.EventsMax, o.BytesMax
 	a.pool.New = func() any { return &Request{done: make(chan struct{}, 1)} }
 	return a

@@ -100,7 +100,7 @@ func (r *crashRig) options(fs vfs.FS) Options {
 	return Options{
 		Journal: journal.Options{Dir: "d", FS: fs, MemTableBytes: 64 << 10, HeadSync: time.Hour, Logger: quiet(),
 			Fatal: func(err error) { panic(fmt.Sprintf("fatal: %v", err)) }},
-		DiskStallAfter: time.Minute, DiskStallMax: time.Hour, LedgerID: "crash", Logger: quiet(), DedupWindow: 100 * day, RunIdentities: 40, CheckpointBytes: 3000,
+		DiskStallAfter: time.Minute, DiskStallMax: time.Hour, LedgerID: "crash", Logger: quiet(), DedupWindow: 100 * day, RunIdentities: 40, CheckpointBytes: 3000, world: surroundings{patient: true},
 	}
 }
 

@@ -72,7 +72,7 @@ func newEverything(t *testing.T, seed uint64) *everything {
 func (x *everything) options(fs vfs.FS) Options {
 	o := Options{Journal: journal.Options{Dir: "d", FS: fs, MemTableBytes: 64 << 10, CacheBytes: 1 << 20, HeadSync: time.Hour, Logger: quiet(),
 		Fatal: func(err error) { panic(fmt.Sprintf("fatal: %v", err)) }},
-		LedgerID: "everything", Logger: quiet(), DedupWindow: x.dedup, RunIdentities: 25, CheckpointBytes: 8000, SigningKey: testKey(1)}
+		LedgerID: "everything", Logger: quiet(), DedupWindow: x.dedup, RunIdentities: 25, CheckpointBytes: 8000, SigningKey: testKey(1), world: surroundings{patient: true}}
 	creditClock(&o, x.w.now.Load)
 	return o
 }

@@ -75,7 +75,7 @@ func (r *creditRig) open(disk *vfs.MemFS) {
 func (r *creditRig) options(fs vfs.FS) Options {
 	o := Options{Journal: journal.Options{Dir: "d", FS: fs, MemTableBytes: 64 << 10, HeadSync: time.Hour, Logger: quiet(),
 		Fatal: func(err error) { panic(fmt.Sprintf("fatal: %v", err)) }},
-		LedgerID: "credit", Logger: quiet(), DedupWindow: 20 * 365 * day, RunIdentities: 40, CheckpointBytes: 6000}
+		LedgerID: "credit", Logger: quiet(), DedupWindow: 20 * 365 * day, RunIdentities: 40, CheckpointBytes: 6000, world: surroundings{patient: true}}
 	creditClock(&o, r.now.Load)
 	return o
 }

@@ -124,6 +124,7 @@ func TestRepeatsGetThroughTheLane(t *testing.T) {
 		old = append(old, llm(fmt.Sprint("e", i), "acme", "m1", 1, 1))
 	}
 	w.post(old...)
+	hurried(&w.o)
 	w.reopen()
 	lane := w.e.lane
 	lane.turn <- struct{}{}
@@ -157,6 +158,7 @@ func TestRepeatsGetThroughTheLane(t *testing.T) {
 func TestNewEventsPassTheLane(t *testing.T) {
 	w := newDedupTwin(t, 9)
 	w.o.RunIdentities = 64
+	hurried(&w.o)
 	w.reopen()
 	n := 0
 	batch := func(size int) (calls []call) {

@@ -163,6 +163,7 @@ func heapBytes() uint64 {
 func newDedupLoad(t *testing.T, seed, size uint64) *dedupLoad {
 	l := &dedupLoad{seed: seed}
 	l.rig = newRig(t, func(o *Options) {
+		hurried(o)
 		o.Clock = nil
 		if size < 10_000_000 {
 			o.RunIdentities = int(size) / 64

@@ -265,6 +265,29 @@ func (e *Engine) recover() (*sequencer, *indexer, error) {
 // dropOrphans removes tables whose marker never came: a crash between ingest and marker
 // leaves one, and its number will be used again.
 func dropOrphans(store storage) error {
+	valid, err := markedTables(store)
+	if err != nil {
+		return err
+	}
+	for k, numbers := range valid {
+		ids, err := store.Tables(k)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if numbers[id] {
+				continue
+			}
+			if err := store.DropTable(k, id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// markedTables are the tables that a marker makes valid, by kind.
+func markedTables(store storage) (map[journal.Kind]map[uint64]bool, error) {
 	valid := map[journal.Kind]map[uint64]bool{}
 	for _, k := range []journal.Kind{journal.KindCheckpoint, journal.KindBase, journal.KindIdentity, journal.KindIdentityFilter, journal.KindKept, journal.KindStatement} {
 		valid[k] = map[uint64]bool{}
@@ -290,24 +313,7 @@ func dropOrphans(store storage) error {
 		}
 		return true, nil
 	})
-	if err != nil {
-		return err
-	}
-	for k, numbers := range valid {
-		ids, err := store.Tables(k)
-		if err != nil {
-			return err
-		}
-		for _, id := range ids {
-			if numbers[id] {
-				continue
-			}
-			if err := store.DropTable(k, id); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return valid, err
 }
 
 // replay reads the journal from a sequence on: the state takes what it has not seen, the

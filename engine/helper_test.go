@@ -24,7 +24,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	r.o = Options{Journal: journal.Options{Dir: t.TempDir(), Logger: quiet()}, LedgerID: "test", Logger: quiet(),
 		Clock: func() time.Time { return r.base },
 		// A machine that runs many tests at once may take seconds for a commit.
-		DiskStallAfter: time.Minute, DiskStallMax: time.Hour}
+		DiskStallAfter: time.Minute, DiskStallMax: time.Hour, world: surroundings{patient: true}}
 	if change != nil {
 		change(&r.o)
 	}
@@ -36,6 +36,9 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	})
 	return r
 }
+
+// hurried has the lane and the bound of what is queued at work.
+func hurried(o *Options) { o.world.patient = false }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

@@ -147,7 +147,7 @@ type laneTurn struct {
 // enter is called before so many of the identities of a request are looked for on disk; it waits for the turn if
 // these are many. True: it waited.
 func (t *laneTurn) enter(n, of int) (waited bool, err error) {
-	if t == nil || t.in || t.e.o.world.stages != nil || t.r != nil && t.r.abandoned {
+	if t == nil || t.in || t.e.o.world.stages != nil || t.e.o.world.patient || t.r != nil && t.r.abandoned {
 		return false, nil
 	}
 	l := t.e.lane

@@ -71,7 +71,7 @@ func TestPaidClock(t *testing.T) {
 // TestSmallRepeatsArePaced: many clients send old events again, a few a request. What they do beside others is bounded by the clock on the wall,
 // whatever the machine can do.
 func TestSmallRepeatsArePaced(t *testing.T) {
-	r := standard(t, nil)
+	r := standard(t, hurried)
 	old := r.oldCalls(2000)
 	for size, clients := range map[int]int{1: 16, 7: 8, 20: 4} {
 		// run sends repeats from so many clients for a moment and returns how many requests there were and how long it took.
@@ -113,7 +113,7 @@ func TestSmallRepeatsArePaced(t *testing.T) {
 
 // TestRepeatsLeaveRoom: repeats that wait hold half of the budget. Further ones are refused, new events are not.
 func TestRepeatsLeaveRoom(t *testing.T) {
-	r := standard(t, func(o *Options) { o.RequestsMax = 8 })
+	r := standard(t, func(o *Options) { o.RequestsMax = 8; hurried(o) })
 	old := r.oldCalls(200)
 	lane := r.e.lane
 	lane.turn <- struct{}{}
@@ -152,7 +152,7 @@ func TestRepeatsLeaveRoom(t *testing.T) {
 
 // TestCloseEndsTheLane: a stop does not wait until repeats are paid for. Those that have not been looked for are refused as draining.
 func TestCloseEndsTheLane(t *testing.T) {
-	r := standard(t, nil)
+	r := standard(t, hurried)
 	old := r.oldCalls(300)
 	lane := r.e.lane
 	lane.arrives()

@@ -40,6 +40,7 @@ type flow struct {
 	refusals atomic.Int64                             // since the start
 	queued   [flowClasses]atomic.Int64                // cost of what is on the ring or in a group
 	arriving [arrivingSlots][flowClasses]atomic.Int64 // cost of admitted requests that are not queued yet, by slot
+	patient  bool                                     // nothing is refused
 	slot     atomic.Uint32                            // the current one; the watch's goroutine moves on every 100 ms
 }
 
@@ -135,7 +136,7 @@ func (f *flow) room(class int) bool {
 	if class == largeRequest {
 		sure = limit / 2
 	}
-	if sum < limit || held[class] < sure {
+	if sum < limit || held[class] < sure || f.patient {
 		return true
 	}
 	f.refused.Store(true)

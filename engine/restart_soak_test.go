@@ -37,7 +37,8 @@ type restartWorld struct {
 
 // restartOptions are those of `farthing serve`, defaults everywhere.
 func restartOptions(dir string) Options {
-	return Options{Journal: journal.Options{Dir: dir, Logger: quiet()}, DiskStallAfter: time.Minute, DiskStallMax: time.Hour, LedgerID: "restart", Logger: quiet()}
+	return Options{Journal: journal.Options{Dir: dir, Logger: quiet()}, DiskStallAfter: time.Minute, DiskStallMax: time.Hour, LedgerID: "restart", Logger: quiet(),
+		world: surroundings{patient: !soak.Full()}}
 }
 
 const restartModels = 8

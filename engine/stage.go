@@ -15,6 +15,8 @@ type surroundings struct {
 	open func(birth func() (journal.Group, error)) (storage, error)
 	// random is where the seed and the id of a new ledger come from. nil: the system's.
 	random io.Reader
+	// patient: nobody is refused or held up because the machine is slow. Tests that are about other things run many at a time.
+	patient bool
 }
 
 // stages runs the engine's goroutines one at a time, so that a seed decides who goes on when. Whoever
