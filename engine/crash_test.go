@@ -343,7 +343,7 @@ func (r *crashRig) retry(e *Engine, m *model) {
 func TestCrashes(t *testing.T) {
 	run := soak.Start(t)
 	rng := rand.New(rand.NewPCG(run.Seed(), 3))
-	ledgers, cycles, budget := soak.Pick(5, 2000), 9, soak.Pick(30*time.Second, 8*time.Minute)
+	ledgers, cycles, budget := soak.Pick(5, 2000), 9, soak.Pick(12*time.Second, 8*time.Minute)
 	if testing.Short() {
 		ledgers, budget = 2, 10*time.Second
 	}

@@ -98,7 +98,7 @@ func TestCreditAgainstTwin(t *testing.T) {
 		worlds = 2
 	}
 	if raceEnabled {
-		worlds, steps = 3, 400
+		worlds, steps = 2, 300
 	}
 	start := time.Now()
 	for range worlds {

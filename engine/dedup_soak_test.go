@@ -200,6 +200,9 @@ func (l *dedupLoad) fillAll(size uint64, out soak.Counts) {
 // repeatOld measures new events alone and beside clients that repeat old ones, in turn: four with batches, 64 with single events.
 func (l *dedupLoad) repeatOld(out soak.Counts) {
 	d := soak.Pick(time.Second, 10*time.Second)
+	if raceEnabled {
+		d = 250 * time.Millisecond
+	}
 	var alone, beside, repeats, singles, single []float64
 	for range soak.Pick(2, 6) {
 		a, _ := l.run(d, 0, 1)
@@ -235,7 +238,7 @@ func (l *dedupLoad) restart(out soak.Counts) {
 func TestDedupSoak(t *testing.T) {
 	size := uint64(soak.Pick(2_000_000, 200_000_000))
 	if raceEnabled {
-		size = 100_000
+		size = 50_000
 	}
 	if text := os.Getenv("FARTHING_DEDUP_IDENTITIES"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)

@@ -228,7 +228,7 @@ func buildLedger(t *testing.T, dir string, accounts, events int, seed uint64) ti
 
 // restartSizes are the accounts and events; FARTHING_TEST_RESTART_EVENTS overrides the latter.
 func restartSizes() (accounts, events int) {
-	accounts, events = soak.Pick(10_000, 1_000_000), soak.Pick(400_000, 100_000_000)
+	accounts, events = soak.Pick(10_000, 1_000_000), soak.Pick(150_000, 100_000_000)
 	if n, err := strconv.Atoi(os.Getenv("FARTHING_TEST_RESTART_EVENTS")); err == nil {
 		events = n
 	}
@@ -338,7 +338,7 @@ func TestRestartVictim(t *testing.T) {
 	full := func() bool {
 		now := e.Stats()
 		if !soak.Full() {
-			return now.Durable-begun.Durable > 200_000
+			return now.Durable-begun.Durable > 100_000
 		}
 		if now.Durable == begun.Durable {
 			return false

@@ -232,7 +232,7 @@ func (w *twins) round() {
 func TestRetention(t *testing.T) {
 	seed := soak.Seed(t)
 	w := &twins{retainRig: newRetainRig(t, nil), twin: newRetainRig(t, nil), rng: rand.New(rand.NewPCG(seed, 6)), events: map[string]uint64{}}
-	for day := range soak.Pick(40, 400) {
+	for day := range soak.Pick(24, 400) {
 		w.day(day)
 		w.round()
 	}
