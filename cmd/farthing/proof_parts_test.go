@@ -20,6 +20,22 @@ import (
 	"farthing/money"
 )
 
+// foundDropped gives a ledger its account and its prices.
+func foundDropped(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	usd, _ := money.Lookup("USD")
+	if _, _, no := e.CreateAccount(engine.AccountSpec{ID: "acme", Currency: usd, Kind: "customer", Billing: "postpaid"}); no != nil {
+		t.Fatal(no)
+	}
+	v, no := meter.ParseVersion("v1", []byte(`{"effective_from":"2020-01-01T00:00:00Z","prices":[{"meter":"call","currency":"USD","components":{"call":"1.25"}}]}`))
+	if no == nil {
+		_, _, no = e.PutPrices(v, nil)
+	}
+	if no != nil {
+		t.Fatal(no)
+	}
+}
+
 // droppedLedger makes a data directory of the last month of which the first weeks are exported to parts and dropped. It returns the proof of its
 // first event as it was before, and its sequence.
 func droppedLedger(t *testing.T, data, parts string, signing *signingFlags) (before engine.Proof, seq uint64) {
@@ -34,17 +50,7 @@ func droppedLedger(t *testing.T, data, parts string, signing *signingFlags) (bef
 			return out.Manifest, err
 		}}
 	e := must(engine.Open(o))(t)
-	usd, _ := money.Lookup("USD")
-	if _, _, no := e.CreateAccount(engine.AccountSpec{ID: "acme", Currency: usd, Kind: "customer", Billing: "postpaid"}); no != nil {
-		t.Fatal(no)
-	}
-	v, no := meter.ParseVersion("v1", []byte(`{"effective_from":"2020-01-01T00:00:00Z","prices":[{"meter":"call","currency":"USD","components":{"call":"1.25"}}]}`))
-	if no == nil {
-		_, _, no = e.PutPrices(v, nil)
-	}
-	if no != nil {
-		t.Fatal(no)
-	}
+	foundDropped(t, e)
 	post := func(day int) {
 		q := e.Acquire(400)
 		b := q.Batch()
@@ -68,7 +74,8 @@ func droppedLedger(t *testing.T, data, parts string, signing *signingFlags) (bef
 	for day := range 30 {
 		post(day)
 	}
-	if before, no = e.Proof("gw/1", "e0"); no != nil {
+	before, no := e.Proof("gw/1", "e0")
+	if no != nil {
 		t.Fatal(no)
 	}
 	for range 40 { // a start forgets, or drops what is forgotten, beside everything else
