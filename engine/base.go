@@ -62,6 +62,9 @@ func (t *tables) partOf(seq uint64) (after uint64, p *droppedPart) {
 	return after, t.dropped[i]
 }
 
+// errRerated: a rerate began while the part was exported.
+var errRerated = errors.New("what it goes over is kept")
+
 // checkBase says whether a part may go, as far as the state can tell: it is settled, nothing is between its cut and its
 // seal, and no rerate is going over it.
 func (s *state) checkBase(p *droppedPart) error {
@@ -72,7 +75,7 @@ func (s *state) checkBase(p *droppedPart) error {
 		return fmt.Errorf("history up to %d cannot be dropped: identities are forgotten up to %d", p.through, s.forgotten)
 	}
 	if n := len(s.rerates); n > 0 && s.rerates[n-1].done == 0 {
-		return fmt.Errorf("history up to %d cannot be dropped while rerate %s is under way", p.through, s.rerates[n-1].id)
+		return fmt.Errorf("history up to %d cannot be dropped while rerate %s is under way: %w", p.through, s.rerates[n-1].id, errRerated)
 	}
 	if i := windowIndex(s.windows, p.through); i == len(s.windows) || between(s.windows, p.through) {
 		return fmt.Errorf("history up to %d cannot be dropped: it is not settled", p.through)

@@ -155,6 +155,9 @@ type pointRig struct {
 	also  func(c *crashed)       // notes what else there was
 	tries func(c *crashed) error // instead of check
 
+	// ending orders points against the end of the queue: files are synced beside everything else.
+	ending  sync.RWMutex
+	over    bool
 	queue   chan *crashed
 	workers sync.WaitGroup
 	redone  atomic.Int64 // crashes before the ledger existed
@@ -200,6 +203,11 @@ func newPointRig(x *everything, mem *vfs.MemFS, every, most int) *pointRig {
 
 // point takes a clone if this point is one of those to take.
 func (r *pointRig) point(syncing bool) {
+	r.ending.RLock()
+	defer r.ending.RUnlock()
+	if r.over {
+		return
+	}
 	r.mu.Lock()
 	r.seen++
 	every, kind := r.every, "sync"
@@ -247,9 +255,17 @@ func (r *pointRig) run(rounds int) error {
 	if err := e.Close(); err != nil {
 		return err
 	}
+	r.end()
+	return r.compareWithSurvivor(windows)
+}
+
+// end returns once all clones are checked.
+func (r *pointRig) end() {
+	r.ending.Lock()
+	r.over = true
+	r.ending.Unlock()
 	close(r.queue)
 	r.workers.Wait()
-	return r.compareWithSurvivor(windows)
 }
 
 // losses tells what was lost, for a test's message.

@@ -268,8 +268,7 @@ func TestCrashPointsOfRetention(t *testing.T) {
 		d.pointRig.mu.Lock()
 		syncs += d.syncs
 		d.pointRig.mu.Unlock()
-		close(d.queue)
-		d.workers.Wait()
+		d.end()
 		whole, err := wholeOf(d.e.store, &d.parts)
 		if err == nil {
 			err = d.compareWithHistory(whole, windows)

@@ -66,7 +66,8 @@ func (s *sequencer) retainLater() {
 func (e *Engine) retainLoop() {
 	defer close(e.retainDone)
 	for e.told(e.retained.poke, e.retainStop) {
-		if _, err := e.dropHistory(); err != nil && !errors.Is(err, errStopped) {
+		// A rerate that began meanwhile is a reason to keep it like others, and no fault.
+		if _, err := e.dropHistory(); err != nil && !errors.Is(err, errStopped) && !errors.Is(err, errRerated) {
 			e.o.Logger.Error("history could not be dropped; it is kept and tried again", "error", err)
 		}
 	}

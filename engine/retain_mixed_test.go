@@ -226,6 +226,7 @@ func TestRetentionMixed(t *testing.T) {
 // retryResults sends all results again: none is booked twice, however long ago it was.
 func (m *mixedRetention) retryResults(refused map[string]int) {
 	m.t.Helper()
+	m.settleTidier() // it journals what it forgets
 	before := m.e.store.Head().Seq
 	for _, r := range m.results {
 		_, created, no := m.e.Result(r)
