@@ -200,11 +200,11 @@ func (r *pointRig) retrySteps(e *Engine, c *crashed, rng *rand.Rand) (moves bool
 				return false, fmt.Errorf("%s, answer %d, was booked, and again: %s", s.step.text, i, replies[i].text())
 			}
 			if !booked && replies[i].created && replies[i].no == nil {
-				moves = true // it was refused before, and can be booked now
+				return true, nil // it was refused before, and can be booked now: what follows meets another state
 			}
 		}
 	}
-	return moves, nil
+	return false, nil
 }
 
 func windowTexts(x *everything, e *Engine) map[uint64]string {
