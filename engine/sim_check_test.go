@@ -14,6 +14,7 @@ import (
 type simCheck struct {
 	scanned   uint64            // sequences of the journal that were read
 	booked    map[string]uint64 // identity of anything → its sequence
+	returned  map[string]bool   // identities that were forgotten and booked again
 	submitted map[string]bool   // identities
 	other     map[string]bool   // identities of events that were also submitted with other content
 	acked     map[string]uint64 // identities that were answered as booked → a sequence that the answer depends on
@@ -27,7 +28,7 @@ type simCheck struct {
 }
 
 func newSimCheck() simCheck {
-	return simCheck{booked: map[string]uint64{}, submitted: map[string]bool{}, other: map[string]bool{}, acked: map[string]uint64{}, streams: map[uint64][32]byte{}, sums: map[uint64]string{}}
+	return simCheck{booked: map[string]uint64{}, returned: map[string]bool{}, submitted: map[string]bool{}, other: map[string]bool{}, acked: map[string]uint64{}, streams: map[uint64][32]byte{}, sums: map[uint64]string{}}
 }
 
 // crashed forgets what only held of the process.
@@ -91,6 +92,8 @@ func (s *sim) scan(to uint64) {
 			for _, id := range usedUp(&cur) {
 				if at, twice := c.booked[id]; twice && !c.mayReturn(id, at) {
 					s.failf("%q is booked at %d and at %d", id, at, cur.seq)
+				} else if twice {
+					c.returned[id] = true
 				}
 				if c.booked[id] = cur.seq; !c.submitted[id] {
 					s.failf("%q is booked at %d and nobody asked for it", id, cur.seq)

@@ -183,7 +183,7 @@ func (s *sim) forgot(id string) bool { return s.check.acked[id] <= s.seq.state.f
 // mayReturn reports whether what was booked at a sequence may be booked again, as far as was forgotten before.
 func (c *simCheck) mayReturn(id string, at uint64) bool {
 	if event, void := strings.CutPrefix(id, "void of "); void {
-		return c.booked["event "+event] > at
+		return c.returned["event "+event] // each of the two may be voided, the older one also after the newer came
 	}
 	for _, prefix := range []string{"event ", "hold ", "extend "} {
 		if strings.HasPrefix(id, prefix) {
