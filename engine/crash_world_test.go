@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"bytes"
 	"encoding/binary"
 	"fmt"
@@ -156,14 +157,16 @@ func (x *everything) step(e *Engine, s *creditStep) {
 // names are what the twin calls the engine's top-up requests: some of them, which is enough for answers.
 func (x *everything) names(e *Engine) map[string]string {
 	out := map[string]string{}
+	var all []TopUpRequest
 	for _, account := range []string{"one", "two", "three"} {
-		page, no := e.TopUpRequests(account, "", 100)
-		if no != nil {
-			continue
+		if page, no := e.TopUpRequests(account, "", 100); no == nil {
+			all = append(all, page.Items...)
 		}
-		for i, q := range page.Items {
-			out[q.ID] = fmt.Sprintf("@request %d", i)
-		}
+	}
+	// In the order they were raised, over all accounts: a place means the same request whenever it is asked.
+	slices.SortFunc(all, func(a, b TopUpRequest) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	for i, q := range all {
+		out[q.ID] = fmt.Sprintf("@request %d", i)
 	}
 	return out
 }
