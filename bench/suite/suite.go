@@ -21,8 +21,8 @@ type Options struct {
 	Binary string
 	// Dir is where the data directories are made and removed: the disk that is measured.
 	Dir string
-	// ServeArgs are further arguments of `serve`.
-	ServeArgs []string
+	// ServeArgs returns further arguments of `serve`, for each server anew: a topic belongs to one ledger. nil: there are none.
+	ServeArgs func() []string
 	Workloads []bench.Workload
 	// Repeats of each workload; 1 at least.
 	Repeats int
@@ -123,7 +123,10 @@ func (s *suite) with(ctx context.Context, args []string, measure func(*child.Ser
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	data := filepath.Join(dir, "data")
-	server := child.New(child.Options{Binary: s.Binary, Data: data, Scratch: dir, Args: append(args, s.ServeArgs...)})
+	if s.ServeArgs != nil {
+		args = append(args, s.ServeArgs()...)
+	}
+	server := child.New(child.Options{Binary: s.Binary, Data: data, Scratch: dir, Args: args})
 	if err := server.Start(ctx); err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func (c *benchRunCmd) Run(ctx *Context) error {
 		return err
 	}
 	o := suite.Options{
-		Dir: c.BenchData, ServeArgs: c.serveFlags(), Workloads: workloads, Repeats: c.Repeats, Limits: c.Limits, Restart: restart, Profile: c.Profile || c.Profiles != "", ProfileDir: c.Profiles, Peers: c.Peers, TigerBeetle: c.TigerBeetle,
+		Dir: c.BenchData, ServeArgs: c.serveFlags, Workloads: workloads, Repeats: c.Repeats, Limits: c.Limits, Restart: restart, Profile: c.Profile || c.Profiles != "", ProfileDir: c.Profiles, Peers: c.Peers, TigerBeetle: c.TigerBeetle,
 		Run: bench.Options{URL: c.URL, Key: c.Key, Connections: c.Connections, Warmup: c.WarmUp, Duration: c.Duration, Batch: c.Batch, Accounts: c.Accounts,
 			HoldBy: c.HoldBy, Chain: c.Chain, Events: c.Events, Published: len(c.Kafka) > 0, Models: c.Models, Seed: c.Seed, Progress: progressLine(ctx.Stderr)},
 		Say: func(what string) { fmt.Fprintf(ctx.Stderr, "==== %s\n", what) },
@@ -164,7 +164,7 @@ func (c *benchRunCmd) settings() []string {
 	return all
 }
 
-// serveFlags are those of the servers that are started.
+// serveFlags are those of one server that is started; each has a topic of its own.
 func (c *benchRunCmd) serveFlags() []string {
 	if len(c.Kafka) == 0 {
 		return c.ServeFlag
