@@ -150,7 +150,7 @@ func TestBombsTakeLittle(t *testing.T) {
 	bomb := requestText("POST", "/v1/events", "application/json", zstdOf(t, spaces(32<<20)), "Content-Encoding: zstd") +
 		requestText("POST", "/v1/events", "application/json", gzipOf(t, spaces(32<<20)), "Content-Encoding: gzip")
 	h := r.startHonest()
-	before := memory()
+	before := settledMemory()
 	var all []*conn
 	for range 20 {
 		c := r.dial()
@@ -164,7 +164,7 @@ func TestBombsTakeLittle(t *testing.T) {
 		}
 	}
 	h.done(soakLatency)
-	if held := int64(memory()) - int64(before); held > 64<<20 {
+	if held := memory() - before; held > 64<<20 {
 		t.Errorf("%d bytes are held", held)
 	}
 }

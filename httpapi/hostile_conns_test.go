@@ -113,23 +113,24 @@ func (h *honest) done(worst time.Duration) (served int, p99 time.Duration) {
 	return len(h.took) - len(h.faults), p99
 }
 
-// memory is what the process holds: live heap and stacks.
-func memory() uint64 {
+// memory is what the process holds: live heap and stacks. It is signed because it is subtracted: what tests
+// before this one left behind may go at any moment.
+func memory() int64 {
 	var m runtime.MemStats
 	for range 3 { // what is pooled goes with the second
 		runtime.GC()
 	}
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
+	return int64(m.HeapAlloc + m.StackInuse)
 }
 
 // settledMemory waits until what tests before this one left behind is gone.
 func settledMemory() int64 {
-	before, tick := int64(memory()), time.NewTicker(100*time.Millisecond)
+	before, tick := memory(), time.NewTicker(100*time.Millisecond)
 	defer tick.Stop()
 	for range 50 {
 		<-tick.C
-		now := int64(memory())
+		now := memory()
 		if now > before-1<<18 {
 			return now
 		}
@@ -158,7 +159,7 @@ func TestSoakIdleConnections(t *testing.T) {
 	n, most := soak.Pick(1000, 10_000), soak.Pick(300, 2_000)
 	r := newRig(t, Options{ConnectionsMax: most})
 	h := r.startHonest()
-	before := memory()
+	before := settledMemory()
 	for i := range n {
 		switch i % 3 {
 		case 0:
@@ -173,17 +174,17 @@ func TestSoakIdleConnections(t *testing.T) {
 			}
 		}
 	}
-	held := memory() - min(before, memory())
+	held := memory() - before
 	served, p99 := h.done(soak.Pick(time.Second, 250*time.Millisecond))
 	if open := r.server.conns.count(); open > most {
 		t.Errorf("%d connections are open, want at most %d", open, most)
 	}
 	// The clients of the test are in the same process.
-	if limit := uint64(n)*16<<10 + uint64(most)*48<<10 + 32<<20; held > limit {
+	if limit := int64(n)*16<<10 + int64(most)*48<<10 + 32<<20; held > limit {
 		t.Errorf("%d bytes are held, want at most %d", held, limit)
 	}
 	soak.Report(t, "idle connections", soak.Counts{"connections": int64(n), "places": int64(most), "honest requests served": int64(served),
-		"honest p99 µs": p99.Microseconds(), "memory KiB": int64(held >> 10)})
+		"honest p99 µs": p99.Microseconds(), "memory KiB": held >> 10})
 }
 
 // TestParkedConnectionsAreSmall compares what a connection costs that has made a request
@@ -201,10 +202,10 @@ func TestParkedConnectionsAreSmall(t *testing.T) {
 		}
 		all = append(all, c)
 	}
-	kept := (int64(memory()) - empty) / n
+	kept := (memory() - empty) / n
 	r.awaitParked(n)
 	<-time.After(2 * workerIdle) // until the goroutines of fasthttp have ended
-	parked := (int64(memory()) - empty) / n
+	parked := (memory() - empty) / n
 	t.Logf("%d bytes a connection that fasthttp has, %d parked, the client's part in both", kept, parked)
 	most := int64(8 << 10)
 	if raceEnabled {
