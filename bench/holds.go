@@ -14,7 +14,7 @@ func (r *renderer) holds(draws []draw) *request {
 	if len(draws) == 1 {
 		counter = ""
 	}
-	return r.post(draft{bytes: []byte("/v1/holds")}, body, len(draws), counter)
+	return r.post(draft{bytes: []byte("/v1/holds")}, body, jsonType, len(draws), counter)
 }
 
 // hold writes hold number index of a request: what may be used, as far as it is
@@ -44,7 +44,7 @@ func (r *renderer) captures(draws []draw) *request {
 		body.add(`{"event":`)
 		r.event(&body, 0, draws[0])
 		body.add(`}`)
-		return r.post(path, body, 1, "")
+		return r.post(path, body, jsonType, 1, "")
 	}
 	path.add("/v1/captures")
 	body.list(draws, func(t *draft, index int, d draw) {
@@ -54,5 +54,5 @@ func (r *renderer) captures(draws []draw) *request {
 		r.event(t, index, d)
 		t.add(`}`)
 	})
-	return r.post(path, body, len(draws), `"captured":`)
+	return r.post(path, body, jsonType, len(draws), `"captured":`)
 }

@@ -23,6 +23,8 @@ type Workload struct {
 	Zipf bool
 	// Trace takes the tokens of events from a trace of real requests.
 	Trace bool
+	// Compact sends the events in the compact binary form instead of JSON.
+	Compact bool
 	// Batch is the number of events, or holds, in a request: 1 to 10,000.
 	Batch int
 	// Connections is the default number of connections. For batches, enough
@@ -52,6 +54,7 @@ func Workloads() []Workload {
 		{Name: "single", Batch: 1, Connections: 256, Accounts: 1000, Variants: 16},
 		{Name: "batch-100", Batch: 100, Connections: 96, Accounts: 1000, Variants: 4},
 		{Name: "batch-1000", Batch: 1000, Connections: 48, Accounts: 1000, Variants: 2},
+		{Name: "compact", Compact: true, Batch: 1000, Connections: 48, Accounts: 1000, Variants: 2},
 		{Name: "hot", Batch: 1000, Connections: 48, Accounts: 1, Variants: 2},
 		{Name: "zipf", Zipf: true, Batch: 1000, Connections: 48, Accounts: 1_000_000, Variants: 2},
 		{Name: "llm", Trace: true, Zipf: true, Batch: 20, Connections: 128, Accounts: 10_000, Variants: 8},

@@ -1,11 +1,16 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"farthing/compact"
+	"farthing/meter"
+	"farthing/money"
 )
 
 // request is one pre-rendered HTTP request: head and body in one buffer, so
@@ -187,9 +192,43 @@ func (r *renderer) event(t *draft, index int, d draw) {
 
 // events is a request of usage events.
 func (r *renderer) events(draws []draw) *request {
+	path := draft{bytes: []byte("/v1/events")}
+	if r.workload.Compact {
+		return r.post(path, r.compact(draws), compact.MediaType, len(draws), `"accepted":`)
+	}
 	var body draft
 	body.list(draws, r.event)
-	return r.post(draft{bytes: []byte("/v1/events")}, body, len(draws), `"accepted":`)
+	return r.post(path, body, jsonType, len(draws), `"accepted":`)
+}
+
+const jsonType = "application/json"
+
+// compact is the same events in the compact form.
+func (r *renderer) compact(draws []draw) draft {
+	var batch compact.Batch
+	ids := make([]draft, len(draws))
+	for i, d := range draws {
+		id := &ids[i]
+		id.id(r.prefix, i)
+		whole := func(n uint64) money.Quantity {
+			q, _ := money.WholeQuantity(n) // of tokens: far below the largest
+			return q
+		}
+		e := compact.Event{Source: fmt.Sprint("gateway-", d.payer%4), ID: string(id.bytes), Subject: r.names.payer(d.payer), Type: "llm.tokens",
+			Usage:      []compact.Component{{Name: "input", Quantity: whole(d.input)}, {Name: "cached_input", Quantity: whole(d.cached)}, {Name: "output", Quantity: whole(d.output)}},
+			Dimensions: []meter.Dimension{{Key: "model", Value: r.models[d.model].name}}}
+		if err := batch.Add(&e); err != nil {
+			panic("BUG: an event of a workload does not encode: " + err.Error())
+		}
+	}
+	body := draft{bytes: batch.Append(nil)}
+	at := 0
+	for i := range ids { // where the digits stand: payers right before ids, with a byte between that says how long the id is
+		at += bytes.Index(body.bytes[at:], ids[i].bytes)
+		body.payers = append(body.payers, at-1-accountLen)
+		body.blocks = append(body.blocks, at+ids[i].blocks[0])
+	}
+	return body
 }
 
 // read is a request for a payer's balance.
@@ -205,11 +244,11 @@ func (r *renderer) auth() string {
 }
 
 // post joins path and body into a request.
-func (r *renderer) post(path, body draft, size int, counter string) *request {
+func (r *renderer) post(path, body draft, mediaType string, size int, counter string) *request {
 	const method = "POST "
 	head := append([]byte(method), path.bytes...)
 	head = append(head, " HTTP/1.1\r\nHost: "+r.host+"\r\n"+r.auth()+
-		"Content-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(body.bytes))+"\r\n\r\n"...)
+		"Content-Type: "+mediaType+"\r\nContent-Length: "+strconv.Itoa(len(body.bytes))+"\r\n\r\n"...)
 	req := &request{bytes: append(head, body.bytes...), size: size, counter: counter}
 	for _, at := range path.blocks {
 		req.blocks = append(req.blocks, len(method)+at)

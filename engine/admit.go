@@ -57,7 +57,7 @@ func (r *Request) Batch() *meter.Batch { return &r.batch }
 // Holds is where the caller puts operations on holds; their events go into Batch.
 func (r *Request) Holds() *HoldBatch { return &r.holds }
 
-// EventsMax is how many events the budget was taken for. A body cannot hold more: each
+// EventsMax is how many events the budget was taken for. A body of JSON cannot hold more: each
 // takes at least minEventBytes.
 func (r *Request) EventsMax() int { return int(r.eventsMax) }
 
@@ -94,8 +94,8 @@ func newAdmission(o *Options, h *health) *admission {
 	return a
 }
 
-// minEventBytes is less than the shortest event takes in any format, so that a body's
-// size bounds its events.
+// minEventBytes is less than the shortest event takes in any form of JSON, so that a body's
+// size bounds its events. The compact form says how many it has.
 const minEventBytes = 32
 
 // eventsIn bounds the events of a body.
@@ -152,6 +152,20 @@ func (a *admission) grow(r *Request, bodyBytes int) bool {
 	a.flow.grow(&r.ticket, bytes)
 	r.eventsMax += events
 	r.bytesMax += bytes
+	return true
+}
+
+// growEvents takes what more events need than the body's size stands for, or nothing.
+func (a *admission) growEvents(r *Request, events int64) bool {
+	more := events - r.eventsMax
+	if more <= 0 {
+		return true
+	}
+	if !takeUpTo(&a.events, more, a.max.events) {
+		return false
+	}
+	a.flow.grow(&r.ticket, more*minEventBytes)
+	r.eventsMax = events
 	return true
 }
 
@@ -235,6 +249,12 @@ func (e *Engine) Acquire(bodyBytes int) *Request {
 // Grow takes the budget for a body that turns out larger than it was acquired for; false:
 // no room now, and nothing was taken.
 func (e *Engine) Grow(r *Request, bodyBytes int) bool { return e.admission.grow(r, bodyBytes) }
+
+// GrowEvents takes the budget for a body that has more events than its size stands for, as one in a compact form may. False:
+// no room now, and nothing was taken.
+func (e *Engine) GrowEvents(r *Request, events int) bool {
+	return e.admission.growEvents(r, int64(events))
+}
 
 // Release gives the budget back. The answer must have been written.
 func (e *Engine) Release(r *Request) { e.admission.give(r) }

@@ -250,7 +250,7 @@ func (s *sequencer) mayHold(ref ledger.Ref, currency money.Currency) *refusal.Re
 func (s *sequencer) estimate(r *Request, event int32, p *holdPlan) *refusal.Refusal {
 	rec, e := &s.rec, &r.batch.Events[event]
 	rec.account, rec.time, rec.hadTime = p.account, s.g.time, false
-	if _, refused := s.price(r, e, s.ahead.shapes[event]); refused != nil {
+	if _, refused := s.price(r, e); refused != nil {
 		return refused
 	}
 	if rec.reason != priced {
@@ -310,8 +310,8 @@ func (s *sequencer) reported(r *Request, e *meter.Event, x *extension, account l
 		return nil, wrongAccount(x.plan.id, s.state.people[account].ID)
 	}
 	p := &report{hold: append([]byte(nil), x.plan.id...), account: s.state.people[account].ID, source: string(r.batch.Bytes(e.Source)), id: string(r.batch.Bytes(e.ID)),
-		raw: append([]byte(nil), r.batch.Bytes(e.Shape)...), usage: append([]byte(nil), r.batch.Bytes(e.Raw)...), time: e.Time}
-	for i := range int(e.Components) {
+		raw: append([]byte(nil), r.batch.Bytes(r.batch.ShapeOf(e).Bytes)...), usage: append([]byte(nil), r.batch.Bytes(e.Raw)...), time: e.Time}
+	for i := range int(r.batch.ShapeOf(e).Components) {
 		p.quantities = append(p.quantities, r.batch.Quantity(e, i))
 	}
 	return p, nil
@@ -330,7 +330,7 @@ func (s *sequencer) captureByEvent(r *Request, op *HoldOp, n uint32, res *HoldRe
 		return wrongAccount(id, st.people[row.account].ID)
 	}
 	rec := &s.rec
-	slot, refused := s.examine(r, e, row.account, s.ahead.shapes[op.Event])
+	slot, refused := s.examine(r, e, row.account)
 	if refused != nil {
 		return refused
 	}

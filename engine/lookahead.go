@@ -13,7 +13,7 @@ import (
 // and which number an interned shape has.
 type lookahead struct {
 	payers []ledger.Ref // by event
-	shapes []uint32     // by event: the interned shape
+	shapes []uint32     // by the request's shapes: the interned shape
 	nodes  []uint32     // scratch: of the chains of accounts
 	sink   uint64       // keeps the loads from being optimised away
 }
@@ -29,20 +29,29 @@ const (
 func (s *sequencer) prepare(r *Request) {
 	events, a := r.batch.Events, &s.ahead
 	a.sink += uint64(s.ids.warm(events, r.runs)) + s.state.accounts.warm(events)
-	a.payers, a.shapes = a.payers[:0], a.shapes[:0]
+	a.payers = a.payers[:0]
 	for i := range events {
 		ref, ok := s.state.accounts.find(events[i].SubjectHash, r.batch.Bytes(events[i].Subject), s.state.people)
 		if !ok {
 			ref = nobodyRef
 		}
 		a.payers = append(a.payers, ref)
-		shape, ok := s.state.rates.lookup(events[i].ShapeHash, r.batch.Bytes(events[i].Shape))
+	}
+	s.findShapes(r)
+	s.warmRows(events)
+}
+
+// findShapes finds the interned shapes of those of a request.
+func (s *sequencer) findShapes(r *Request) {
+	a := &s.ahead
+	a.shapes = a.shapes[:0]
+	for i := range r.batch.Shapes {
+		shape, ok := s.state.rates.lookup(r.batch.Shapes[i].Hash, r.batch.Bytes(r.batch.Shapes[i].Bytes))
 		if !ok {
 			shape = unknownShape
 		}
 		a.shapes = append(a.shapes, shape)
 	}
-	s.warmRows()
 }
 
 // lookaheadStep is how many operations on holds are looked ahead over at once. Each touches some
@@ -51,15 +60,8 @@ const lookaheadStep = 128
 
 // prepareHolds begins to look ahead over a request of operations on holds.
 func (s *sequencer) prepareHolds(r *Request) {
-	a := &s.ahead
-	a.payers, a.shapes = a.payers[:0], a.shapes[:0]
-	for i := range r.batch.Events {
-		shape, ok := s.state.rates.lookup(r.batch.Events[i].ShapeHash, r.batch.Bytes(r.batch.Events[i].Shape))
-		if !ok {
-			shape = unknownShape
-		}
-		a.shapes = append(a.shapes, shape)
-	}
+	s.ahead.payers = s.ahead.payers[:0]
+	s.findShapes(r)
 }
 
 // aheadOf looks ahead over the next operations, from the first one: where their identities,
@@ -70,7 +72,7 @@ func (s *sequencer) aheadOf(r *Request, first int) {
 	s.warmIdentities(ops, r.runs)
 	s.warmAccounts(r, ops)
 	s.warmLimits(first)
-	s.warmUsage(ops, first)
+	s.warmUsage(r, ops, first)
 }
 
 // warmIdentities touches where identities, names and open holds would be found.
@@ -151,7 +153,7 @@ func (s *sequencer) warmLimits(from int) {
 }
 
 // warmUsage touches the usage rows of captures, under the day of the group.
-func (s *sequencer) warmUsage(ops []HoldOp, first int) {
+func (s *sequencer) warmUsage(r *Request, ops []HoldOp, first int) {
 	a, u, day := &s.ahead, &s.state.usage, dayOf(s.g.time)
 	if u.count == 0 {
 		return
@@ -159,10 +161,14 @@ func (s *sequencer) warmUsage(ops []HoldOp, first int) {
 	mask := uint64(len(u.index) - 1)
 	for i := range ops {
 		op, ref := &ops[i], a.payers[first+i]
-		if op.Kind != CaptureHold || op.Event < 0 || ref == nobodyRef || a.shapes[op.Event] == unknownShape {
+		if op.Kind != CaptureHold || op.Event < 0 || ref == nobodyRef {
 			continue
 		}
-		if slot := u.index[usageHash(ref, a.shapes[op.Event], day)&mask]; slot.row != 0 {
+		shape := a.shapes[r.batch.Events[op.Event].Shape]
+		if shape == unknownShape {
+			continue
+		}
+		if slot := u.index[usageHash(ref, shape, day)&mask]; slot.row != 0 {
 			row := u.rows.At(slot.row - 1)
 			a.sink += row.events + uint64(row.quantity[1].Sign()) + uint64(row.amount[1].Sign())
 		}
@@ -183,7 +189,7 @@ func (x *nameIndex) warm(events []meter.Event) (sink uint64) {
 
 // warmRows touches the payers' rows and the usage slots of their shapes, under the day
 // of the group: an event of another day finds its slot cold.
-func (s *sequencer) warmRows() {
+func (s *sequencer) warmRows(events []meter.Event) {
 	st, a := s.state, &s.ahead
 	u := &st.usage
 	mask := uint64(len(u.index) - 1)
@@ -193,7 +199,7 @@ func (s *sequencer) warmRows() {
 			continue
 		}
 		a.sink += st.ledger.Rows.At(uint32(ref)).Window
-		if n := a.shapes[i]; n != unknownShape && u.count > 0 {
+		if n := a.shapes[events[i].Shape]; n != unknownShape && u.count > 0 {
 			slot := u.index[usageHash(ref, n, day)&mask]
 			if slot.row != 0 {
 				a.sink += u.rows.At(slot.row - 1).events

@@ -269,7 +269,7 @@ func (r *Request) reject(e *meter.Event, why *refusal.Refusal) {
 // event books a new event. The order of checks is part of the contract: identity was
 // first; then age, account, quantities against the price, size.
 func (s *sequencer) event(r *Request, e *meter.Event, i int) *refusal.Refusal {
-	slot, refused := s.examine(r, e, s.ahead.payers[i], s.ahead.shapes[i])
+	slot, refused := s.examine(r, e, s.ahead.payers[i])
 	if refused != nil {
 		return refused
 	}
@@ -286,7 +286,7 @@ func (s *sequencer) event(r *Request, e *meter.Event, i int) *refusal.Refusal {
 }
 
 // examine checks a new event and rates it into the record; nil and no refusal: it has no price.
-func (s *sequencer) examine(r *Request, e *meter.Event, payer ledger.Ref, shape uint32) (*rateSlot, *refusal.Refusal) {
+func (s *sequencer) examine(r *Request, e *meter.Event, payer ledger.Ref) (*rateSlot, *refusal.Refusal) {
 	rec := &s.rec
 	rec.time, rec.hadTime = e.Time, e.Time != meter.NoTime
 	if !rec.hadTime {
@@ -298,7 +298,7 @@ func (s *sequencer) examine(r *Request, e *meter.Event, payer ledger.Ref, shape 
 	if rec.account, refused = s.payer(r, e, payer); refused != nil {
 		return nil, refused
 	}
-	return s.price(r, e, shape)
+	return s.price(r, e)
 }
 
 // bookEvent books an event that was examined. Nothing in it may refuse.
@@ -348,20 +348,20 @@ func (s *sequencer) payer(r *Request, e *meter.Event, ref ledger.Ref) (ledger.Re
 
 // price resolves the event's shape and rates it into rec and amounts. An event without
 // a price is kept as it came.
-func (s *sequencer) price(r *Request, e *meter.Event, shape uint32) (*rateSlot, *refusal.Refusal) {
-	rec, st := &s.rec, s.state
-	rec.components = int(e.Components)
+func (s *sequencer) price(r *Request, e *meter.Event) (*rateSlot, *refusal.Refusal) {
+	rec, st, shared := &s.rec, s.state, r.batch.ShapeOf(e)
+	rec.components = int(shared.Components)
 	for i := range rec.components {
 		rec.quantities[i] = r.batch.Quantity(e, i)
 	}
 	rec.extras, rec.raw, rec.reason, rec.counted = nil, nil, priced, 0
-	raw := r.batch.Bytes(e.Shape)
+	raw := r.batch.Bytes(shared.Bytes)
 	version := st.rates.book.InForce(rec.time)
 	if version == nil {
 		rec.reason, rec.raw = noVersion, raw
 		return nil, nil
 	}
-	slot, fresh := s.shape(rec, shape, e.ShapeHash, raw, version)
+	slot, fresh := s.shape(rec, s.ahead.shapes[e.Shape], shared.Hash, raw, version)
 	if rec.reason != priced {
 		rec.raw = raw
 		return slot, nil
@@ -371,7 +371,7 @@ func (s *sequencer) price(r *Request, e *meter.Event, shape uint32) (*rateSlot, 
 	}
 	rec.version = version.Index
 	if fresh != nil {
-		return slot, s.intern(rec, fresh, e.ShapeHash, raw)
+		return slot, s.intern(rec, fresh, shared.Hash, raw)
 	}
 	return slot, nil
 }

@@ -15,6 +15,7 @@ const (
 	formatJSON             format = iota // one event or an array of them
 	formatNDJSON                         // one event a line
 	formatOne                            // one operation on a hold
+	formatCompact                        // a compact batch of events
 	formatCloudEvents                    // one event, specversion required
 	formatCloudEventsBatch               // an array of them
 )
@@ -22,7 +23,7 @@ const (
 // cloudEvents reports whether the envelope of CloudEvents 1.0 is required.
 func (f format) cloudEvents() bool { return f >= formatCloudEvents }
 
-// decoder turns a request body into the events of a batch. It is used by one
+// decoder turns a request body of JSON into the events of a batch. It is used by one
 // goroutine at a time; everything it handed to the batch was copied by End.
 type decoder struct {
 	scanner

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strconv"
 
+	"farthing/compact"
 	"farthing/engine"
 	"farthing/meter"
 	"farthing/refusal"
@@ -18,6 +19,7 @@ var formats = [...]struct {
 	{"application/x-ndjson", formatNDJSON},
 	{"application/cloudevents+json", formatCloudEvents},
 	{"application/cloudevents-batch+json", formatCloudEventsBatch},
+	{compact.MediaType, formatCompact},
 }
 
 // postEvents takes usage events. The order of refusals: content type, declared
@@ -39,12 +41,7 @@ func (s *Server) postEvents(c *call) (answer, *refusal.Refusal) {
 			s.engine.Release(r)
 		}
 	}()
-	batch := r.Batch()
-	most := eventsIn(len(body))
-	if granted := r.EventsMax(); granted > 0 { // 0: an engine that does not count events
-		most = min(most, granted)
-	}
-	if no = decodeEvents(f, body, most, batch); no != nil {
+	if no = s.decode(f, r, body); no != nil {
 		return answer{}, no
 	}
 	inEngine = true
@@ -63,8 +60,27 @@ func (s *Server) postEvents(c *call) (answer, *refusal.Refusal) {
 	return answer{}, s.send(c, c.out, true)
 }
 
+// decode reads a body into the request's batch.
+func (s *Server) decode(f format, r *engine.Request, body []byte) *refusal.Refusal {
+	if f == formatCompact {
+		n, no := compact.Count(body)
+		switch {
+		case no != nil:
+			return no
+		case !s.engine.GrowEvents(r, n):
+			return s.noRoom()
+		}
+		return compact.Decode(body, r.Batch())
+	}
+	most := eventsIn(len(body))
+	if granted := r.EventsMax(); granted > 0 { // 0: an engine that does not count events
+		most = min(most, granted)
+	}
+	return decodeEvents(f, body, most, r.Batch())
+}
+
 func eventFormat(c *call) (format, *refusal.Refusal) {
-	return formatAmong(c, len(formats), "events are application/json, application/x-ndjson, application/cloudevents+json or application/cloudevents-batch+json")
+	return formatAmong(c, len(formats), "events are application/json, application/x-ndjson, application/cloudevents+json, application/cloudevents-batch+json or "+compact.MediaType)
 }
 
 // formatAmong returns the request's format if it is one of the first known ones.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"farthing/compact"
 	"farthing/engine"
 	"farthing/meter"
 	"farthing/refusal"
@@ -182,6 +183,8 @@ func (e *reusingEngine) Acquire(int) *engine.Request {
 
 func (e *reusingEngine) Grow(*engine.Request, int) bool { return true }
 
+func (e *reusingEngine) GrowEvents(*engine.Request, int) bool { return true }
+
 func (e *reusingEngine) Release(*engine.Request) {}
 
 func TestIngestDoesNotAllocate(t *testing.T) {
@@ -232,4 +235,29 @@ func BenchmarkParseTime(b *testing.B) {
 			b.Fatal("no time")
 		}
 	}
+}
+
+// TestCompactEvents posts compact batches.
+func TestCompactEvents(t *testing.T) {
+	r := newRig(t, Options{})
+	var b compact.Batch
+	for _, id := range []string{"a", "b c", "d"} {
+		if err := b.Add(&compact.Event{Source: "gw", ID: id, Subject: "acme", Type: "api.calls"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	body := string(b.Append(nil))
+	got := r.do("POST", "/v1/events", compact.MediaType, body)
+	got.want(t, 200, "")
+	if want := `{"accepted":2,"duplicates":0,"unpriced":0,"rejected":[{"index":1,"id":"b_c","code":"invalid","reason":"invalid_id",` +
+		`"detail":"id must be 1 to 128 of A-Z a-z 0-9 . _ : - / @"}],"sequence":42}`; got.body != want {
+		t.Errorf("\n got %s\nwant %s", got.body, want)
+	}
+	r.do("POST", "/v1/events", compact.MediaType, body[:len(body)-1]).want(t, 400, "malformed")
+	r.do("POST", "/v1/events", compact.MediaType, "[]").want(t, 400, "malformed")
+	r.do("POST", "/v1/events", compact.MediaType, "FEB\x02\x00").want(t, 400, "malformed")
+	r.do("POST", "/v1/events", compact.MediaType, zstdOf(t, body), "Content-Encoding: zstd").want(t, 200, "")
+	r.do("POST", "/v1/holds", compact.MediaType, body).want(t, 415, "unsupported_type")
+	r.engine.eventsRoom = 2 // three events are more than its bytes stand for
+	r.do("POST", "/v1/events", compact.MediaType, body).want(t, 429, "overloaded")
 }

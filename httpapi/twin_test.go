@@ -344,14 +344,14 @@ func sameDecoding(t *testing.T, f format, body []byte) {
 func eventText(b *meter.Batch, i int) string {
 	e := &b.Events[i]
 	var quantities []string
-	for k := range int(e.Components) {
+	for k := range int(b.ShapeOf(e).Components) {
 		quantities = append(quantities, b.Quantity(e, k).String())
 	}
 	when := "-"
 	if e.Time != meter.NoTime {
 		when = time.Unix(0, e.Time).UTC().Format(time.RFC3339Nano)
 	}
-	shape, err := meter.ParseShape(b.Bytes(e.Shape))
+	shape, err := meter.ParseShape(b.Bytes(b.ShapeOf(e).Bytes))
 	if err != nil {
 		panic(err)
 	}

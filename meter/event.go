@@ -13,12 +13,13 @@ import (
 // Span is a range of a batch's arena.
 type Span struct{ Off, Len uint32 }
 
-// Event is one usage event as a fixed-size record. All its bytes lie in the
-// arena of its batch, contiguously: source, NUL, id, subject, NUL, shape, and
+// Event is one usage event as a fixed-size record. Its own bytes lie in the
+// arena of its batch, contiguously: source, NUL, id, subject, NUL, and
 // then eight little-endian bytes per quantity in the order of the shape's
-// component names, and then what the provider reported, if that was given.
+// component names, and then what the provider reported, if that was given. Its
+// shape it shares with the events like it.
 type Event struct {
-	Source, ID, Subject, Shape Span
+	Source, ID, Subject Span
 	// Raw is the provider's own usage object: a byte for its format, then the JSON
 	// without white space. Len 0: none. It is neither identity nor content, which has
 	// what became of it.
@@ -28,13 +29,13 @@ type Event struct {
 	// quantities, both under the ledger's seed. A hash only finds candidates:
 	// identities are always compared byte by byte.
 	Identity, Content uint64
-	// SubjectHash and ShapeHash find the account and the interned shape.
-	SubjectHash, ShapeHash uint64
+	// SubjectHash finds the account.
+	SubjectHash uint64
 
 	Time       int64  // nanoseconds since the Unix epoch, or NoTime
 	Index      uint32 // position in the request, for the answer
-	Components uint16 // number of quantities
-	Dimensions uint16 // number of dimensions in the shape
+	Shape      uint32 // its number in Batch.Shapes
+	quantities uint32 // where they begin in the arena
 }
 
 // Reject is an event that was refused, with its position in the request.
@@ -49,10 +50,13 @@ type Reject struct {
 type Batch struct {
 	Events  []Event
 	Rejects []Reject
+	Shapes  []BatchShape // of the events; what has to be known of a shape is found once, not by event
 
 	arena []byte
 	seed  uint64
 	cur   builder
+	// recent finds shapes again: by low bits of the hash, the number of the last one + 1.
+	recent [shapesRecent]uint32
 }
 
 // builder is the event under construction. Its slices point into the decoder's
@@ -67,6 +71,7 @@ type builder struct {
 	usage                     bool // data.usage was given
 	rawFormat                 byte
 	raw                       []byte // nil: none
+	shape                     []byte // scratch
 	refusal                   *refusal.Refusal
 }
 
@@ -80,6 +85,8 @@ type dimension struct{ key, value []byte }
 // Reset empties b for a new request under the ledger's hash seed.
 func (b *Batch) Reset(seed uint64) {
 	b.Events, b.Rejects, b.arena, b.seed = b.Events[:0], b.Rejects[:0], b.arena[:0], seed
+	b.Shapes = b.Shapes[:0]
+	clear(b.recent[:])
 }
 
 // Trim lets go of memory beyond what usual requests need, so that a rare large one does
@@ -91,7 +98,10 @@ func (b *Batch) Trim(events int) {
 	if cap(b.Rejects) > events {
 		b.Rejects = nil
 	}
-	b.cur = builder{}
+	if cap(b.Shapes) > events {
+		b.Shapes = nil
+	}
+	b.cur = builder{shape: b.cur.shape}
 }
 
 // Len returns how many events the request held, refused ones included.
@@ -107,9 +117,11 @@ func (b *Batch) IdentityBytes(e *Event) []byte {
 
 // Quantity returns the i-th quantity of e.
 func (b *Batch) Quantity(e *Event, i int) money.Quantity {
-	off := int(e.Shape.Off+e.Shape.Len) + 8*i
-	return money.Quantity(binary.LittleEndian.Uint64(b.arena[off:]))
+	return money.Quantity(binary.LittleEndian.Uint64(b.arena[int(e.quantities)+8*i:]))
 }
+
+// ShapeOf returns what e has in common with others of the batch.
+func (b *Batch) ShapeOf(e *Event) *BatchShape { return &b.Shapes[e.Shape] }
 
 // Begin starts the event at the given position of the request. The slices given
 // to the setters must stay unchanged until End.
@@ -244,23 +256,29 @@ func (b *Batch) End() {
 	a, e.Subject = appendSpan(a, c.subject)
 	a = append(a, 0)
 	start := len(a)
-	a = appendShape(a, c, &e)
-	e.Shape = Span{uint32(start), uint32(len(a) - start)}
-	quantities := len(a)
 	for i := range c.nc {
 		if q := c.components[i].quantity; q != 0 {
 			a = binary.LittleEndian.AppendUint64(a, uint64(q))
 		}
 	}
+	b.arena, e.quantities = a, uint32(start)
+	components := (len(a) - start) / 8
+	c.shape = appendShape(c.shape[:0], c, components)
+	e.Shape = b.share(c.shape, components)
+	if c.raw != nil {
+		b.arena, e.Raw = appendRaw(b.arena, c.rawFormat, c.raw)
+	}
+	b.add(&e)
+}
+
+// add hashes an event whose bytes are in the arena, and appends it.
+func (b *Batch) add(e *Event) {
+	a := b.arena
 	e.Identity = xxh3.HashSeed(a[e.Source.Off:e.ID.Off+e.ID.Len], b.seed)
 	e.SubjectHash = xxh3.HashSeed(a[e.Subject.Off:e.Subject.Off+e.Subject.Len], b.seed)
-	e.ShapeHash = xxh3.HashSeed(a[start:quantities], b.seed)
-	e.Content = contentOf(e.SubjectHash, e.ShapeHash, a[quantities:], b.seed)
-	if c.raw != nil {
-		a, e.Raw = appendRaw(a, c.rawFormat, c.raw)
-	}
-	b.arena = a
-	b.Events = append(b.Events, e)
+	end := int(e.quantities) + 8*int(b.Shapes[e.Shape].Components)
+	e.Content = contentOf(e.SubjectHash, b.Shapes[e.Shape].Hash, a[e.quantities:end], b.seed)
+	b.Events = append(b.Events, *e)
 }
 
 // contentOf combines the hashes of an event's content.

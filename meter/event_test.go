@@ -146,16 +146,17 @@ func TestContentHashAgrees(t *testing.T) {
 
 func checkEvent(t *testing.T, b *Batch, e *Event) {
 	t.Helper()
-	raw := b.Bytes(e.Shape)
+	raw := b.Bytes(b.ShapeOf(e).Bytes)
 	shape, err := ParseShape(raw)
 	if err != nil || !bytes.Equal(shape.Append(nil), raw) {
 		t.Fatalf("shape %x: %v", raw, err)
 	}
-	if len(shape.Components) != int(e.Components) || len(shape.Dimensions) != int(e.Dimensions) {
-		t.Fatalf("%d components, %d dimensions, the shape has %d, %d", e.Components, e.Dimensions, len(shape.Components), len(shape.Dimensions))
+	components := int(b.ShapeOf(e).Components)
+	if len(shape.Components) != components {
+		t.Fatalf("%d components, the shape has %d", components, len(shape.Components))
 	}
 	var quantities []money.Quantity
-	for i := range int(e.Components) {
+	for i := range components {
 		quantities = append(quantities, b.Quantity(e, i))
 		if quantities[i] == 0 {
 			t.Fatal("a zero quantity was kept")
@@ -297,7 +298,7 @@ func TestBatchIsReusable(t *testing.T) {
 		t.Fatalf("%d events, %d rejects", len(b.Events), len(b.Rejects))
 	}
 	e := &b.Events[1]
-	shape, err := ParseShape(b.Bytes(e.Shape))
+	shape, err := ParseShape(b.Bytes(b.ShapeOf(e).Bytes))
 	if err != nil || e.Time != NoTime || e.Index != 2 || len(shape.Dimensions) != 0 || len(shape.Components) != 1 || b.Quantity(e, 0) != 1e6 {
 		t.Fatalf("the third event is %+v, shape %+v, %v", e, shape, err)
 	}
@@ -307,4 +308,51 @@ func TestBatchIsReusable(t *testing.T) {
 	}
 	d.put(&b, 0)
 	checkEvent(t, &b, &b.Events[0])
+}
+
+// TestValidID asks about every byte at every place of ids of some lengths.
+func TestValidID(t *testing.T) {
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-/@"
+	for _, n := range []int{1, 2, 7, 8, 9, 15, 16, 17, 26, 64, 127, 128} {
+		id := bytes.Repeat([]byte("x"), n)
+		for at := range id {
+			for c := range 256 {
+				id[at] = byte(c)
+				if got, want := ValidID(id), strings.IndexByte(allowed, byte(c)) >= 0; got != want {
+					t.Fatalf("%q: %v", id, got)
+				}
+			}
+			id[at] = 'x'
+		}
+	}
+	if ValidID(nil) || ValidID(bytes.Repeat([]byte("x"), MaxIDBytes+1)) {
+		t.Error("an id has 1 to 128 bytes")
+	}
+}
+
+// TestSharedShapes has more shapes in a batch than are found again, and events of each by turns.
+func TestSharedShapes(t *testing.T) {
+	var b Batch
+	b.Reset(3)
+	kinds := 3 * shapesRecent
+	for i := range 3 * kinds {
+		d := draft{source: "s", id: fmt.Sprint(i), subject: "c", kind: fmt.Sprint("m", i%kinds), time: NoTime}
+		d.put(&b, i)
+	}
+	for i := range b.Events {
+		e := &b.Events[i]
+		checkEvent(t, &b, e)
+		if shape, err := ParseShape(b.Bytes(b.ShapeOf(e).Bytes)); err != nil || shape.Type != fmt.Sprint("m", i%kinds) {
+			t.Fatalf("event %d has the shape %+v, %v", i, shape, err)
+		}
+	}
+	few := len(b.Shapes)
+	b.Reset(3)
+	for i := range 100 {
+		d := draft{source: "s", id: fmt.Sprint(i), subject: "c", kind: "m", time: NoTime}
+		d.put(&b, i)
+	}
+	if few < kinds || few > 3*kinds || len(b.Shapes) != 1 {
+		t.Errorf("%d shapes of %d kinds, %d of one", few, kinds, len(b.Shapes))
+	}
 }

@@ -22,27 +22,3 @@ const (
 
 // NoTime marks an event without a time of its own: arrival counts.
 const NoTime int64 = -1 << 63
-
-// idByte says which bytes an id may hold: A-Z a-z 0-9 . _ : - / @
-var idByte = func() (t [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-/@") {
-		t[c] = true
-	}
-	return t
-}()
-
-// ValidID reports whether b is an id of the contract: 1 to 128 of A-Z a-z 0-9 . _ : - / @
-func ValidID(b []byte) bool {
-	if len(b) == 0 || len(b) > MaxIDBytes {
-		return false
-	}
-	for _, c := range b {
-		if !idByte[c] {
-			return false
-		}
-	}
-	return true
-}
-
-// validName reports whether b is usable as a component name: an id of at most 64 bytes.
-func validName(b []byte) bool { return len(b) <= MaxComponentBytes && ValidID(b) }

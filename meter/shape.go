@@ -27,22 +27,16 @@ type Dimension struct{ Key, Value string }
 // ErrShape says that bytes are not the canonical encoding of a shape.
 var ErrShape = errors.New("not a canonical shape")
 
-// appendShape appends the canonical shape of the event under construction and
-// counts its components and dimensions in e.
-func appendShape(a []byte, c *builder, e *Event) []byte {
+// appendShape appends the canonical shape of the event under construction, of whose components so
+// many are not zero.
+func appendShape(a []byte, c *builder, components int) []byte {
 	a = appendString(a, c.kind)
-	for i := range c.nc {
-		if c.components[i].quantity != 0 {
-			e.Components++
-		}
-	}
-	a = binary.AppendUvarint(a, uint64(e.Components))
+	a = binary.AppendUvarint(a, uint64(components))
 	for i := range c.nc {
 		if c.components[i].quantity != 0 {
 			a = appendString(a, c.components[i].name)
 		}
 	}
-	e.Dimensions = uint16(c.nd)
 	a = binary.AppendUvarint(a, uint64(c.nd))
 	for i := range c.nd {
 		a = appendString(a, c.dimensions[i].key)
@@ -125,13 +119,15 @@ func (r *shapeReader) count(limit int) int {
 	return int(n)
 }
 
-func (r *shapeReader) str(limit int) string {
+func (r *shapeReader) str(limit int) string { return string(r.bytes(limit)) }
+
+func (r *shapeReader) bytes(limit int) []byte {
 	n := r.count(limit)
 	if n > len(r.p) {
 		r.bad, r.p = true, nil
-		return ""
+		return nil
 	}
-	s := string(r.p[:n])
+	s := r.p[:n]
 	r.p = r.p[n:]
 	return s
 }

@@ -29,6 +29,9 @@ type wireEvent struct {
 
 // splitEvents returns the events of a body, each as its own document.
 func splitEvents(contentType string, body []byte) ([]json.RawMessage, error) {
+	if contentType == compactType {
+		return splitCompact(body)
+	}
 	if strings.HasPrefix(contentType, "application/x-ndjson") {
 		var all []json.RawMessage
 		for line := range bytes.Lines(body) {

@@ -26,7 +26,7 @@ type benchCmd struct {
 
 // benchRunCmd is `farthing bench run`.
 type benchRunCmd struct {
-	Workload    []string      `help:"What to send, several by commas: single, batch-100, batch-1000, hot, zipf, llm, mixed, holds, holds-single, window-close, restart, or all, which is all but window-close." default:"all" placeholder:"NAME"`
+	Workload    []string      `help:"What to send, several by commas: single, batch-100, batch-1000, compact, hot, zipf, llm, mixed, holds, holds-single, window-close, restart, or all, which is all but window-close." default:"all" placeholder:"NAME"`
 	Repeats     int           `help:"How often each workload is measured, each time on a server of its own." default:"3"`
 	Duration    time.Duration `help:"Time measured per run." default:"5s"`
 	WarmUp      time.Duration `help:"Time driven before measuring." default:"1s"`
@@ -61,6 +61,7 @@ func (c *benchRunCmd) Help() string {
   single        one usage event a request, 256 connections
   batch-100     requests of 100 usage events
   batch-1000    requests of 1,000 usage events
+  compact       the same in the compact binary form
   hot           requests of 1,000 usage events of one account
   zipf          requests of 1,000 usage events of 1,000,000 accounts, by Zipf's law
   llm           requests of 20 usage events with the tokens of a trace of real requests, by Zipf's law

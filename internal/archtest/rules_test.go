@@ -14,8 +14,9 @@ const (
 // row may import each other. The codemap of ARCHITECTURE.md says the same.
 var imports = map[string][]string{
 	"cmd/farthing":          {"apikey", "batch", "bench", "engine", "export", "httpapi", "internal/private", "journal", "meter", "money", "prices", "prices/catalogue", "proof", "publish", "reconcile", "refusal", "webhook"},
-	"httpapi":               {"engine", "meter", "money", "proof", "refusal", "usage", "webhook"},
+	"httpapi":               {"compact", "engine", "meter", "money", "proof", "refusal", "usage", "webhook"},
 	"usage":                 {"money", "refusal"},
+	"compact":               {"meter", "money", "refusal"},
 	"engine":                {"batch", "cow", "journal", "ledger", "limit", "meter", "money", "period", "refusal", "usage"},
 	"export":                {"engine", "journal", "money"},
 	"publish":               {},
@@ -36,7 +37,8 @@ var imports = map[string][]string{
 	"internal/private":      {},
 	"money":                 {},
 	"refusal":               {},
-	"bench":                 {"internal/postgres"},
+	"bench":                 {"compact", "internal/postgres", "meter", "money"},
+	"client":                {"compact"},
 	"e2e":                   {},
 	"examples":              {},
 	"internal/archtest":     {},
