@@ -58,11 +58,26 @@ func (t *Tree) Append(data []byte) {
 		t.push(sha256.Sum256(t.scratch), 0)
 		return
 	}
+	copy(t.room(), data)
+	t.appendRoom(len(data))
+}
+
+// LeafRoom is how many bytes the data of a leaf may have that is written in place.
+const LeafRoom = sha256x2.MessageMax - 1
+
+// room is where the data of the next leaf may be written to, LeafRoom bytes; nil: it has to go through Append.
+func (t *Tree) room() []byte {
+	if t.size%groupLeaves != 0 {
+		return nil
+	}
+	return t.group[t.waiting].Bytes()[1:]
+}
+
+// appendRoom adds the leaf whose data, n bytes, is in room.
+func (t *Tree) appendRoom(n int) {
 	b := &t.group[t.waiting]
-	p := b.Bytes()
-	p[0] = leafPrefix
-	copy(p[1:], data)
-	b.Set(n)
+	b.Bytes()[0] = leafPrefix
+	b.Set(1 + n)
 	if t.waiting++; t.waiting == groupLeaves {
 		t.fold()
 	}
@@ -71,22 +86,41 @@ func (t *Tree) Append(data []byte) {
 // fold hashes a full group, level by level.
 func (t *Tree) fold() {
 	var h [groupLeaves][32]byte
-	for i := 0; i < groupLeaves; i += 2 {
-		sha256x2.Sum(&t.group[i], &t.group[i+1], &h[i], &h[i+1])
-	}
+	t.hashGroup(&h)
 	t.waiting = 0
 	if t.seen != nil {
 		copy(t.seen.leaves[t.size%TileWidth:], h[:]) // size is a multiple of groupLeaves, and so is TileWidth
 	}
+	var a, b sha256x2.Block
+	nodeBlock(&a)
+	nodeBlock(&b)
 	for n := groupLeaves / 2; n > 1; n /= 2 {
-		var a, b sha256x2.Block
 		for i := 0; i < n; i += 2 {
-			nodeBlock(&a, &h[2*i], &h[2*i+1])
-			nodeBlock(&b, &h[2*i+2], &h[2*i+3])
+			nodeOf(&a, &h[2*i], &h[2*i+1])
+			nodeOf(&b, &h[2*i+2], &h[2*i+3])
 			sha256x2.Sum(&a, &b, &h[i], &h[i+1])
 		}
 	}
 	t.push(nodeHash(&h[0], &h[1]), bits.TrailingZeros(groupLeaves))
+}
+
+// hashGroup hashes the leaves of a full group, in pairs of equally many blocks.
+func (t *Tree) hashGroup(h *[groupLeaves][32]byte) {
+	var alone [sha256x2.BlocksMax + 1]int // by blocks: the leaf that waits for another, + 1
+	for i := range t.group {
+		first := &alone[t.group[i].Blocks()]
+		if *first == 0 {
+			*first = i + 1
+			continue
+		}
+		sha256x2.Sum(&t.group[*first-1], &t.group[i], &h[*first-1], &h[i])
+		*first = 0
+	}
+	for _, first := range alone {
+		if first > 0 {
+			sha256x2.One(&t.group[first-1], &h[first-1])
+		}
+	}
 }
 
 // flush takes waiting leaves into the peaks one by one.
@@ -173,19 +207,22 @@ func (t *Tree) UnmarshalBinary(src []byte) error {
 	return nil
 }
 
-// nodeBlock makes b the message of a node.
-func nodeBlock(b *sha256x2.Block, left, right *[32]byte) {
-	p := b.Bytes()
-	p[0] = nodePrefix
-	copy(p[1:], left[:])
-	copy(p[33:], right[:])
+// nodeBlock makes b the message of nodes, of which nodeOf makes one after the other.
+func nodeBlock(b *sha256x2.Block) {
+	b.Bytes()[0] = nodePrefix
 	b.Set(65)
 }
 
-func nodeHash(left, right *[32]byte) [32]byte {
-	var buf [65]byte
-	buf[0] = nodePrefix
-	copy(buf[1:], left[:])
-	copy(buf[33:], right[:])
-	return sha256.Sum256(buf[:])
+func nodeOf(b *sha256x2.Block, left, right *[32]byte) {
+	p := b.Bytes()
+	*(*[32]byte)(p[1:]) = *left
+	*(*[32]byte)(p[33:]) = *right
+}
+
+func nodeHash(left, right *[32]byte) (h [32]byte) {
+	var b sha256x2.Block
+	nodeBlock(&b)
+	nodeOf(&b, left, right)
+	sha256x2.One(&b, &h)
+	return h
 }

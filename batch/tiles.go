@@ -74,15 +74,34 @@ func NewTiles() *Tiles {
 // Append adds a leaf with the given data, of which it keeps nothing. offset says how many
 // bytes lie before the end of what has to be read to hash the leaf again.
 func (t *Tiles) Append(data []byte, position, offset uint64) {
+	n := t.note(position, offset)
+	t.tree.Append(data)
+	if n == TileWidth-1 {
+		t.complete()
+	}
+}
+
+// Room is where the data of the next leaf may be written to, LeafRoom bytes, to be added with AppendRoom, which
+// saves two copies; nil: it has to go through Append. What else is done with the tree in between makes it void.
+func (t *Tiles) Room() []byte { return t.tree.room() }
+
+// AppendRoom is Append of the n bytes that were written to Room.
+func (t *Tiles) AppendRoom(n int, position, offset uint64) {
+	at := t.note(position, offset)
+	t.tree.appendRoom(n)
+	if at == TileWidth-1 {
+		t.complete()
+	}
+}
+
+// note takes down where the next leaf is, and returns its number since the last multiple of TileWidth.
+func (t *Tiles) note(position, offset uint64) uint64 {
 	n := t.tree.Size() % TileWidth
 	if n == 0 {
 		t.start = offset
 	}
 	t.positions[n], t.offset = position, offset
-	t.tree.Append(data)
-	if n == TileWidth-1 {
-		t.complete()
-	}
+	return n
 }
 
 // complete takes the nodes that the last leaf completed into their tiles.

@@ -54,10 +54,17 @@ func (c *cursor) err() error {
 	return nil
 }
 
-// earner is who earns an event, found again from the journal's record.
+// earner is who earns an event, found again from the journal's record, and what leaves of such events
+// have in common.
 type earner struct {
 	price *meter.Price
 	payee ledger.Ref
+
+	operated bool       // the operator's fee is moved as well
+	operator ledger.Ref // whose it is
+	hash     [32]byte   // of the shape
+	version  []byte     // its id, preceded by the length
+	code     [4]byte    // of the currency, and a zero
 }
 
 // earners finds the price and the payee of priced events from immutable tables; each
@@ -93,14 +100,17 @@ func newScanEarners() *earners {
 
 // of returns who earns a priced event.
 func (x *earners) of(e *eventRecord, t *tables) *earner {
-	key := earnerKey{e.version, e.shape, t.people[e.account].Currency}
+	return x.by(earnerKey{e.version, e.shape, t.people[e.account].Currency}, t)
+}
+
+func (x *earners) by(key earnerKey, t *tables) *earner {
 	if !x.byShape {
 		return x.cached(key, t)
 	}
-	for int(e.shape) >= len(x.recent) {
+	for int(key.shape) >= len(x.recent) {
 		x.recent = append(x.recent, recentEarner{})
 	}
-	recent := &x.recent[e.shape]
+	recent := &x.recent[key.shape]
 	if recent.value == nil || recent.key != key {
 		*recent = recentEarner{key, x.cached(key, t)}
 	}
@@ -122,9 +132,13 @@ func (x *earners) find(key earnerKey, t *tables) *earner {
 	if !ok {
 		panic("BUG: a priced event has no price")
 	}
-	out := &earner{price: &v.Version.Prices[i], payee: v.payees[i]}
+	out := &earner{price: &v.Version.Prices[i], payee: v.payees[i], hash: t.shapes[key.shape].hash, version: appendBytes(nil, v.Version.ID)}
+	copy(out.code[:], key.currency.Code())
 	if out.price.Payee == "" {
 		out.payee = x.operator(key.currency, t)
+	}
+	if out.operated = !out.price.Fee.IsZero() && out.price.Payee != ""; out.operated {
+		out.operator = x.operator(key.currency, t)
 	}
 	return out
 }

@@ -52,15 +52,20 @@ func leafRecord(c *cursor, a *amendment) *eventRecord {
 
 // add adds the leaf of an event in the given currency.
 func (v *evidence) add(c money.Currency, leaf []byte, seq uint64) {
+	t := v.tree(c)
+	t.Append(leaf, seq, v.offset)
+	if t.Filled() {
+		v.take(c, t)
+	}
+}
+
+func (v *evidence) tree(c money.Currency) *batch.Tiles {
 	t := v.trees[c.Index()]
 	if t == nil {
 		t = batch.NewTiles()
 		v.trees[c.Index()] = t
 	}
-	t.Append(leaf, seq, v.offset)
-	if t.Filled() {
-		v.take(c, t)
-	}
+	return t
 }
 
 // take makes rows of the tiles that a tree gave out.
@@ -155,6 +160,9 @@ func parseEvidence(p []byte) (evidence, error) {
 // equal reports whether two have the same trees.
 func (v *evidence) equal(w *evidence) bool { return bytes.Equal(v.append(nil), w.append(nil)) }
 
+// leafVersion is the first byte of a leaf.
+const leafVersion = 1
+
 // appendLeaf appends the leaf of a priced event, version 1. Everything a dispute needs
 // is in it, and nothing that only this ledger's files could tell:
 //
@@ -169,7 +177,7 @@ func (v *evidence) equal(w *evidence) bool { return bytes.Equal(v.append(nil), w
 // leaf (batch.ParseLeaf) is given the shape beside it.
 func appendLeaf(dst []byte, seq uint64, e *eventRecord, t *tables) []byte {
 	person := t.people[e.account]
-	dst = append(dst, 1)
+	dst = append(dst, leafVersion)
 	dst = appendBytes(dst, e.source)
 	dst = appendBytes(dst, e.id)
 	dst = appendBytes(dst, person.ID)

@@ -19,6 +19,7 @@ type indexer struct {
 	earners *earners
 	trees   evidence
 	young   *postings // of what no generation handed to the builder covers
+	usual   leanReader
 }
 
 // runJob is a full generation with the statement entries of the same sequences.
@@ -54,7 +55,7 @@ func (x *indexer) group(g *group) {
 		b := &g.blocks[i]
 		x.trees.block(b.Body)
 		x.cur.reset(b.Body, b.First, g.time, &g.tables)
-		for x.cur.next() {
+		for x.lean(&x.cur); x.cur.next(); x.lean(&x.cur) {
 			x.command(&x.cur, true, true)
 		}
 		if err := x.cur.err(); err != nil {

@@ -8,12 +8,12 @@ import (
 	"farthing/journal"
 )
 
-// postsMax is how many chunks of statement entries are gathered before they are summed up.
-const postsMax = 1 << 16
+// postsMax is how many statement entries are gathered before they are summed up: 4 MiB.
+const postsMax = 1 << 19
 
 // posting reports whether the statement entries of a sequence are to be gathered.
 func (c *runCheck) posting(seq uint64) bool {
-	if len(c.posts.chunks) >= postsMax {
+	if c.posts.count() >= postsMax {
 		c.sumPosts() // between two sequences: each is listed once an account
 	}
 	return len(c.statements) > 0 && seq >= c.statements[0].first && seq <= c.statements[0].last
@@ -21,20 +21,13 @@ func (c *runCheck) posting(seq uint64) bool {
 
 // sumPosts sums up what was gathered, by account.
 func (c *runCheck) sumPosts() {
-	p := &c.posts
-	for len(c.moved) < len(p.heads) {
-		c.moved = append(c.moved, runSum{})
-	}
-	for a := range p.heads {
-		for i := p.heads[a].first; i != 0; i = p.chunks[i-1].next {
-			chunk := &p.chunks[i-1]
-			for _, seq := range chunk.seqs[:chunk.n] {
-				c.moved[a].add(c.key, uint64(a), seq)
-			}
+	c.posts.each(func(account, seq uint64) {
+		for account >= uint64(len(c.moved)) {
+			c.moved = append(c.moved, runSum{})
 		}
-	}
-	clear(p.heads)
-	p.chunks = p.chunks[:0]
+		c.moved[account].add(c.key, account, seq)
+	})
+	c.posts.reset()
 }
 
 // compareStatement compares a run's entries with those the journal gives; where it begins before the base, those

@@ -9,16 +9,18 @@ import (
 const (
 	blockBytes   = 64
 	paddingBytes = 1 + 8
-	blocksMax    = 3
 )
 
+// BlocksMax is how many blocks of SHA-256 a Block has at most.
+const BlocksMax = 3
+
 // MessageMax is the longest message a Block holds, in bytes.
-const MessageMax = blocksMax*blockBytes - paddingBytes
+const MessageMax = BlocksMax*blockBytes - paddingBytes
 
 // Block is a short message with its padding, one to three blocks of SHA-256 long. Write
 // the message to Bytes, then say its length with Set.
 type Block struct {
-	bytes  [blocksMax * blockBytes]byte
+	bytes  [BlocksMax * blockBytes]byte
 	blocks int
 }
 
@@ -41,6 +43,19 @@ func (b *Block) Set(n int) {
 func (b *Block) Message() []byte {
 	end := b.blocks * blockBytes
 	return b.bytes[:binary.BigEndian.Uint64(b.bytes[end-8:end])/8]
+}
+
+// Blocks is how many blocks of SHA-256 the message takes, 1 to BlocksMax.
+func (b *Block) Blocks() int { return b.blocks }
+
+// One sets x to the SHA-256 of the message in a, which was Set.
+func One(a *Block, x *[32]byte) {
+	if accelerated {
+		var same [32]byte
+		sum(&a.bytes[0], &a.bytes[0], a.blocks, x, &same) // takes as long as one
+		return
+	}
+	*x = sha256.Sum256(a.Message())
 }
 
 // Sum sets x and y to the SHA-256 of the messages in a and b, which were Set. The two go
