@@ -139,7 +139,7 @@ func leanNumber(p *[leanBytes]byte, at uint8) (uint64, uint8) {
 
 func leanLong(p *[leanBytes]byte, at uint8) (uint64, uint8) {
 	n := uint64(0)
-	for k := uint8(0); k < 4; k++ {
+	for k := range uint8(4) {
 		n |= uint64(p[at+k]&0x7f) << (7 * k)
 		if p[at+k] < 0x80 {
 			return n, at + k + 1
