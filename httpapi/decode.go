@@ -38,6 +38,11 @@ type decoder struct {
 	versioned bool
 	provider  provider
 
+	// layouts read events that are written like one before. laid: this one is, and it is there, not under construction.
+	layouts layouts
+	laid    bool
+	start   int // where it begins
+
 	op    operation // of a body of operations on holds
 	probe scanner   // looks ahead in a body of one operation
 }
@@ -55,6 +60,7 @@ func decodeEvents(f format, body []byte, most int, batch *meter.Batch) *refusal.
 // run reads body and puts d back.
 func (d *decoder) run(f format, body []byte, most int, batch *meter.Batch) *refusal.Refusal {
 	d.batch, d.format, d.most = batch, f, most
+	d.layouts.begin()
 	var no *refusal.Refusal
 	if f == formatNDJSON {
 		no = d.lines(body)
@@ -64,6 +70,7 @@ func (d *decoder) run(f format, body []byte, most int, batch *meter.Batch) *refu
 	d.batch, d.id = nil, nil
 	d.op = operation{}
 	d.provider.raw = nil
+	d.layouts.end()
 	d.reset(nil)
 	clear(d.keys[:cap(d.keys)]) // keep no pointer into the request's buffer
 	decoders.Put(d)
@@ -193,7 +200,7 @@ func (d *decoder) finish(index int) {
 		d.endOperation(index)
 		return
 	}
-	d.end()
+	d.end(index)
 }
 
 // eventMinBytes is less than any event takes. The engine's budget counts with it too.

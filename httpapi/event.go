@@ -56,6 +56,12 @@ func fieldOf(key []byte) fieldSet {
 
 // fields reads the value at p as an event, up to end.
 func (d *decoder) fields(p, index int) int {
+	d.start = p
+	if next := d.layouts.read(d.in, p, d.format.cloudEvents()); next >= 0 {
+		d.laid, d.id = true, d.layouts.event.ID
+		return next
+	}
+	d.laid = false
 	d.forget()
 	return d.members(p, index)
 }
@@ -90,9 +96,17 @@ func (d *decoder) members(p, index int) int {
 }
 
 // end checks what only the whole event shows and gives it to the batch.
-func (d *decoder) end() {
+func (d *decoder) end(index int) {
+	if d.laid {
+		d.layouts.add(d.batch, index)
+		return
+	}
 	d.complete()
+	accepted := len(d.batch.Events)
 	d.batch.End()
+	if len(d.batch.Events) > accepted {
+		d.layouts.learn(d.in, d.start)
+	}
 }
 
 // complete checks what only the whole event shows and adds what follows from it.

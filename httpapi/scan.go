@@ -282,44 +282,44 @@ func hex4(in []byte, i int) (r rune, ok bool) {
 
 // number steps over the number at p.
 func (s *scanner) number(p int) int {
-	in, i := s.in, p
-	if in[i] == '-' {
-		i++
+	if end := numberEnd(s.in, p); end >= 0 {
+		return end
 	}
-	first := i
-	for i < len(in) && in[i]-'0' <= 9 {
-		i++
-	}
-	if i == first || (in[first] == '0' && i > first+1) {
-		return s.fail(p, "not a number")
-	}
-	if i < len(in) && (in[i] == '.' || in[i]|0x20 == 'e') {
-		return s.fraction(p, i)
-	}
-	return i
+	return s.fail(p, "not a number")
 }
 
-// fraction steps over the fraction and the exponent, at i, of the number at p.
-func (s *scanner) fraction(p, i int) int {
-	in := s.in
-	digits := func(from int) bool {
-		for i = from; i < len(in) && in[i]-'0' <= 9; i++ {
-		}
-		return i > from
+// numberEnd returns the offset after the number at p, or -1 if none is there.
+func numberEnd(in []byte, p int) int {
+	if p < len(in) && in[p] == '-' {
+		p++
 	}
-	if in[i] == '.' && !digits(i+1) {
-		return s.fail(p, "not a number")
+	i := digitsEnd(in, p)
+	if i == p || (in[p] == '0' && i > p+1) {
+		return -1
+	}
+	if i < len(in) && in[i] == '.' {
+		from := i + 1
+		if i = digitsEnd(in, from); i == from {
+			return -1
+		}
 	}
 	if i < len(in) && in[i]|0x20 == 'e' {
 		from := i + 1
 		if from < len(in) && (in[from] == '+' || in[from] == '-') {
 			from++
 		}
-		if !digits(from) {
-			return s.fail(p, "not a number")
+		if i = digitsEnd(in, from); i == from {
+			return -1
 		}
 	}
 	return i
+}
+
+func digitsEnd(in []byte, p int) int {
+	for p < len(in) && in[p]-'0' <= 9 {
+		p++
+	}
+	return p
 }
 
 // literal steps over the word (true, false, null) that must stand at p.

@@ -337,6 +337,10 @@ func sameDecoding(t *testing.T, f format, body []byte) {
 		if a, b := eventText(&got, i), eventText(&want, i); a != b {
 			t.Fatalf("format %d: %q: event\n%s\ntwin says\n%s", f, body, a, b)
 		}
+		a, b := &got.Events[i], &want.Events[i]
+		if a.Identity != b.Identity || a.Content != b.Content || a.SubjectHash != b.SubjectHash || got.ShapeOf(a).Hash != want.ShapeOf(b).Hash {
+			t.Fatalf("format %d: %q: the hashes of event %d differ", f, body, i)
+		}
 	}
 }
 

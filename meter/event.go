@@ -2,6 +2,7 @@ package meter
 
 import (
 	"encoding/binary"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/zeebo/xxh3"
@@ -248,37 +249,50 @@ func (b *Batch) End() {
 	if !c.usage {
 		c.components[0], c.nc = oneCall, 1
 	}
-	e := Event{Time: c.time, Index: c.index}
-	a := b.arena
-	a, e.Source = appendSpan(a, c.source)
-	a = append(a, 0)
-	a, e.ID = appendSpan(a, c.id)
-	a, e.Subject = appendSpan(a, c.subject)
-	a = append(a, 0)
-	start := len(a)
+	e, a := b.appendNames(c.source, c.id, c.subject, c.nc)
+	e.Time, e.Index = c.time, c.index
 	for i := range c.nc {
 		if q := c.components[i].quantity; q != 0 {
 			a = binary.LittleEndian.AppendUint64(a, uint64(q))
 		}
 	}
-	b.arena, e.quantities = a, uint32(start)
-	components := (len(a) - start) / 8
+	b.arena = a
+	components := (len(a) - int(e.quantities)) / 8
 	c.shape = appendShape(c.shape[:0], c, components)
 	e.Shape = b.share(c.shape, components)
 	if c.raw != nil {
 		b.arena, e.Raw = appendRaw(b.arena, c.rawFormat, c.raw)
 	}
-	b.add(&e)
+	b.hash(e)
 }
 
-// add hashes an event whose bytes are in the arena, and appends it.
-func (b *Batch) add(e *Event) {
+// appendNames appends an event, and to the arena, which is returned, its names: quantities come next. There is room
+// for so many.
+func (b *Batch) appendNames(source, id, subject []byte, quantities int) (e *Event, arena []byte) {
+	a := slices.Grow(b.arena, len(source)+len(id)+len(subject)+2+8*quantities)
+	if n := len(b.Events); n < cap(b.Events) {
+		b.Events = b.Events[:n+1] // filled in place: an event is many words
+	} else {
+		b.Events = append(b.Events, Event{})
+	}
+	e = &b.Events[len(b.Events)-1]
+	*e = Event{}
+	a, e.Source = appendSpan(a, source)
+	a = append(a, 0)
+	a, e.ID = appendSpan(a, id)
+	a, e.Subject = appendSpan(a, subject)
+	a = append(a, 0)
+	e.quantities = uint32(len(a))
+	return e, a
+}
+
+// hash hashes an event whose bytes are in the arena.
+func (b *Batch) hash(e *Event) {
 	a := b.arena
+	s := &b.Shapes[e.Shape]
 	e.Identity = xxh3.HashSeed(a[e.Source.Off:e.ID.Off+e.ID.Len], b.seed)
 	e.SubjectHash = xxh3.HashSeed(a[e.Subject.Off:e.Subject.Off+e.Subject.Len], b.seed)
-	end := int(e.quantities) + 8*int(b.Shapes[e.Shape].Components)
-	e.Content = contentOf(e.SubjectHash, b.Shapes[e.Shape].Hash, a[e.quantities:end], b.seed)
-	b.Events = append(b.Events, *e)
+	e.Content = contentOf(e.SubjectHash, s.Hash, a[e.quantities:int(e.quantities)+8*int(s.Components)], b.seed)
 }
 
 // contentOf combines the hashes of an event's content.

@@ -1,6 +1,9 @@
 package meter
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // idByte says which bytes an id may hold: A-Z a-z 0-9 . _ : - / @
 var idByte = func() (t [256]bool) {
@@ -28,6 +31,21 @@ func ValidID(b []byte) bool {
 		ok &= idWord(binary.LittleEndian.Uint64(b))
 	}
 	return ok == topBits
+}
+
+// IDPrefix returns how many bytes that ids may hold b begins with. It looks no further than tells that they are too
+// many for an id.
+func IDPrefix(b []byte) int {
+	n := 0
+	for ; n+8 <= len(b) && n <= MaxIDBytes; n += 8 {
+		if other := ^idWord(binary.LittleEndian.Uint64(b[n:])) & topBits; other != 0 {
+			return n + bits.TrailingZeros64(other)>>3
+		}
+	}
+	for n < len(b) && idByte[b[n]] && n <= MaxIDBytes {
+		n++
+	}
+	return n
 }
 
 const (

@@ -60,19 +60,13 @@ type Shaped struct {
 // AddShaped appends an event. It has to be one that Begin, the setters and End would take: ids are ids of the contract, and no quantity is zero or
 // above money.QuantityMax.
 func (b *Batch) AddShaped(x *Shaped) {
-	e := Event{Time: x.Time, Index: uint32(x.Index), Shape: x.Shape}
-	a := b.arena
-	a, e.Source = appendSpan(a, x.Source)
-	a = append(a, 0)
-	a, e.ID = appendSpan(a, x.ID)
-	a, e.Subject = appendSpan(a, x.Subject)
-	a = append(a, 0)
-	e.quantities = uint32(len(a))
+	e, a := b.appendNames(x.Source, x.ID, x.Subject, len(x.Quantities))
+	e.Time, e.Index, e.Shape = x.Time, uint32(x.Index), x.Shape
 	for _, q := range x.Quantities {
 		a = binary.LittleEndian.AppendUint64(a, uint64(q))
 	}
 	b.arena = a
-	b.add(&e)
+	b.hash(e)
 }
 
 // inspectShape checks shape bytes as ParseShape does, and what they say as the setters of an event do, without keeping anything of them.
