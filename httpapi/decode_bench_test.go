@@ -55,6 +55,18 @@ func benchmarkDecode(b *testing.B, f format, body []byte) {
 func BenchmarkDecodeArray(b *testing.B)  { benchmarkDecode(b, formatJSON, llmArray(benchEvents)) }
 func BenchmarkDecodeNDJSON(b *testing.B) { benchmarkDecode(b, formatNDJSON, llmLines(benchEvents)) }
 
+// BenchmarkDecodeUnlike is the worst for layouts: each second event has one of its own, so half of the tries are in
+// vain as late as can be, and what was learnt is of no use.
+func BenchmarkDecodeUnlike(b *testing.B) {
+	events := strings.Split(string(llmLines(benchEvents)), "\n")[:benchEvents]
+	for i := range events {
+		if i%2 == 1 {
+			events[i] = strings.Replace(events[i], `"output"`, fmt.Sprintf(`"out%d"`, i), 1)
+		}
+	}
+	benchmarkDecode(b, formatJSON, []byte("["+strings.Join(events, ",")+"]"))
+}
+
 // BenchmarkDecodeProvider reads the same usage as a provider sends it.
 func BenchmarkDecodeProvider(b *testing.B) {
 	body := strings.ReplaceAll(string(llmArray(benchEvents)), `"usage":{"input":`, `"usage_format":"openai","usage":{"completion_tokens":310,"prompt_tokens_details":{"cached_tokens":1024},"prompt_tokens":`)

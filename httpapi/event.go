@@ -58,7 +58,7 @@ func fieldOf(key []byte) fieldSet {
 func (d *decoder) fields(p, index int) int {
 	d.start = p
 	if next := d.layouts.read(d.in, p, d.format.cloudEvents()); next >= 0 {
-		d.laid, d.id = true, d.layouts.event.ID
+		d.laid, d.id = true, d.layouts.names[valueID].of(d.in)
 		return next
 	}
 	d.laid = false
@@ -98,7 +98,7 @@ func (d *decoder) members(p, index int) int {
 // end checks what only the whole event shows and gives it to the batch.
 func (d *decoder) end(index int) {
 	if d.laid {
-		d.layouts.add(d.batch, index)
+		d.layouts.add(d.in, d.batch, index)
 		return
 	}
 	d.complete()

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 
@@ -22,30 +23,48 @@ import (
 // An event of other clients' layouts costs a comparison for each that begins differently.
 type layouts struct {
 	steps []step // the first is the root, which has neither literal nor value
-	text  []byte // their literals
 	forms []form // by number: of the steps that end an event
 
-	// credit is how many events more of this body may be tried in vain. Bodies whose events are not alike, or not
-	// plain, are read the general way alone after that.
+	// credit is spent by events of this body that are tried in vain and gained by others. Bodies whose events are not
+	// alike, or not plain, have none soon and are read the general way alone.
 	credit int
 
 	// The event that was read last.
 	event      meter.Formed
 	form       *form
+	names      [valueTime]span // by kind
 	quantities [meter.MaxComponents]money.Quantity
+	dimensions [meter.MaxDimensions]span
 	values     [meter.MaxDimensions][]byte
+	minute     lastMinute
+	ending     [literalSize]byte // what a text that is shorter ends with, then zeros
 
 	walk walk
 }
 
+// span is a part of the text.
+type span struct{ from, to int }
+
+func (s span) of(in []byte) []byte { return in[s.from:s.to] }
+
 // step is a literal and what comes after it.
 type step struct {
-	from, to uint16 // the literal, in text
-	value    valueKind
-	form     uint8  // of stepEnd
-	next     uint16 // the first step that may follow; 0: none
-	other    uint16 // what else may be here; 0: nothing
+	// The literal, and what of each word is of it: comparing these few words costs less than a call that compares bytes.
+	words, masks [literalWords]uint64
+	size         uint8 // of the literal
+	value        valueKind
+	form         uint8 // of noValue
+	// length is that of the last name or time here. The next one is mostly as long, and then where the next literal is
+	// does not wait for the bytes of this value.
+	length uint8
+	next   uint16 // the first step that may follow; 0: none
+	other  uint16 // what else may be here; 0: nothing
 }
+
+const (
+	literalWords = 4
+	literalSize  = 8 * literalWords // longer ones take several steps
+)
 
 // form is what events of a layout have in common.
 type form struct {
@@ -65,21 +84,26 @@ const (
 	valueText      // a dimension, as a string
 	valueScalar    // … as a number or a boolean
 	valueComponent // a quantity
+	moreLiteral    // nothing yet: the literal goes on
 )
 
 // Bounds of what is remembered. Past one of them all is forgotten: whoever sends events now is learnt again at once,
-// for less than two events cost.
+// which costs as much as to read an event the general way.
 const (
 	layoutsMax     = 16 // this bounds how many steps may be in one place, too
 	stepsMax       = 512
-	layoutTextMax  = 16 << 10
-	literalsMax    = 2 << 10 // of one layout
-	layoutCredit   = 16
-	swarDigitsMost = 7
+	layoutStepsMax = 128 // of one layout
+)
+
+// Credit: a try in vain, if it ends in learning, costs what three others save.
+const (
+	creditFirst = 12
+	creditMost  = 48
+	creditMiss  = 3
 )
 
 // begin makes l ready for a body.
-func (l *layouts) begin() { l.credit = layoutCredit }
+func (l *layouts) begin() { l.credit = creditFirst }
 
 // end lets go of the body.
 func (l *layouts) end() {
@@ -90,88 +114,115 @@ func (l *layouts) end() {
 
 // read reads the event at p and returns the offset after it, or -1 if it is in no layout. It counts only with add.
 func (l *layouts) read(in []byte, p int, cloudEvents bool) (next int) {
-	if l.credit == 0 || len(l.steps) == 0 {
+	if l.credit <= 0 || len(l.steps) == 0 {
 		return -1
 	}
-	l.event.Time = meter.NoTime
+	x := &l.event
+	x.Time = meter.NoTime
 	components, dimensions := 0, 0
 	for i := l.steps[0].next; i != 0; {
 		s := &l.steps[i]
 		i = s.other // unless both the literal and the value are there
-		literal := l.text[s.from:s.to]
-		if len(in)-p < len(literal) || string(in[p:p+len(literal)]) != string(literal) {
+		w := &l.ending
+		if len(in)-p >= literalSize {
+			w = (*[literalSize]byte)(in[p:])
+		} else {
+			clear(w[copy(w[:], in[p:]):]) // no literal has a zero byte
+		}
+		if (binary.LittleEndian.Uint64(w[0:])^s.words[0])&s.masks[0]|
+			(binary.LittleEndian.Uint64(w[8:])^s.words[1])&s.masks[1]|
+			(binary.LittleEndian.Uint64(w[16:])^s.words[2])&s.masks[2]|
+			(binary.LittleEndian.Uint64(w[24:])^s.words[3])&s.masks[3] != 0 {
 			continue
 		}
-		from := p + len(literal)
-		to := -1
+		from := p + int(s.size)
+		end := from
 		switch s.value {
 		case noValue:
-			f := &l.forms[s.form]
-			if cloudEvents && !f.versioned {
+			if l.form = &l.forms[s.form]; cloudEvents && !l.form.versioned {
 				continue
 			}
-			l.event.Quantities, l.event.Values = l.quantities[:components], l.values[:dimensions]
-			l.form = f
-			l.credit = min(l.credit+1, layoutCredit)
+			x.Quantities, x.Values = l.quantities[:components], l.values[:dimensions]
+			l.credit = min(l.credit+1, creditMost)
 			return from
-		case valueID:
-			l.event.ID, to = nameAt(in, from)
-		case valueSource:
-			l.event.Source, to = nameAt(in, from)
-		case valueType:
-			l.event.Type, to = nameAt(in, from)
-		case valueSubject:
-			l.event.Subject, to = nameAt(in, from)
-		case valueTime:
-			if end := plainEnd(in, from); end >= 0 {
-				if ns, ok := parseTime(in[from:end]); ok {
-					l.event.Time, to = ns, end
-				}
+		case valueComponent:
+			if l.quantities[components], end = quantityAt(in, from); end >= 0 {
+				components++
 			}
 		case valueText:
-			if end := plainEnd(in, from); end >= 0 && end-from <= meter.MaxDimensionBytes {
-				l.values[dimensions] = in[from:end]
+			if end = plainEnd(in, from); end >= 0 {
+				l.dimensions[dimensions] = span{from, end}
 				dimensions++
-				to = end
 			}
 		case valueScalar:
-			if end := scalarEnd(in, from); end >= 0 && end-from <= meter.MaxDimensionBytes {
-				l.values[dimensions] = in[from:end]
+			if end = scalarEnd(in, from); end >= 0 {
+				l.dimensions[dimensions] = span{from, end}
 				dimensions++
-				to = end
 			}
-		case valueComponent:
-			if q, end := quantityAt(in, from); end >= 0 {
-				l.quantities[components] = q
-				components++
-				to = end
-			}
+		case valueTime:
+			end = l.time(s, in, from)
+		case moreLiteral:
+		default:
+			end = s.name(in, from)
+			l.names[s.value] = span{from, end}
 		}
-		if to >= 0 {
-			p, i = to, s.next
+		if end >= 0 {
+			p, i = end, s.next
 		}
 	}
-	l.credit--
+	l.credit -= creditMiss
 	return -1
 }
 
-// add gives the event that was read last to the batch.
-func (l *layouts) add(batch *meter.Batch, index int) {
-	l.event.Index = index
-	batch.AddFormed(&l.form.Form, &l.event)
-}
-
-// nameAt reads the rest of a string, which has to be an id, and returns the offset of its closing quote, or -1.
-func nameAt(in []byte, p int) (v []byte, end int) {
-	n := meter.IDPrefix(in[p:])
-	if n == 0 || n > meter.MaxIDBytes || p+n == len(in) || in[p+n] != '"' {
-		return nil, -1
+// name returns the offset of the quote that closes the name at p, or -1.
+func (s *step) name(in []byte, p int) (end int) {
+	end = p + int(s.length)
+	if end < len(in) && in[end] == '"' && meter.ValidID(in[p:end]) {
+		return end
 	}
-	return in[p : p+n], p + n
+	if end = meter.IDEnd(in, p); end < 0 || in[end] != '"' {
+		return -1
+	}
+	s.length = uint8(end - p)
+	return end
 }
 
-// plainEnd returns the offset of the quote that closes a string whose rest is at p, or -1 if it has an escape.
+// timeMost is above what a time has in bytes. One with more is read the general way.
+const timeMost = 64
+
+// time reads the time at p and returns the offset of the quote that closes it, or -1.
+func (l *layouts) time(s *step, in []byte, p int) (end int) {
+	end = p + int(s.length)
+	if end >= len(in) || in[end] != '"' {
+		n := bytes.IndexByte(in[p:min(len(in), p+timeMost)], '"')
+		if n < 0 {
+			return -1
+		}
+		s.length, end = uint8(n), p+n
+	}
+	ns, ok := l.minute.parse(in[p:end])
+	if !ok {
+		return -1
+	}
+	l.event.Time = ns
+	return end
+}
+
+// add gives the event of in that was read last to the batch.
+func (l *layouts) add(in []byte, batch *meter.Batch, index int) {
+	x := &l.event
+	x.Index = index
+	x.ID, x.Source, x.Type, x.Subject = l.names[valueID].of(in), l.names[valueSource].of(in), l.names[valueType].of(in), l.names[valueSubject].of(in)
+	for i := range x.Values {
+		x.Values[i] = l.dimensions[i].of(in)
+	}
+	batch.AddFormed(&l.form.Form, x)
+}
+
+// plainEnd returns the offset of the quote that closes a string whose rest is at p, or -1 if it has an escape or is
+// no dimension.
 func plainEnd(in []byte, p int) int {
+	in = in[:min(len(in), p+meter.MaxDimensionBytes+1)]
 	for ; p+8 <= len(in); p += 8 {
 		if m := special(binary.LittleEndian.Uint64(in[p:])); m != 0 {
 			p += bits.TrailingZeros64(m) >> 3
@@ -191,6 +242,7 @@ func plainEnd(in []byte, p int) int {
 
 // scalarEnd returns the offset after the number or boolean at p, or -1 if none is there.
 func scalarEnd(in []byte, p int) int {
+	in = in[:min(len(in), p+meter.MaxDimensionBytes)]
 	for _, word := range [...]string{"true", "false"} {
 		if len(in)-p >= len(word) && string(in[p:p+len(word)]) == word {
 			return p + len(word)
@@ -198,6 +250,9 @@ func scalarEnd(in []byte, p int) int {
 	}
 	return numberEnd(in, p)
 }
+
+// wordDigits is how many digits a word has, with a byte after them.
+const wordDigits = 7
 
 // quantityAt reads the quantity at p and returns the offset after it, or -1. The digits of nearly all are taken at
 // once: a loop would be mispredicted whenever their number changes.
@@ -207,10 +262,10 @@ func quantityAt(in []byte, p int) (q money.Quantity, end int) {
 		other := (w + eachByte*(0x80-10) | w) & topBits
 		n := bits.TrailingZeros64(other) >> 3
 		c := byte(0)
-		if n <= swarDigitsMost {
+		if n <= wordDigits {
 			c = in[p+n]
 		}
-		if uint(n-1) < swarDigitsMost && (w&0xff != 0 || n == 1) && c != '.' && c|0x20 != 'e' {
+		if uint(n-1) < wordDigits && (w&0xff != 0 || n == 1) && c != '.' && c|0x20 != 'e' {
 			w <<= 64 - 8*n // as if zeros came before
 			w = (w*10 + w>>8) & 0x00ff00ff00ff00ff
 			w = (w*100 + w>>16) & 0x0000ffff0000ffff
@@ -232,15 +287,16 @@ func quantityAt(in []byte, p int) (q money.Quantity, end int) {
 // learn remembers the layout of the event at p, which was read the general way and taken.
 func (l *layouts) learn(in []byte, p int) {
 	w := &l.walk
-	if l.credit == 0 || !w.event(in, p) {
+	if l.credit <= 0 || !w.event(in, p) {
 		return
 	}
-	if len(l.steps) == 0 || len(l.forms) == layoutsMax || len(l.steps)+len(w.found) > stepsMax || len(l.text)+w.literals > layoutTextMax {
-		l.steps, l.text, l.forms = append(l.steps[:0], step{}), l.text[:0], l.forms[:0]
+	if len(l.steps) == 0 || len(l.forms) == layoutsMax || len(l.steps)+len(w.found) > stepsMax {
+		l.steps, l.forms = append(l.steps[:0], step{}), l.forms[:0]
 	}
 	at := uint16(0)
 	for i := range w.found {
-		at = l.follow(at, &w.found[i])
+		f := &w.found[i]
+		at = l.follow(at, in[f.from:f.to], f.value)
 	}
 	if s := &l.steps[at]; s.form == unformed {
 		s.form = uint8(len(l.forms))
@@ -257,18 +313,25 @@ func (l *layouts) learn(in []byte, p int) {
 
 const unformed = 255
 
-// follow returns the step after at that is like f, and makes it if there is none.
-func (l *layouts) follow(at uint16, f *found) uint16 {
-	literal := l.walk.in[f.from:f.to]
+// follow returns the step after at with a literal of at most literalSize bytes and a value, and makes it if there is none.
+func (l *layouts) follow(at uint16, literal []byte, value valueKind) uint16 {
+	n := step{size: uint8(len(literal)), value: value, form: unformed}
+	var text, mask [literalSize]byte
+	copy(text[:], literal)
+	for i := range literal {
+		mask[i] = 0xff
+	}
+	for i := range n.words {
+		n.words[i], n.masks[i] = binary.LittleEndian.Uint64(text[8*i:]), binary.LittleEndian.Uint64(mask[8*i:])
+	}
 	for i := l.steps[at].next; i != 0; i = l.steps[i].other {
-		if s := &l.steps[i]; s.value == f.value && string(l.text[s.from:s.to]) == string(literal) {
+		if s := &l.steps[i]; s.value == value && s.size == n.size && s.words == n.words {
 			return i
 		}
 	}
 	i := uint16(len(l.steps))
-	from := uint16(len(l.text))
-	l.text = append(l.text, literal...)
-	l.steps = append(l.steps, step{from: from, to: uint16(len(l.text)), value: f.value, form: unformed, other: l.steps[at].next})
+	n.other = l.steps[at].next
+	l.steps = append(l.steps, n)
 	l.steps[at].next = i
 	return i
 }

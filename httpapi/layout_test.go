@@ -211,11 +211,11 @@ func TestLayoutsAreUsed(t *testing.T) {
 // TestLayoutsGiveUp: where most events are in no layout, no more are tried.
 func TestLayoutsGiveUp(t *testing.T) {
 	var lines []string
-	for i := range 4 * layoutCredit {
+	for i := range 4 * creditFirst {
 		lines = append(lines, with("data", fmt.Sprintf(`{"d%d":1}`, i)))
 	}
 	d := new(decoder)
-	if n := laidOf(t, d, formatNDJSON, strings.Join(lines, "\n")); n != 0 || d.layouts.credit != 0 {
+	if n := laidOf(t, d, formatNDJSON, strings.Join(lines, "\n")); n != 0 || d.layouts.credit > 0 {
 		t.Errorf("%d events by a layout, credit for %d", n, d.layouts.credit)
 	}
 	if n := laidOf(t, d, formatNDJSON, with()+"\n"+with()); n != 1 {
@@ -232,11 +232,11 @@ func TestLayoutsAreBounded(t *testing.T) {
 			t.Fatalf("layout %d: %d events by it, want 2", i, n)
 		}
 		l := &d.layouts
-		if len(l.steps) > stepsMax || len(l.text) > layoutTextMax || len(l.forms) > layoutsMax {
-			t.Fatalf("%d steps, %d bytes, %d forms", len(l.steps), len(l.text), len(l.forms))
+		if len(l.steps) > stepsMax || len(l.forms) > layoutsMax {
+			t.Fatalf("%d steps, %d forms", len(l.steps), len(l.forms))
 		}
 	}
-	e := with("data", `{`+strings.Repeat(" ", literalsMax)+`}`)
+	e := with("data", `{`+strings.Repeat(" ", literalSize*layoutStepsMax)+`}`)
 	if n := laidOf(t, d, formatNDJSON, e+"\n"+e); n != 0 {
 		t.Error("a layout beyond the limit is used")
 	}
@@ -248,7 +248,9 @@ func TestLayoutKeepsNothingOfABody(t *testing.T) {
 	var batch meter.Batch
 	batch.Reset(1)
 	body := llmArray(3)
-	d.run(formatJSON, body, meter.MaxBatchEvents, &batch)
+	if no := d.run(formatJSON, body, meter.MaxBatchEvents, &batch); no != nil {
+		t.Fatal(no)
+	}
 	clear(body)
 	for i := range batch.Events {
 		if got := eventText(&batch, i); !strings.Contains(got, "gateway-1") {

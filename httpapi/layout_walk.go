@@ -7,14 +7,13 @@ type walk struct {
 	scanner
 	found      []found
 	from       int // where the literal begins that the next value ends
-	literals   int // bytes of all
 	components [][]byte
 	dimensions [][]byte
 	usage      bool
 	versioned  bool
 }
 
-// found is a literal of the event and what the value after it is.
+// found is a literal, or a part of one, of the event and what the value after it is.
 type found struct {
 	from, to int
 	value    valueKind
@@ -32,7 +31,7 @@ func (w *walk) drop() {
 func (w *walk) event(in []byte, p int) (ok bool) {
 	w.reset(in)
 	w.found, w.components, w.dimensions = w.found[:0], w.components[:0], w.dimensions[:0]
-	w.from, w.literals, w.usage, w.versioned = p, 0, false, false
+	w.from, w.usage, w.versioned = p, false, false
 	p, last := w.open(p, '}')
 	for !last {
 		var key []byte
@@ -45,13 +44,16 @@ func (w *walk) event(in []byte, p int) (ok bool) {
 		p, last = w.more(p, '}')
 	}
 	w.mark(p, noValue)
-	return p >= 0 && w.literals <= literalsMax
+	return len(w.found) <= layoutStepsMax
 }
 
 // mark says that a literal ends at p, and what comes then.
 func (w *walk) mark(p int, value valueKind) {
+	for p-w.from > literalSize && len(w.found) <= layoutStepsMax {
+		w.found = append(w.found, found{w.from, w.from + literalSize, moreLiteral})
+		w.from += literalSize
+	}
 	w.found = append(w.found, found{w.from, p, value})
-	w.literals += p - w.from
 }
 
 // text marks what a string at p means. Null means nothing and is a part of the literal.

@@ -18,6 +18,7 @@ const (
 	endOfTimes      = int64(84371) * secondsPerDay // 2201-01-01, in seconds since 1970
 	fractionDigits  = 9
 	timestampPrefix = len("2006-01-02T15:04:05")
+	minutePrefix    = len("2006-01-02T15:04")
 )
 
 // parseTime reads an RFC 3339 time with any offset (capital T and Z, no leap
@@ -30,17 +31,55 @@ func parseTime(b []byte) (ns int64, ok bool) {
 	if len(b) <= timestampPrefix {
 		return 0, false
 	}
-	year := digits2(b, 0)*100 + digits2(b, 2)
-	month, day := digits2(b, 5), digits2(b, 8)
-	hour, minute, second := digits2(b, 11), digits2(b, 14), digits2(b, 17)
-	// A pair that is not two digits is huge, so it fails these bounds.
-	if year > 9999 || month-1 > 11 || day-1 > 30 || hour > 23 || minute > 59 || second > 59 {
+	minute, ok := parseMinute(b)
+	if !ok {
 		return 0, false
 	}
-	if b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
+	return parseRest(minute, b)
+}
+
+// lastMinute reads times as parseTime does, and those of the same minute as the one before without reading the date again.
+type lastMinute struct {
+	known   bool
+	text    [minutePrefix]byte
+	seconds int64
+}
+
+func (m *lastMinute) parse(b []byte) (ns int64, ok bool) {
+	if len(b) <= timestampPrefix {
+		return 0, false
+	}
+	if !m.known || [minutePrefix]byte(b) != m.text {
+		if m.seconds, m.known = parseMinute(b); !m.known {
+			return 0, false
+		}
+		m.text = [minutePrefix]byte(b)
+	}
+	return parseRest(m.seconds, b)
+}
+
+// parseMinute reads the beginning of a time, which is long enough, and returns seconds since 1970 without the offset.
+func parseMinute(b []byte) (seconds int64, ok bool) {
+	year := digits2(b, 0)*100 + digits2(b, 2)
+	month, day := digits2(b, 5), digits2(b, 8)
+	hour, minute := digits2(b, 11), digits2(b, 14)
+	// A pair that is not two digits is huge, so it fails these bounds.
+	if year > 9999 || month-1 > 11 || day-1 > 30 || hour > 23 || minute > 59 {
+		return 0, false
+	}
+	if b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' {
 		return 0, false
 	}
 	if day > daysIn(year, month) {
+		return 0, false
+	}
+	return dayNumber(year, month, day)*secondsPerDay + int64(hour*3600+minute*60), true
+}
+
+// parseRest reads what is after the minute of b, which begins at so many seconds.
+func parseRest(minute int64, b []byte) (ns int64, ok bool) {
+	second := digits2(b, minutePrefix+1)
+	if b[minutePrefix] != ':' || second > 59 {
 		return 0, false
 	}
 	nanos, rest, ok := parseFraction(b[timestampPrefix:])
@@ -51,7 +90,7 @@ func parseTime(b []byte) (ns int64, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	seconds := dayNumber(year, month, day)*secondsPerDay + int64(hour*3600+minute*60+second) - offset
+	seconds := minute + int64(second) - offset
 	if seconds < 0 || seconds >= endOfTimes {
 		return 0, false
 	}
@@ -70,6 +109,8 @@ func digits2(b []byte, i int) uint {
 	return tens*10 + ones
 }
 
+var tenTo = [fractionDigits + 1]int64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
+
 // parseFraction reads an optional dot with digits.
 func parseFraction(b []byte) (nanos int64, rest []byte, ok bool) {
 	if b[0] != '.' {
@@ -84,8 +125,8 @@ func parseFraction(b []byte) (nanos int64, rest []byte, ok bool) {
 	if i == 1 || i == len(b) {
 		return 0, nil, false
 	}
-	for n := i - 1; n < fractionDigits; n++ {
-		nanos *= 10
+	if digits := i - 1; digits < fractionDigits {
+		nanos *= tenTo[fractionDigits-digits]
 	}
 	return nanos, b[i:], true
 }

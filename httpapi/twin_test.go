@@ -402,5 +402,13 @@ func FuzzParseTime(f *testing.F) {
 		if ok != want || (ok && ns != at.UnixNano()) {
 			t.Fatalf("%q: %d %v, time says %v %v", s, ns, ok, at, err)
 		}
+		// As another time than the one before, and as one of the same minute.
+		var m lastMinute
+		for _, before := range []string{"2026-11-23T10:00:00Z", s, s} {
+			m.parse([]byte(before))
+			if again, taken := m.parse([]byte(s)); again != ns || taken != ok {
+				t.Fatalf("%q after %q: %d %v, alone %d %v", s, before, again, taken, ns, ok)
+			}
+		}
 	})
 }

@@ -62,26 +62,28 @@ func TestFormedEventsAreTheSame(t *testing.T) {
 	}
 }
 
-func TestIDPrefix(t *testing.T) {
+func TestIDEnd(t *testing.T) {
 	f := func(text string) {
 		t.Helper()
-		want := 0
-		for want < len(text) && idByte[text[want]] {
-			want++
+		end := 1
+		for end < len(text) && idByte[text[end]] {
+			end++
 		}
-		got := IDPrefix([]byte(text))
-		if got != want && !(want > MaxIDBytes && got > MaxIDBytes && got <= want) {
-			t.Errorf("%q: %d, want %d", text, got, want)
+		if end == len(text) || !ValidID([]byte(text[1:end])) {
+			end = -1
+		}
+		if got := IDEnd([]byte(text), 1); got != end {
+			t.Errorf("%q: %d, want %d", text, got, end)
 		}
 	}
 	id := "abcdefghijklmnopqrstuvwxyz0123456789.:_-/@ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	id += id + id
 	for n := range len(id) {
-		f(id[:n])
+		f(` ` + id[:n])
 		for c := range 256 {
-			f(id[:n] + string([]byte{byte(c)}))
-			if n < 20 {
-				f(id[:n] + string([]byte{byte(c)}) + "abcdefgh")
+			f(` ` + id[:n] + string([]byte{byte(c)}))
+			if n < 20 || n > 110 {
+				f(` ` + id[:n] + string([]byte{byte(c)}) + id[:8])
 			}
 		}
 	}

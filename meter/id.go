@@ -33,19 +33,29 @@ func ValidID(b []byte) bool {
 	return ok == topBits
 }
 
-// IDPrefix returns how many bytes that ids may hold b begins with. It looks no further than tells that they are too
-// many for an id.
-func IDPrefix(b []byte) int {
-	n := 0
-	for ; n+8 <= len(b) && n <= MaxIDBytes; n += 8 {
-		if other := ^idWord(binary.LittleEndian.Uint64(b[n:])) & topBits; other != 0 {
-			return n + bits.TrailingZeros64(other)>>3
+// IDEnd returns the offset of the first byte from p on that ids may not hold, if what is before it is an id of the
+// contract; else, or if b ends with it, -1.
+func IDEnd(b []byte, p int) int {
+	start := p
+	for ; p+8 <= len(b); p += 8 {
+		if other := ^idWord(binary.LittleEndian.Uint64(b[p:])) & topBits; other != 0 {
+			p += bits.TrailingZeros64(other) >> 3
+			if uint(p-start-1) < MaxIDBytes {
+				return p
+			}
+			return -1
+		}
+		if p-start > MaxIDBytes {
+			return -1
 		}
 	}
-	for n < len(b) && idByte[b[n]] && n <= MaxIDBytes {
-		n++
+	for p < len(b) && idByte[b[p]] {
+		p++
 	}
-	return n
+	if p < len(b) && uint(p-start-1) < MaxIDBytes {
+		return p
+	}
+	return -1
 }
 
 const (
