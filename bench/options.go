@@ -34,6 +34,10 @@ type Workload struct {
 	Connections int
 	// Accounts is the default number of payers.
 	Accounts int
+	// Duration is how long a run of it is measured, if nobody says otherwise; 0: three seconds.
+	Duration time.Duration
+	// Identities has a run of it go on until so many events are booked, where that is asked for.
+	Identities bool
 	// Variants is the number of different turns each connection cycles
 	// through. Bodies of 1,000 events take about 200 KB, so more would drive
 	// the generator out of the processor's cache and measure that.
@@ -53,10 +57,10 @@ func Workloads() []Workload {
 	return []Workload{
 		{Name: "single", Batch: 1, Connections: 256, Accounts: 1000, Variants: 16},
 		{Name: "batch-100", Batch: 100, Connections: 96, Accounts: 1000, Variants: 4},
-		{Name: "batch-1000", Batch: 1000, Connections: 48, Accounts: 1000, Variants: 2},
+		{Name: "batch-1000", Duration: 10 * time.Second, Batch: 1000, Connections: 48, Accounts: 1000, Variants: 2},
 		{Name: "compact", Compact: true, Batch: 1000, Connections: 48, Accounts: 1000, Variants: 2},
-		{Name: "hot", Batch: 1000, Connections: 48, Accounts: 1, Variants: 2},
-		{Name: "zipf", Zipf: true, Batch: 1000, Connections: 48, Accounts: 1_000_000, Variants: 2},
+		{Name: "hot", Identities: true, Batch: 1000, Connections: 48, Accounts: 1, Variants: 2},
+		{Name: "zipf", Identities: true, Zipf: true, Batch: 1000, Connections: 48, Accounts: 1_000_000, Variants: 2},
 		{Name: "llm", Trace: true, Zipf: true, Batch: 20, Connections: 128, Accounts: 10_000, Variants: 8},
 		{Name: "mixed", Mixed: true, Batch: 1, Connections: 128, Accounts: 10_000, Variants: 100},
 		{Name: "holds", Holds: true, Batch: 1000, Connections: 48, Accounts: 100_000, Variants: 2},
@@ -136,6 +140,11 @@ type Options struct {
 	Rate float64
 	// Duration of the measurement; default 10 s.
 	Duration time.Duration
+	// Sustained has no warm-up, and measures from the first request until everything that came within Duration is settled: indexed
+	// and in the evidence (SustainedResult).
+	Sustained bool
+	// Reach has the measurement go on beyond Duration until so many events were sent, those before it included; 0: it does not.
+	Reach uint64
 	// Batch overrides the size of the requests of a workload of batches; 0
 	// leaves it.
 	Batch int
@@ -146,7 +155,7 @@ type Options struct {
 	// Events is how many a window that is settled has before it is measured; default 20 for each
 	// account. Others have none.
 	Events uint64
-	// PID is the server's process, whose memory is measured while a window is settled; 0: it is not.
+	// PID is the server's process, whose memory is measured; 0: it is not.
 	PID int
 	// Published says that the server publishes its batches: that is measured too.
 	Published bool
@@ -189,6 +198,9 @@ func (o Options) withDefaults() Options {
 	}
 	if !o.Workload.Holds {
 		o.HoldBy, o.Chain = "", false
+	}
+	if o.Sustained {
+		o.Warmup = 0
 	}
 	if o.Models == 0 {
 		o.Models = 8

@@ -30,6 +30,8 @@ type Result struct {
 	Latency           Latency `json:"latency"`
 	// Rate is what an open loop was to send a second; 0: a closed loop.
 	Rate float64 `json:"rate,omitempty"`
+	// Share is what part of the capacity that is; 0: nobody says.
+	Share float64 `json:"share,omitempty"`
 	// Series is the events a second of each quarter of a second that was measured.
 	Series []int64 `json:"series,omitempty"`
 	// Retries of the whole run: answers of 429 or 503, broken connections.
@@ -37,8 +39,14 @@ type Result struct {
 	// GeneratorCPU is the processor time of this process within Duration.
 	GeneratorCPU time.Duration `json:"generator_cpu_ns"`
 	Server       *Server       `json:"server,omitempty"` // nil: it does not say
-	Check        Check         `json:"check"`
-	Settle       *SettleResult `json:"settle,omitempty"`
+	// Resident is the most memory that the server's process had while it was measured; 0: not known.
+	Resident int64 `json:"resident_max_bytes,omitempty"`
+	// Booked is the events when the measurement ended, those of the warm-up included.
+	Booked uint64 `json:"booked"`
+	// Sustained is how that was left behind; nil: the run was none of that kind.
+	Sustained *SustainedResult `json:"sustained,omitempty"`
+	Check     Check            `json:"check"`
+	Settle    *SettleResult    `json:"settle,omitempty"`
 }
 
 // Latency of a request, from before the write to the whole answer, or in an open loop from when it was due, exact to
@@ -71,7 +79,7 @@ func (r *run) result(from, to totals) Result {
 		Events: events, Requests: requests,
 		EventsPerSecond: perSecond(events, elapsed), RequestsPerSecond: perSecond(requests, elapsed),
 		Latency: latencyOf(all), Rate: o.Rate, Series: r.series,
-		Retries: r.take().retries,
+		Retries: r.take().retries, Booked: to.events,
 	}
 }
 

@@ -135,34 +135,78 @@ func (r *run) makeWorkers(ctx context.Context, prefix string) {
 
 // drive runs the workers through warm-up and measurement and waits for them.
 func (r *run) drive(ctx context.Context) (Result, error) {
+	memory := startMemory(r.opts.PID)
+	defer memory.stop()
+	var m span
+	if r.opts.Sustained {
+		r.begin(ctx, &m)
+	}
 	var wg sync.WaitGroup
 	for _, w := range r.workers {
 		wg.Go(w.loop)
 	}
 	began := time.Now()
-	r.pause(ctx, began, r.opts.Warmup)
-	serverFrom, err := r.scrape(ctx)
-	if err != nil {
-		r.fail(err)
+	if !r.opts.Sustained {
+		r.pause(ctx, began, r.opts.Warmup, 0)
+		r.begin(ctx, &m)
 	}
-	from, cpuFrom := r.take(), cpuTime()
 	var settled *SettleResult
 	if r.opts.Workload.Settles {
+		var err error
 		if settled, err = r.settle(ctx); err != nil {
 			r.fail(err)
 		}
 	} else {
 		r.measuring.Store(true)
-		r.pause(ctx, began, r.opts.Duration)
+		r.pause(ctx, began, r.opts.Duration, r.opts.Reach)
 	}
-	to, cpuTo := r.take(), cpuTime()
+	if !r.opts.Sustained {
+		r.end(ctx, &m)
+	}
 	r.measuring.Store(false)
-	serverTo, err := r.scrape(ctx)
+	r.stopped.Store(true)
+	r.wait(ctx, &wg)
+	if r.opts.Sustained && r.failure.err == nil {
+		var err error
+		if m.settled, err = r.settleDown(ctx); err != nil {
+			r.failure.err = err
+		}
+		r.end(ctx, &m)
+	}
+	result := r.result(m.from, m.to)
+	result.GeneratorCPU = m.cpuTo - m.cpuFrom
+	result.Settle, result.Server, result.Sustained, result.Resident = settled, m.serverTo.since(m.serverFrom), m.settled, memory.most()
+	return result, errors.Join(r.failure.err, ctx.Err())
+}
+
+// span is what is known of the beginning and the end of a measurement.
+type span struct {
+	from, to             totals
+	cpuFrom, cpuTo       time.Duration
+	serverFrom, serverTo *serverMetrics
+	settled              *SustainedResult
+}
+
+func (r *run) begin(ctx context.Context, m *span) {
+	m.serverFrom = r.mustScrape(ctx)
+	m.from, m.cpuFrom = r.take(), cpuTime()
+}
+
+func (r *run) end(ctx context.Context, m *span) {
+	m.to, m.cpuTo = r.take(), cpuTime()
+	m.serverTo = r.mustScrape(ctx)
+}
+
+func (r *run) mustScrape(ctx context.Context) *serverMetrics {
+	m, err := r.scrape(ctx)
 	if err != nil {
 		r.fail(err)
 	}
-	r.stopped.Store(true)
+	return m
+}
 
+// wait waits for the workers, and breaks their connections when that takes too long.
+func (r *run) wait(ctx context.Context, wg *sync.WaitGroup) {
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
 	select {
@@ -180,25 +224,21 @@ func (r *run) drive(ctx context.Context) (Result, error) {
 			}
 		}
 	}
-	result := r.result(from, to)
-	result.GeneratorCPU = cpuTo - cpuFrom
-	result.Settle, result.Server = settled, serverTo.since(serverFrom)
-	return result, errors.Join(r.failure.err, ctx.Err())
 }
 
-// pause reports progress each second until d has passed, the run has failed or
+// pause reports progress each second until d has passed and so many events were sent, the run has failed or
 // ctx has ended.
-func (r *run) pause(ctx context.Context, began time.Time, d time.Duration) {
+func (r *run) pause(ctx context.Context, began time.Time, d time.Duration, reach uint64) {
 	end := time.NewTimer(d)
 	defer end.Stop()
 	tick := time.NewTicker(SeriesTick)
 	defer tick.Stop()
 	last := r.take()
-	told := last
-	for !r.stopped.Load() {
+	told, passed := last, false
+	for !r.stopped.Load() && (!passed || last.events < reach) {
 		select {
 		case <-end.C:
-			return
+			passed, last = true, r.take()
 		case <-ctx.Done():
 			return
 		case <-tick.C:

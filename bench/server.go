@@ -32,6 +32,8 @@ type Server struct {
 type serverMetrics struct {
 	cpu, groups, journal, written, allocations float64
 	resident, store                            float64
+	durable, indexed, evidenced                float64 // watermarks
+	tables                                     float64 // bytes written by flushes, compactions and ingested tables
 }
 
 const metricsMax = 4 << 20
@@ -64,13 +66,28 @@ func (r *run) scrape(ctx context.Context) (*serverMetrics, error) {
 		return nil, nil
 	}
 	value := func(name string) float64 { return sumOf(families[name]) }
+	marks := watermarks(families["farthing_watermark_sequence"])
 	groups := families["farthing_group_bytes"].GetMetric()[0].GetHistogram()
+	tables := value("farthing_store_flushed_bytes_total") + value("farthing_store_compacted_bytes_total") + value("farthing_store_ingested_bytes_total")
 	return &serverMetrics{
 		cpu: value("process_cpu_seconds_total"), resident: value("process_resident_memory_bytes"), allocations: value("go_memstats_mallocs_total"),
 		groups: float64(groups.GetSampleCount()), journal: groups.GetSampleSum(), store: value("farthing_store_disk_bytes"),
-		written: value("farthing_store_wal_bytes_total") + value("farthing_store_flushed_bytes_total") +
-			value("farthing_store_compacted_bytes_total") + value("farthing_store_ingested_bytes_total"),
+		tables: tables, written: value("farthing_store_wal_bytes_total") + tables,
+		durable: marks["durable"], indexed: marks["indexed"], evidenced: marks["evidenced"],
 	}, nil
+}
+
+// watermarks are the values of a family by the label name.
+func watermarks(family *dto.MetricFamily) map[string]float64 {
+	out := map[string]float64{}
+	for _, m := range family.GetMetric() {
+		for _, l := range m.GetLabel() {
+			if l.GetName() == "name" {
+				out[l.GetValue()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	return out
 }
 
 // sumOf adds up the values of a family of counters or gauges.

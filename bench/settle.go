@@ -8,10 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"farthing/bench/client"
@@ -88,7 +84,7 @@ func (r *run) settle(ctx context.Context) (*SettleResult, error) {
 	r.phase.Store(phaseBefore)
 	r.measuring.Store(true)
 	from := r.take()
-	r.pause(ctx, from.at, r.opts.Duration)
+	r.pause(ctx, from.at, r.opts.Duration, 0)
 	r.measuring.Store(false)
 	before := r.take()
 	most := memory.most()
@@ -119,7 +115,7 @@ var errStopped = errors.New("the run was stopped")
 // fill waits until as many events are in as the window is to have.
 func (r *run) fill(ctx context.Context) error {
 	for began := time.Now(); r.take().events < r.opts.Events; {
-		r.pause(ctx, began, time.Second)
+		r.pause(ctx, began, time.Second, 0)
 		if r.stopped.Load() {
 			return errStopped // it has failed already, and keeps its first reason
 		}
@@ -259,54 +255,4 @@ func (r *run) checkLines(ctx context.Context, out *SettleResult) (Check, error) 
 		total += earned
 	}
 	return Check{Accounts: len(b.spent) + providers, Events: b.events, Total: billionths(total).String()}, r.checkTrial(ctx)
-}
-
-// memory watches the resident memory of a process.
-type memory struct {
-	peak atomic.Int64
-	done chan struct{}
-}
-
-// memoryEvery is often enough to see what a settlement of a few hundred milliseconds takes.
-const memoryEvery = 20 * time.Millisecond
-
-func startMemory(pid int) *memory {
-	m := &memory{done: make(chan struct{})}
-	if pid == 0 {
-		return m
-	}
-	go func() {
-		tick := time.NewTicker(memoryEvery)
-		defer tick.Stop()
-		for {
-			m.peak.Store(max(m.peak.Load(), residentBytes(pid)))
-			select {
-			case <-tick.C:
-			case <-m.done:
-				return
-			}
-		}
-	}()
-	return m
-}
-
-func (m *memory) most() int64 { return m.peak.Load() }
-
-func (m *memory) stop() { close(m.done) }
-
-// residentBytes is 0 where the system does not say.
-func residentBytes(pid int) int64 {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(raw))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * int64(os.Getpagesize())
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,8 +23,8 @@ func TestBench(t *testing.T) {
 	if err := os.Mkdir(profiles, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, binary, "bench", "--workload=batch-1000,single,restart", "--repeats=2", "--duration=300ms", "--warm-up=50ms", "--accounts=100",
-		"--rates=0.5", "--no-peers", "--bench-data="+dir, "--profiles="+profiles, "--json="+file, "--html="+page)
+	cmd := exec.CommandContext(ctx, binary, "bench", "--workload=batch-1000,single,sustained,identities,restart", "--repeats=1", "--duration=300ms",
+		"--sustained=600ms", "--identities=30000", "--warm-up=50ms", "--accounts=100", "--rates=0.5", "--no-peers", "--bench-data="+dir, "--profiles="+profiles, "--json="+file, "--html="+page)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -36,13 +37,32 @@ func TestBench(t *testing.T) {
 	if err := json.Unmarshal(raw, &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Runs) != 4 || len(got.Rates) != 2 || len(got.Restarts) != 1 || len(got.Stages) != 2 || len(got.Verify) < 9 || len(got.Skipped) != 0 {
+	if len(got.Runs) != 4 || len(got.Sustained) != 2 || len(got.Rates) != 2 || len(got.Restarts) != 1 || len(got.Stages) != 3 || len(got.Verify) != 5 || got.Unverified != 7 || len(got.Skipped) != 0 {
 		t.Errorf("%s", out)
 	}
 	for _, run := range append(got.Runs, got.Rates...) {
 		if s := run.Server; run.Events == 0 || s == nil || s.CPU <= 0 || s.JournalBytes <= 0 || s.DiskBytes < s.JournalBytes/2 || s.Resident <= 0 {
 			t.Errorf("%s: %d events, server %+v", run.Title(), run.Events, s)
 		}
+	}
+	for _, s := range got.Sustained {
+		if s.Events == 0 || s.Sustained == nil || s.Events != s.Check.Events || s.Disk == nil || s.Disk.Bytes < int64(20*s.Events) || s.Disk.Start <= 0 {
+			t.Errorf("%+v, disk %+v", s, s.Disk)
+		}
+	}
+	for _, run := range got.Runs {
+		if strings.Contains("hot zipf", run.Workload) && (run.Booked < 30_000 || run.Resident < 20<<20) {
+			t.Errorf("%s: %d events, %d bytes", run.Workload, run.Booked, run.Resident)
+		}
+	}
+	missing := 0
+	for _, target := range got.Targets() {
+		if target.Missing != "" {
+			missing++
+		}
+	}
+	if missing != 6 { // the others, a million accounts, and Go's benchmarks
+		t.Errorf("%d targets have no figure: %s", missing, out)
 	}
 	if r := got.Restarts[0]; r.Events == 0 || r.Stop <= 0 || r.StartAfterStop <= 0 || r.StartAfterKill <= 0 {
 		t.Errorf("%+v", r)
@@ -58,7 +78,7 @@ func TestBench(t *testing.T) {
 	if text, err := os.ReadFile(page); err != nil || len(text) < 10_000 {
 		t.Errorf("a page of %d bytes: %v", len(text), err)
 	}
-	if kept, err := os.ReadDir(profiles); err != nil || len(kept) != 8 {
+	if kept, err := os.ReadDir(profiles); err != nil || len(kept) != 12 {
 		t.Errorf("%v are kept: %v", kept, err)
 	}
 }

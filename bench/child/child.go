@@ -21,6 +21,7 @@ const (
 	pollEvery    = 10 * time.Millisecond
 	readyTimeout = 60 * time.Second // replay of a long journal, no less
 	drainTimeout = 60 * time.Second
+	sectorBytes  = 512 // what the system counts in
 )
 
 // Options of a Server.
@@ -53,6 +54,7 @@ type Server struct {
 	tail    *tailBuffer
 	starts  int
 	usage   time.Duration
+	written int64
 }
 
 // New returns a server that is not started.
@@ -73,6 +75,12 @@ func (s *Server) PID() int {
 	}
 	return s.cmd.Process.Pid
 }
+
+// Data is the data directory.
+func (s *Server) Data() string { return s.opts.Data }
+
+// Written is the bytes that the processes that have ended had the system write to disk, as far as it counts them.
+func (s *Server) Written() int64 { return s.written }
 
 // CPU is the processor time of the processes that have ended.
 func (s *Server) CPU() time.Duration { return s.usage }
@@ -224,6 +232,9 @@ func (s *Server) Kill() error {
 
 func (s *Server) reaped() {
 	s.usage += s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime()
+	if used, ok := s.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		s.written += used.Oublock * sectorBytes
+	}
 	s.cmd = nil
 }
 

@@ -33,5 +33,14 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return page.Execute(w, map[string]any{"Report": r, "Summaries": r.Summaries(), "Ratios": r.Ratios(), "Plots": plots, "Comparisons": r.Comparisons(), "Notes": r.peerNotes()})
+	return page.Execute(w, map[string]any{"Report": r, "Summaries": r.Summaries(), "Ratios": r.Ratios(), "Plots": plots, "Comparisons": r.Comparisons(), "Notes": r.peerNotes(),
+		"Aimed": r.aimed(), "Targets": r.pageTargets(), "SustainedRows": r.sustainedRows(), "SustainedHeader": sustainedHeader, "SustainedNote": sustainedNote, "Checked": r.checked()})
+}
+
+// pageTargets are pointers, so that the page can call their methods.
+func (r *Report) pageTargets() (all []*Target) {
+	for _, t := range r.Targets() {
+		all = append(all, &t)
+	}
+	return all
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -15,6 +16,7 @@ import (
 // Report is all that was measured.
 type Report struct {
 	Time    time.Time     `json:"time"`
+	Took    time.Duration `json:"took_ns"`
 	Version string        `json:"version"` // of the program that measured
 	Machine bench.Machine `json:"machine"`
 	// Settings are the arguments that differ from the defaults.
@@ -23,6 +25,8 @@ type Report struct {
 	Limits *Limits `json:"limits,omitempty"`
 	// Runs in closed loops, the repeats of a workload one after the other.
 	Runs []bench.Result `json:"runs"`
+	// Sustained are runs that last until everything is settled.
+	Sustained []Sustained `json:"sustained,omitempty"`
 	// Rates are runs in open loops.
 	Rates    []bench.Result `json:"rates,omitempty"`
 	Restarts []Restart      `json:"restarts,omitempty"`
@@ -32,6 +36,10 @@ type Report struct {
 	Stages []Stages `json:"stages,omitempty"`
 	// Verify is what `verify` said of the ledger of each run.
 	Verify []string `json:"verify,omitempty"`
+	// Unverified is how many ledgers were not, besides.
+	Unverified int `json:"unverified,omitempty"`
+	// Benchmarks are figures of Go's benchmarks of the same commit, taken right before.
+	Benchmarks []Benchmark `json:"benchmarks,omitempty"`
 	// Skipped is what was not measured, and why.
 	Skipped []string `json:"skipped,omitempty"`
 }
@@ -47,6 +55,25 @@ type Limits struct {
 	ScanEvents         int   `json:"scan_events"`
 	// Empty is the workload single at a handler that does nothing; nil: the server was not started here.
 	Empty *bench.Result `json:"empty,omitempty"`
+}
+
+// Sustained is a run that lasts until everything is settled, and what it left on disk.
+type Sustained struct {
+	bench.Result
+	Disk *Disk `json:"disk,omitempty"` // nil: the server was not started here
+}
+
+// Disk is what a ledger takes once it has been stopped, started, left alone until it compacts no more, and stopped again.
+type Disk struct {
+	// Bytes is what all files occupy but for the write-ahead logs, and Logs what those do: they are kept at their full size for
+	// reuse, and after that start nothing is in them alone.
+	Bytes int64 `json:"bytes"`
+	Logs  int64 `json:"logs_bytes"`
+	// Written is what the system counts as written by the process, from its start to its stop under load; 0: it does not.
+	Written int64 `json:"written_bytes,omitempty"`
+	// Stop and Start are how long the server took for that right after the load.
+	Stop  time.Duration `json:"stop_ns"`
+	Start time.Duration `json:"start_ns"`
 }
 
 // Restart is how long a server was away.
@@ -72,11 +99,23 @@ type Stage struct {
 	CPU  time.Duration `json:"cpu_ns"`
 }
 
-// WriteJSON writes the report indented.
+// WriteJSON writes the report indented, with the targets, which follow from it.
 func (r *Report) WriteJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	return enc.Encode(r)
+	return enc.Encode(struct {
+		*Report
+		Targets []Target `json:"targets"`
+	}{r, r.Targets()})
+}
+
+// ReadJSON reads what WriteJSON has written.
+func ReadJSON(from io.Reader) (*Report, error) {
+	r := new(Report)
+	if err := json.NewDecoder(from).Decode(r); err != nil {
+		return nil, fmt.Errorf("read a report: %w", err)
+	}
+	return r, nil
 }
 
 // Spread is the median of some measurements, and their range.

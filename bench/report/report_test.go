@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -37,6 +38,13 @@ func sample() *Report {
 	empty := run("single", 100_000)
 	slow := run("single", 20_000)
 	slow.Rate, slow.Latency.P99 = 20_000, 900*time.Microsecond
+	slow.Share = 0.5
+	long := run("batch-1000", 1_000_000)
+	long.Sustained, long.Resident, long.Duration = &bench.SustainedResult{Tail: 120 * time.Millisecond, Unindexed: 5, GenerationMax: 9}, 700<<20, 60*time.Second
+	zipf := run("zipf", 1_000_000)
+	zipf.Accounts, zipf.Resident, zipf.Booked = 1_000_000, 1536<<20, 20_000_001
+	hot := run("hot", 900_000)
+	hot.Accounts = 1
 	fast := run("single", 60_000)
 	fast.Rate = 60_000
 	return &Report{
@@ -44,21 +52,24 @@ func sample() *Report {
 		Settings: []string{"--repeats=3"},
 		Limits: &Limits{Fsync: limits.Fsync{Bytes: 4096, P50: 130 * time.Microsecond, P99: 300 * time.Microsecond, Max: time.Millisecond},
 			Writes: limits.Writes{BytesPerSecond: 300 << 20}, CopyBytesPerSecond: 8 << 30, ScanBytesPerSecond: 500 << 20, ScanBytes: 200_000, ScanEvents: 1000, Empty: &empty},
-		Runs:     []bench.Result{run("single", 61_000), run("single", 60_000), run("single", 70_000), run("batch-1000", 1_234_567)},
-		Rates:    []bench.Result{slow, fast},
-		Restarts: []Restart{{Accounts: 100_000, Events: 7_000_000, Stop: 80 * time.Millisecond, StartAfterStop: 90 * time.Millisecond, StartAfterKill: 300 * time.Millisecond}},
+		Runs:      []bench.Result{run("single", 61_000), run("single", 60_000), run("single", 70_000), run("batch-1000", 1_234_567), hot, zipf},
+		Sustained: []Sustained{{Result: long, Disk: &Disk{Bytes: 70 * int64(long.Check.Events), Logs: 1 << 30, Written: 3 * long.Server.JournalBytes, Stop: time.Second, Start: 2 * time.Second}}},
+		Rates:     []bench.Result{slow, fast},
+		Restarts:  []Restart{{Accounts: 100_000, Events: 7_000_000, Stop: 80 * time.Millisecond, StartAfterStop: 90 * time.Millisecond, StartAfterKill: 300 * time.Millisecond}},
 		Peers: []peers.Result{{Peer: "Other 1", Notes: []string{"does less"}, Batch: 1, EventsPerSecond: 6100, P50: time.Millisecond},
-			{Peer: "Other 1", Notes: []string{"does less"}, Batch: 1000, EventsPerSecond: 123_456}},
+			{Peer: "Other 1", Notes: []string{"does less"}, Batch: 1000, EventsPerSecond: 123_456}, {Peer: "Redis 7.4", Batch: 1000, EventsPerSecond: 500_000}},
+		Benchmarks: []Benchmark{{"Sequencer/accounts=10", "cpu-ns/event", 100}, {"Sequencer/accounts=1000", "cpu-ns/event", 140}, {"Sequencer/accounts=10000000", "cpu-ns/event", 250}},
 		Stages: []Stages{{Title: "single", Events: 1000, Stages: []Stage{{"http", 9 * time.Millisecond}, {"sequencer", time.Millisecond}}},
 			{Title: "batch-1000", Events: 1000, Stages: []Stage{{"sequencer", time.Millisecond}, {"indexer", 2 * time.Millisecond}}}},
-		Verify: []string{"all agrees"}, Skipped: []string{"nothing <was>"},
+		Verify: []string{"all agrees: 3,046,000 commands verified in 5.6s", "all agrees: 1,000 commands verified in 2ms", "something else"}, Unverified: 3, Skipped: []string{"nothing <was>"},
 	}
 }
 
 func TestTable(t *testing.T) {
 	var text strings.Builder
 	sample().WriteTable(&text)
-	for _, want := range []string{"1,234,567 events", "61,000 (60,000 – 70,000) events", "70 B", "150 B", "0.100", "4,000 events", "USD 1.5", "fsync", "verify: all agrees",
+	for _, want := range []string{"1,234,567 events", "61,000 (60,000 – 70,000) events", "70 B", "150 B", "0.100", "checked: after 9 runs 9,027 balances", "fsync", "verify: all agrees in 2 ledgers of 3,047,000 commands; 3 more", "verify: something else",
+		"1.5 GiB", "yes, and the dream", "no figure: batch-1000 ÷ PostgreSQL", "120ms", "700 MiB",
 		"not measured: nothing", "0.61", "sequencer", "90 %", "60,000", "9ms", "stopped in 80ms", "Other 1: does less", "123,456", "10.0"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, text.String())
@@ -93,7 +104,7 @@ func TestPage(t *testing.T) {
 	if n := strings.Count(got, "<svg"); n != 4 {
 		t.Errorf("%d plots", n)
 	}
-	for _, want := range []string{"v9 &lt;test&gt;", "nothing &lt;was&gt;", "61,000 (60,000 – 70,000)", "an empty handler", "900µs", "verify: all agrees", "Other 1: does less", "123,456", "10.0"} {
+	for _, want := range []string{"v9 &lt;test&gt;", "nothing &lt;was&gt;", "61,000 (60,000 – 70,000)", "an empty handler", "900µs", "verify: all agrees in 2", "checked: after", "1.5 GiB", "No figure", "120ms", "Other 1: does less", "123,456", "10.0"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing", want)
 		}
@@ -172,4 +183,87 @@ func TestSpread(t *testing.T) {
 	f([]int64{5}, Spread[int64]{5, 5, 5})
 	f([]int64{9, 1}, Spread[int64]{1, 1, 9})
 	f([]int64{3, 1, 2}, Spread[int64]{2, 1, 3})
+}
+
+// TestTargets divides by the limits and peers of the same run, and says of what has no figure why.
+func TestTargets(t *testing.T) {
+	want := map[string]string{
+		"single: requests/s": "0.61 no", "batch-1000: events/s sustained": "1e+06 no", "batch-1000: events/s in a burst": "1.234567e+06 no",
+		"batch-1000 ÷ PostgreSQL": "0 –", "batch-1000 ÷ Redis": "2.469134 no", "batch-1000 ÷ TigerBeetle": "0 –", "compact": "0 –", "hot": "0.9 no",
+		"single at half": "3 yes, and the dream", "batch-1000: allocations": "0.1 no", "batch-1000: on disk": "70 yes", "batch-1000: bytes written": "3 yes, and the dream",
+		"zipf: resident": "1.5 yes", "sequencer alone: processor": "140 yes", "sequencer alone: 10,000,000": "2.5 no",
+	}
+	got := sample().Targets()
+	if len(got) != len(want) {
+		t.Errorf("%d targets", len(got))
+	}
+	for start, figure := range want {
+		i := slices.IndexFunc(got, func(t Target) bool { return strings.HasPrefix(t.What, start) })
+		if i < 0 {
+			t.Errorf("no %q", start)
+		} else if text := fmt.Sprint(got[i].Value, " ", got[i].Verdict()); text != figure || (got[i].Missing == "") == (got[i].Verdict() == "–") {
+			t.Errorf("%s: %s, want %s (%+v)", start, text, figure, got[i])
+		}
+	}
+	if missing := (&Report{}).Targets(); slices.ContainsFunc(missing, func(t Target) bool { return t.Missing == "" || t.Met }) {
+		t.Errorf("%+v", missing)
+	}
+}
+
+// TestMarkdown has as many cells in each row as its table has columns.
+func TestMarkdown(t *testing.T) {
+	var text strings.Builder
+	sample().WriteMarkdown(&text)
+	for _, want := range []string{"| single: requests/s ÷ those of an empty handler | 0.61 × | ≥ 0.75 | ≥ 0.85 | no |", "v9 <test>", "1,234,567", "Other 1: does less", "not measured: nothing",
+		"| sequencer | 1µs | 1µs |", "| http | 9µs | – |"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, text.String())
+		}
+	}
+	columns := 0
+	for line := range strings.Lines(text.String()) {
+		n := strings.Count(line, "|")
+		switch {
+		case n == 0:
+			columns = 0
+		case columns == 0:
+			columns = n
+		case n != columns:
+			t.Errorf("%d bars instead of %d: %s", n, columns, line)
+		}
+	}
+	new(Report).WriteMarkdown(&text)
+}
+
+// TestReadJSON gives the report back.
+func TestReadJSON(t *testing.T) {
+	var text strings.Builder
+	if err := sample().WriteJSON(&text); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadJSON(strings.NewReader(text.String())); err != nil || !reflect.DeepEqual(got, sample()) || !strings.Contains(text.String(), `"targets"`) {
+		t.Errorf("%v: %+v", err, got)
+	}
+	if _, err := ReadJSON(strings.NewReader("{")); err == nil {
+		t.Error("half a report is read")
+	}
+}
+
+// TestReadBenchmarks takes the least of repeats, of the unit that is asked for.
+func TestReadBenchmarks(t *testing.T) {
+	const text = `goos: linux
+BenchmarkSequencer/accounts=10-2         	    2000	       392.8 cpu-ns/event	       0 B/op
+BenchmarkSequencer/accounts=10-2         	    2000	       364.5 cpu-ns/event	       0 B/op
+BenchmarkOther   	    2000	       1.5 ns/op
+BenchmarkSequencer/accounts=1000         	    2000	       1e3 cpu-ns/event
+PASS`
+	want := []Benchmark{{"Sequencer/accounts=10", "cpu-ns/event", 364.5}, {"Sequencer/accounts=1000", "cpu-ns/event", 1000}}
+	if got, err := ReadBenchmarks(strings.NewReader(text), "cpu-ns/event"); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v %v", got, err)
+	}
+	for _, bad := range []string{"", "BenchmarkX 1 many cpu-ns/event", "BenchmarkX 1 5 ns/op"} {
+		if got, err := ReadBenchmarks(strings.NewReader(bad), "cpu-ns/event"); !errors.Is(err, ErrBenchmarks) {
+			t.Errorf("%q: %+v %v", bad, got, err)
+		}
+	}
 }

@@ -22,35 +22,33 @@ import (
 	"farthing/bench/report"
 )
 
-// profiles runs each workload once more, with a profile of the server's processor time; that run's rate is not reported.
-func (s *suite) profiles(ctx context.Context) error {
+// planProfiles plans to run each workload once more, with a profile of the server's processor time; that run's rate is not reported.
+func (s *suite) planProfiles(add func(string, time.Duration, func(context.Context) error)) {
 	if !s.Profile {
-		return nil
+		return
 	}
 	if s.Binary == "" {
 		s.skip("processor time by stage: the server was not started here")
-		return nil
+		return
 	}
 	for _, w := range s.Workloads {
-		if w.Settles {
+		if w.Settles || s.Identities > 0 && w.Accounts > profileAccounts {
 			continue
 		}
-		s.Say("profile of " + w.Name)
-		if err := s.profile(ctx, w); err != nil {
-			return fmt.Errorf("profile of %s: %w", w.Name, err)
-		}
+		add("profile of "+w.Name, aroundRun+s.Run.Warmup+profileTime+profileMore, func(ctx context.Context) error { return s.profile(ctx, w) })
 	}
-	return nil
 }
+
+// profileAccounts is how many accounts a workload may have to be run once more where everything is measured: opening a million takes most of a minute.
+const profileAccounts = 200_000
 
 func (s *suite) profile(ctx context.Context, w bench.Workload) error {
 	address, err := freeAddress(ctx)
 	if err != nil {
 		return err
 	}
-	return s.with(ctx, []string{"--debug-listen=" + address}, func(server *child.Server) error {
-		o := s.at(s.Run, server)
-		o.Workload = w
+	return s.with(ctx, "", []string{"--debug-listen=" + address}, func(server *child.Server) error {
+		o := s.at(s.runOf(w), server)
 		got := make(chan taken, 1)
 		began := false
 		progress := o.Progress
@@ -63,7 +61,7 @@ func (s *suite) profile(ctx context.Context, w bench.Workload) error {
 				progress(p)
 			}
 		}
-		o.Duration = profileTime + 3*time.Second
+		o.Duration = profileTime + profileMore
 		result, err := bench.Run(ctx, o)
 		if err != nil {
 			return err
@@ -80,6 +78,7 @@ func (s *suite) profile(ctx context.Context, w bench.Workload) error {
 
 const (
 	profileTime = 3 * time.Second
+	profileMore = 2 * time.Second // it begins when progress is told, and takes a moment to come
 	profileMax  = 64 << 20
 )
 

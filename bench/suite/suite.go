@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 
 	"farthing/bench"
 	"farthing/bench/child"
-	"farthing/bench/limits"
 	"farthing/bench/report"
 )
 
@@ -28,6 +28,10 @@ type Options struct {
 	Repeats int
 	// Run has what all runs have in common; workload, rate, URL and process are filled in.
 	Run bench.Options
+	// Sustained is how long batch-1000 is driven until everything has to be settled, and half of that compact; 0: they are not.
+	Sustained time.Duration
+	// Identities is how many events the runs of the workloads hot and zipf go on to; each is run once then. 0: they are as the others.
+	Identities uint64
 	// Shares of a workload's capacity are what its open loops send; none: there are none. Only single events and batches of 1,000 have them.
 	Shares []float64
 	// Limits has the limits of the machine measured, Restart a restart, Profile where the processor time goes.
@@ -37,52 +41,37 @@ type Options struct {
 	// Peers has the other engines that are installed do the same; TigerBeetle is that program, "": none.
 	Peers       bool
 	TigerBeetle string
-	Say         func(what string) // what begins; nil: nobody is told
+	// Verify says which ledgers `verify` reads afterwards.
+	Verify Verify
+	Say    func(what string) // what begins; nil: nobody is told
 }
+
+// Verify says which ledgers are verified: that of the first run of a kind, all, or none. Balances are compared after every run.
+type Verify string
+
+// The values of Verify.
+const (
+	VerifyFirst Verify = "first"
+	VerifyAll   Verify = "all"
+	VerifyNone  Verify = "none"
+)
 
 // suite is one under way.
 type suite struct {
 	Options
-	report *report.Report
+	report   *report.Report
+	verified map[string]bool // kinds of runs
 }
-
-// EmptyCommand is the command of Binary that serves an empty handler.
-var EmptyCommand = []string{"bench", "empty"}
-
-// restartAccounts makes a state worth loading.
-const restartAccounts = 100_000
 
 // Run runs everything and returns what was measured until then, also with an error.
 func Run(ctx context.Context, o Options) (*report.Report, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	s := &suite{Options: o, report: &report.Report{Time: time.Now().UTC(), Machine: bench.ThisMachine()}}
-	return s.report, s.run(ctx)
-}
-
-func (s *suite) run(ctx context.Context) error {
-	if s.Limits {
-		if err := s.limits(ctx); err != nil {
-			return err
-		}
-	}
-	for _, w := range s.Workloads {
-		for n := range max(s.Repeats, 1) {
-			s.Say(fmt.Sprintf("%s, %d of %d", w.Name, n+1, max(s.Repeats, 1)))
-			result, err := s.closed(ctx, w)
-			if err != nil {
-				return fmt.Errorf("%s: %w", w.Name, err)
-			}
-			s.report.Runs = append(s.report.Runs, result)
-		}
-	}
-	for _, more := range []func(context.Context) error{s.rates, s.restart, s.peers, s.profiles} {
-		if err := more(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	s := &suite{Options: o, report: &report.Report{Time: time.Now().UTC(), Machine: bench.ThisMachine()}, verified: map[string]bool{}}
+	err := s.run(ctx)
+	s.report.Took = time.Since(s.report.Time)
+	return s.report, err
 }
 
 func (s *suite) skip(format string, args ...any) {
@@ -90,18 +79,36 @@ func (s *suite) skip(format string, args ...any) {
 }
 
 // closed measures one workload once.
-func (s *suite) closed(ctx context.Context, w bench.Workload) (result bench.Result, err error) {
-	o := s.Run
-	o.Workload = w
+func (s *suite) closed(ctx context.Context, w bench.Workload) error {
+	o := s.runOf(w)
+	if w.Identities {
+		o.Reach = s.Identities
+	}
 	var args []string
 	if w.Settles {
 		args = append(args, "--settle-every=0") // nothing but the run closes a window
 	}
-	err = s.with(ctx, args, func(server *child.Server) error {
-		result, err = bench.Run(ctx, s.at(o, server))
+	return s.with(ctx, w.Name, args, func(server *child.Server) error {
+		result, err := bench.Run(ctx, s.at(o, server))
+		if err == nil {
+			s.report.Runs = append(s.report.Runs, result)
+		}
 		return err
 	})
-	return result, err
+}
+
+// runOf is what a run of the workload is told.
+func (s *suite) runOf(w bench.Workload) bench.Options {
+	o := s.Run
+	o.Workload, o.Duration = w, s.durationOf(w)
+	return o
+}
+
+// usualDuration is how long a run is measured if nobody says otherwise.
+const usualDuration = 3 * time.Second
+
+func (s *suite) durationOf(w bench.Workload) time.Duration {
+	return cmp.Or(s.Run.Duration, w.Duration, usualDuration)
 }
 
 // at fills in which server is measured.
@@ -112,8 +119,9 @@ func (s *suite) at(o bench.Options, server *child.Server) bench.Options {
 	return o
 }
 
-// with runs what measures a server of its own, and verifies and removes what that leaves; without a binary it is handed nil.
-func (s *suite) with(ctx context.Context, args []string, measure func(*child.Server) error) (err error) {
+// with runs what measures a server of its own, and verifies and removes what that leaves; without a binary it is handed nil. Of each kind
+// of run the first ledger is verified, unless all are or none is; one without a kind is not.
+func (s *suite) with(ctx context.Context, kind string, args []string, measure func(*child.Server) error) (err error) {
 	if s.Binary == "" {
 		return measure(nil)
 	}
@@ -136,6 +144,11 @@ func (s *suite) with(ctx context.Context, args []string, measure func(*child.Ser
 	if err := server.Terminate(); err != nil {
 		return err
 	}
+	if s.Verify == VerifyNone || s.Verify != VerifyAll && (kind == "" || s.verified[kind]) {
+		s.report.Unverified++
+		return nil
+	}
+	s.verified[kind] = true
 	said, err := child.Verify(ctx, s.Binary, data)
 	if err != nil {
 		return err
@@ -143,129 +156,4 @@ func (s *suite) with(ctx context.Context, args []string, measure func(*child.Ser
 	first, _, _ := strings.Cut(said, "\n")
 	s.report.Verify = append(s.report.Verify, first)
 	return nil
-}
-
-// rates measures open loops at shares of what went through.
-func (s *suite) rates(ctx context.Context) error {
-	for _, summary := range s.report.Summaries() {
-		w, ok := s.paced(summary.Title)
-		if !ok {
-			continue
-		}
-		for _, share := range s.Shares {
-			o := s.Run
-			o.Workload, o.Rate = w, share*float64(summary.Rate.Median)
-			s.Say(fmt.Sprintf("%s at %s a second", w.Name, bench.Thousands(int64(o.Rate))))
-			err := s.with(ctx, nil, func(server *child.Server) error {
-				result, err := bench.Run(ctx, s.at(o, server))
-				s.report.Rates = append(s.report.Rates, result)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("%s at a rate: %w", w.Name, err)
-			}
-		}
-	}
-	return nil
-}
-
-// paced is the workload of that title, if it is one whose latency is measured.
-func (s *suite) paced(title string) (bench.Workload, bool) {
-	for _, w := range s.Workloads {
-		if w.Name == title && (title == "single" || title == "batch-1000") {
-			return w, true
-		}
-	}
-	return bench.Workload{}, false
-}
-
-// restart measures how long a server is away, after a stop and after a kill.
-func (s *suite) restart(ctx context.Context) error {
-	if !s.Restart {
-		return nil
-	}
-	if s.Binary == "" {
-		s.skip("restart: the server was not started here")
-		return nil
-	}
-	s.Say("restart")
-	o := s.Run
-	o.Workload = bench.Workload{Name: "restart", Batch: 1000, Connections: 48, Accounts: restartAccounts, Variants: 2}
-	return s.with(ctx, nil, func(server *child.Server) error {
-		var r report.Restart
-		load := func() error {
-			result, err := bench.Run(ctx, s.at(o, server))
-			r.Accounts, r.Events = r.Accounts+result.Accounts, r.Events+result.Check.Events
-			return err
-		}
-		timed := func(took *time.Duration, what func() error) error {
-			began := time.Now()
-			err := what()
-			*took = time.Since(began)
-			return err
-		}
-		start := func() error { return server.Start(ctx) }
-		err := load()
-		for _, step := range []func() error{
-			func() error { return timed(&r.Stop, server.Terminate) },
-			func() error { return timed(&r.StartAfterStop, start) },
-			load,
-			server.Kill,
-			func() error { return timed(&r.StartAfterKill, start) },
-		} {
-			if err == nil {
-				err = step()
-			}
-		}
-		s.report.Restarts = append(s.report.Restarts, r)
-		return err
-	})
-}
-
-// Sizes and times of the limits.
-const (
-	fsyncs     = 500
-	limitTime  = time.Second
-	sampleSeed = 1
-)
-
-// limits measures what the machine can do.
-func (s *suite) limits(ctx context.Context) error {
-	s.Say("limits of the machine")
-	l := &report.Limits{}
-	s.report.Limits = l
-	dir, err := os.MkdirTemp(s.Dir, "farthing-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if l.Fsync, err = limits.MeasureFsync(dir, fsyncs); err != nil {
-		return err
-	}
-	if l.Writes, err = limits.MeasureWrites(ctx, dir, limitTime); err != nil {
-		return err
-	}
-	l.CopyBytesPerSecond = limits.MeasureCopy(ctx, limitTime)
-	batch := bench.SampleBody(1000, sampleSeed)
-	l.ScanBytes, l.ScanEvents = len(batch), 1000
-	if l.ScanBytesPerSecond, err = limits.MeasureScan(ctx, batch, limitTime); err != nil {
-		return err
-	}
-	if s.Binary == "" {
-		s.skip("an empty handler: the server was not started here")
-		return ctx.Err()
-	}
-	server := child.New(child.Options{Binary: s.Binary, Scratch: dir, Command: EmptyCommand})
-	if err := server.Start(ctx); err != nil {
-		return err
-	}
-	o := s.at(s.Run, server)
-	single, err := bench.WorkloadsNamed("single")
-	if err != nil {
-		return err
-	}
-	o.Workload = single[0]
-	empty, err := bench.Bare(ctx, o)
-	l.Empty = &empty
-	return errors.Join(err, server.Kill())
 }

@@ -77,3 +77,43 @@ func TestStages(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestPlan has each step once, with repeats, and what goes on to many events once.
+func TestPlan(t *testing.T) {
+	all, err := bench.WorkloadsNamed("all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &suite{report: &report.Report{}, Options: Options{Binary: "x", Workloads: all, Repeats: 3, Shares: []float64{0.5}, Sustained: time.Minute, Identities: 20_000_000,
+		Limits: true, Restart: true, Profile: true, Peers: true}}
+	var text strings.Builder
+	text.WriteByte('\n')
+	total := time.Duration(0)
+	for _, st := range s.plan() {
+		text.WriteString(st.what + "\n")
+		total += st.guess
+	}
+	for what, want := range map[string]int{"limits": 1, "\nsingle, ": 3, "\nbatch-1000, ": 4, "\ncompact, sustained for 30s": 1, "\nhot, ": 1, "\nzipf, ": 1, "at 50 %": 2, "restart": 1,
+		"PostgreSQL": 2, "profile of ": len(all) - 1} {
+		if n := strings.Count(text.String(), what); n != want {
+			t.Errorf("%d of %q in\n%s", n, what, text.String())
+		}
+	}
+	if total > 10*time.Minute {
+		t.Errorf("it is guessed to take %v", total)
+	}
+}
+
+// TestLeft corrects what is left by what the beginning took.
+func TestLeft(t *testing.T) {
+	f := func(guess, took, done time.Duration, want string) {
+		t.Helper()
+		if got := left(guess, took, done); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	f(4*time.Minute, time.Second, time.Millisecond, "about 4 min")
+	f(4*time.Minute, 2*time.Minute, time.Minute, "about 8 min")
+	f(4*time.Minute, time.Hour, time.Minute, "about 16 min")
+	f(59*time.Second, 0, 0, "less than a minute")
+}

@@ -13,22 +13,28 @@ import (
 	"farthing/bench"
 	"farthing/bench/child"
 	"farthing/bench/limits"
+	"farthing/bench/report"
 	"farthing/bench/suite"
 	"farthing/httpapi"
 )
 
 // benchCmd is `farthing bench`.
 type benchCmd struct {
-	Run   benchRunCmd   `cmd:"" default:"withargs" help:"Run the benchmark and print its report (what bench does by itself)."`
-	Peers benchPeersCmd `cmd:"" help:"Measure other engines that are installed beside single events and batches here."`
-	Empty benchEmptyCmd `cmd:"" hidden:"" help:"Serve a handler that does nothing: a limit to measure against."`
+	Run    benchRunCmd    `cmd:"" default:"withargs" help:"Run the benchmark and print its report (what bench does by itself)."`
+	Peers  benchPeersCmd  `cmd:"" help:"Measure other engines that are installed beside single events and batches here."`
+	Report benchReportCmd `cmd:"" help:"Print a report that was kept as JSON."`
+	Empty  benchEmptyCmd  `cmd:"" hidden:"" help:"Serve a handler that does nothing: a limit to measure against."`
 }
 
 // benchRunCmd is `farthing bench run`.
 type benchRunCmd struct {
-	Workload    []string      `help:"What to send, several by commas: single, batch-100, batch-1000, compact, hot, zipf, llm, mixed, holds, holds-single, window-close, restart, or all, which is all but window-close." default:"all" placeholder:"NAME"`
+	Workload    []string      `help:"What to send, several by commas: single, batch-100, batch-1000, compact, hot, zipf, llm, mixed, holds, holds-single, window-close, sustained, identities, restart, or all, which is all but window-close." default:"all" placeholder:"NAME"`
 	Repeats     int           `help:"How often each workload is measured, each time on a server of its own." default:"3"`
-	Duration    time.Duration `help:"Time measured per run." default:"5s"`
+	Duration    time.Duration `help:"Time measured per run; 0 takes the workload's own: 10s for batch-1000, 3s for others." default:"0"`
+	Sustained   time.Duration `help:"How long the workload sustained drives batch-1000; compact is driven half as long. 0 for none." default:"60s"`
+	Identities  uint64        `help:"Events that the workload identities goes on to, with one account and with 1,000,000; 0 for none." default:"20000000"`
+	Verify      string        `help:"Which ledgers verify reads afterwards: that of the first run of each workload, all, or none. Balances are compared after every run." enum:"first,all,none" default:"first" placeholder:"WHICH"`
+	GoBench     string        `name:"go-bench" help:"Output of go test -bench Sequencer ./engine, for the targets of the sequencer alone." type:"existingfile" placeholder:"FILE"`
 	WarmUp      time.Duration `help:"Time driven before measuring." default:"1s"`
 	Rates       []float64     `help:"Shares of the capacity just measured that single and batch-1000 are sent at in open loops, to measure latency; 0 for none." default:"0.25,0.5,0.75,0.9" placeholder:"SHARE"`
 	Limits      bool          `help:"Measure the limits of the machine first, to compare with." default:"true" negatable:""`
@@ -69,6 +75,9 @@ func (c *benchRunCmd) Help() string {
   holds         a request of 1,000 holds, then one that captures them with what was used
   holds-single  one hold a request, then its capture
   window-close  requests of 1,000 usage events; after --events it closes the window while they go on coming in
+  sustained     batch-1000 for --sustained and compact for half of that, from the first request until everything is indexed and in the
+                evidence; and what that leaves on disk once it has settled down
+  identities    hot and zipf go on to --identities events, each once, and the server's memory is watched
   restart       how long a server is away when it is stopped, and when it is killed under load
 
 A figure counts events, or pairs of a hold and its capture, whose answers came within the time measured: each is durable
@@ -88,37 +97,57 @@ At the end every balance must equal what was sent times its price, nothing may b
 same, and the ledger must pass verify. If not, the run is an error.`
 }
 
-// restartWorkload is the one that is no load.
-const restartWorkload = "restart"
+// The workloads that are more than a load.
+const (
+	restartWorkload    = "restart"
+	sustainedWorkload  = "sustained"
+	identitiesWorkload = "identities"
+)
 
-// workloads are those that were asked for; restart is told apart.
-func (c *benchRunCmd) workloads() (all []bench.Workload, restart bool, err error) {
+// workloads are those that were asked for; what is more than a load is set in o.
+func (c *benchRunCmd) workloads(o *suite.Options) error {
 	for _, name := range c.Workload {
-		restart = restart || name == restartWorkload || name == "all" && c.URL == ""
-		if name == restartWorkload {
+		all := name == "all"
+		o.Restart = o.Restart || name == restartWorkload || all && c.URL == ""
+		if all || name == sustainedWorkload {
+			o.Sustained = c.Sustained
+		}
+		if all || name == identitiesWorkload {
+			o.Identities = c.Identities
+		}
+		if name == restartWorkload || name == sustainedWorkload {
 			continue
 		}
-		named, err := bench.WorkloadsNamed(name)
-		if err != nil {
-			return nil, false, usageError{err}
+		names := []string{name}
+		if name == identitiesWorkload {
+			names = []string{"hot", "zipf"}
 		}
-		all = append(all, named...)
+		for _, name := range names {
+			named, err := bench.WorkloadsNamed(name)
+			if err != nil {
+				return usageError{err}
+			}
+			o.Workloads = append(o.Workloads, named...)
+		}
 	}
-	return all, restart, nil
+	return nil
 }
 
 // Run measures and prints the report. Balances that do not add up, and a
 // verify that finds a difference, are errors.
 func (c *benchRunCmd) Run(ctx *Context) error {
-	workloads, restart, err := c.workloads()
-	if err != nil {
-		return err
-	}
 	o := suite.Options{
-		Dir: c.BenchData, ServeArgs: c.serveFlags, Workloads: workloads, Repeats: c.Repeats, Limits: c.Limits, Restart: restart, Profile: c.Profile || c.Profiles != "", ProfileDir: c.Profiles, Peers: c.Peers, TigerBeetle: c.TigerBeetle,
+		Dir: c.BenchData, ServeArgs: c.serveFlags, Repeats: c.Repeats, Verify: suite.Verify(c.Verify), Limits: c.Limits, Profile: c.Profile || c.Profiles != "", ProfileDir: c.Profiles, Peers: c.Peers, TigerBeetle: c.TigerBeetle,
 		Run: bench.Options{URL: c.URL, Key: c.Key, Connections: c.Connections, Warmup: c.WarmUp, Duration: c.Duration, Batch: c.Batch, Accounts: c.Accounts,
 			HoldBy: c.HoldBy, Chain: c.Chain, Events: c.Events, Published: len(c.Kafka) > 0, Models: c.Models, Seed: c.Seed, Progress: progressLine(ctx.Stderr)},
 		Say: func(what string) { fmt.Fprintf(ctx.Stderr, "==== %s\n", what) },
+	}
+	if err := c.workloads(&o); err != nil {
+		return err
+	}
+	benchmarks, err := c.benchmarks()
+	if err != nil {
+		return err
 	}
 	for _, share := range c.Rates {
 		if share < 0 || share > 2 {
@@ -137,17 +166,30 @@ func (c *benchRunCmd) Run(ctx *Context) error {
 	if errors.Is(err, bench.ErrOptions) {
 		return usageError{err}
 	}
-	r.Version, r.Settings = version, c.settings()
-	if len(r.Runs) > 0 || err == nil {
+	r.Version, r.Settings, r.Benchmarks = version, c.settings(), benchmarks
+	if len(r.Runs)+len(r.Sustained) > 0 || err == nil {
 		r.WriteTable(ctx.Stdout)
 	}
 	return errors.Join(err, writeBenchReport(c.JSON, r.WriteJSON), writeBenchReport(c.HTML, r.WriteHTML))
 }
 
+// benchmarks are the figures of Go's benchmarks, if their output is given.
+func (c *benchRunCmd) benchmarks() ([]report.Benchmark, error) {
+	if c.GoBench == "" {
+		return nil, nil
+	}
+	f, err := os.Open(c.GoBench)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return report.ReadBenchmarks(f, "cpu-ns/event")
+}
+
 // settings are what a reader has to know to repeat it.
 func (c *benchRunCmd) settings() []string {
 	all := []string{"--workload=" + strings.Join(c.Workload, ","), fmt.Sprintf("--repeats=%d", c.Repeats), fmt.Sprintf("--duration=%v", c.Duration),
-		fmt.Sprintf("--warm-up=%v", c.WarmUp), fmt.Sprintf("--seed=%d", c.Seed)}
+		fmt.Sprintf("--sustained=%v", c.Sustained), fmt.Sprintf("--warm-up=%v", c.WarmUp), fmt.Sprintf("--seed=%d", c.Seed)}
 	for _, n := range []struct {
 		flag  string
 		value int
@@ -200,6 +242,34 @@ func writeBenchReport(name string, write func(io.Writer) error) error {
 		return err
 	}
 	return errors.Join(write(f), f.Close())
+}
+
+// benchReportCmd is `farthing bench report`.
+type benchReportCmd struct {
+	File     string `arg:"" help:"The report, as bench --json has written it." type:"existingfile"`
+	Markdown bool   `help:"Print it as Markdown, for a document."`
+	HTML     string `name:"html" help:"Write it to this file as one page with plots, and print nothing." placeholder:"FILE"`
+}
+
+// Run prints it.
+func (c *benchReportCmd) Run(ctx *Context) error {
+	f, err := os.Open(c.File)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	r, err := report.ReadJSON(f)
+	switch {
+	case err != nil:
+		return err
+	case c.HTML != "":
+		return writeBenchReport(c.HTML, r.WriteHTML)
+	case c.Markdown:
+		r.WriteMarkdown(ctx.Stdout)
+	default:
+		r.WriteTable(ctx.Stdout)
+	}
+	return nil
 }
 
 // benchPeersCmd is `farthing bench peers`.

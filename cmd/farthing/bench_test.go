@@ -55,6 +55,13 @@ func TestBenchAgainstURL(t *testing.T) {
 	if err := json.Unmarshal(raw, &got); err != nil || len(got.Runs) != 1 || got.Runs[0].Events == 0 {
 		t.Errorf("%v: %s", err, raw)
 	}
+	for markdown, want := range map[bool]string{true: "**Targets**", false: "╭"} {
+		var text bytes.Buffer
+		again := benchReportCmd{File: file, Markdown: markdown}
+		if err := again.Run(&Context{Ctx: context.Background(), Stdout: &text}); err != nil || !strings.Contains(text.String(), want) {
+			t.Errorf("%v: %s", err, text.String())
+		}
+	}
 }
 
 func TestBenchRefusesBadOptions(t *testing.T) {
