@@ -60,6 +60,8 @@ type eventRecord struct {
 	later   []later
 
 	hold heldRef // the hold that it captures; none: no id
+
+	usageRow uint32 // where its usage is counted, + 1, as far as somebody has looked; 0: nobody has
 }
 
 // heldRef names a hold that a command ends, and what it held.

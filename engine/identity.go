@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"farthing/meter"
 )
@@ -13,6 +14,7 @@ import (
 type identities struct {
 	generations []*generation // contiguous numbers; the last one is open
 	max         int           // identities of a generation
+	spare       *generation   // was dropped; its memory is for the next one
 }
 
 // seen is what is known of a booked identity.
@@ -21,39 +23,50 @@ type seen struct {
 	content uint64 // hash of its content
 }
 
-// generation is an open-addressing table over an arena of entries:
+// generation is a hash table over an arena of entries:
 //
 //	hash (8) | sequence (8) | content hash (8) | length (2) | source NUL id | padding to 8
 //
 // The hash only finds candidates; the stored identity says yes.
 type generation struct {
-	number uint64 // counted over the ledger's life; the run it becomes has the same
-	slots  []identitySlot
-	count  int
-	arena  [][]byte // chunks of arenaChunk bytes
-	used   int      // bytes of the last chunk
-	first  uint64   // sequence its first identity may have
-	last   uint64   // set when frozen: the last sequence it covers
-	newest int64    // set when frozen: the time of that
+	number  uint64 // counted over the ledger's life; the run it becomes has the same
+	buckets []identityBucket
+	count   int
+	arena   [][]byte // chunks of arenaChunk bytes
+	used    int      // bytes of the last chunk
+	first   uint64   // sequence its first identity may have
+	last    uint64   // set when frozen: the last sequence it covers
+	newest  int64    // set when frozen: the time of that
+	chunks  [][]byte // memory for further chunks
 }
 
-type identitySlot struct {
-	hash uint64
-	ref  uint32 // position in the arena in units of 8 bytes, + 1; 0: empty
+// identityBucket is a cache line: up to bucketEntries entries whose hashes have the same low bits, the further ones in the buckets
+// behind it. To know that an identity is new, which nearly all are, mostly takes this one line. A table of one slot an entry
+// was twice as large, and at three quarters full looked at eight slots in two or three lines.
+type identityBucket struct {
+	tags [bucketEntries]uint8 // the top byte of each hash: 1 of 256 candidates is looked at in vain
+	n    uint32
+	refs [bucketEntries]uint32 // positions in the arena in units of 8 bytes
 }
 
 const (
-	arenaChunk   = 1 << 20
-	arenaHeader  = 26 // hash, sequence, content, length
-	slotsAtStart = 1 << 12
+	bucketEntries = 12
+	// bucketLoad is how many entries a bucket has on average when the table grows: then one in nine is full.
+	bucketLoad     = 8
+	bucketsAtStart = 1 << 9
 )
 
-func newGeneration(number, first uint64, slots int) *generation {
-	return &generation{number: number, first: first, slots: make([]identitySlot, slots)}
+const (
+	arenaChunk  = 1 << 20
+	arenaHeader = 26 // hash, sequence, content, length
+)
+
+func newGeneration(number, first uint64, buckets int) *generation {
+	return &generation{number: number, first: first, buckets: make([]identityBucket, buckets)}
 }
 
 func newIdentities(number, first uint64, perGeneration int) *identities {
-	return &identities{generations: []*generation{newGeneration(number, first, slotsAtStart)}, max: perGeneration}
+	return &identities{generations: []*generation{newGeneration(number, first, bucketsAtStart)}, max: perGeneration}
 }
 
 func (x *identities) open() *generation { return x.generations[len(x.generations)-1] }
@@ -77,19 +90,21 @@ func (x *identities) find(hash uint64, identity []byte, version uint64) (seen, b
 	return seen{}, false
 }
 
-// warm touches the slots that the look-ups of a request will need. The loads do not depend
+// warm touches the buckets that the look-ups of events will need. The loads do not depend
 // on each other, so their cache misses overlap; one by one each would cost the look-up
 // some 100 ns. The result only keeps the loads from being optimised away.
 func (x *identities) warm(events []meter.Event, version uint64) (sink uint32) {
 	for i := len(x.generations) - 1; i >= 0 && x.generations[i].number >= version; i-- {
-		slots := x.generations[i].slots
-		mask := uint64(len(slots) - 1)
+		g := x.generations[i]
 		for k := range events {
-			sink += slots[events[k].Identity&mask].ref
+			sink += g.touch(events[k].Identity)
 		}
 	}
 	return sink
 }
+
+// touch loads the bucket of a hash.
+func (g *generation) touch(hash uint64) uint32 { return g.buckets[hash&uint64(len(g.buckets)-1)].n }
 
 func (x *identities) add(hash uint64, identity []byte, s seen) { x.open().add(hash, identity, s) }
 
@@ -109,45 +124,78 @@ func (x *identities) freezeOpen(last uint64, now int64) *generation {
 		return nil
 	}
 	g.last, g.newest = last, now
-	x.generations = append(x.generations, newGeneration(g.number+1, last+1, len(g.slots)))
+	x.generations = append(x.generations, x.next(g, last+1))
 	return g
 }
 
-// drop forgets the generations that have become runs below version.
+// next makes the generation after g, of the memory of one that was dropped if there is one: fresh memory costs a page fault for
+// every few dozen identities.
+func (x *identities) next(g *generation, first uint64) *generation {
+	old := x.spare
+	if x.spare = nil; old == nil || len(old.buckets) != len(g.buckets) {
+		return newGeneration(g.number+1, first, len(g.buckets))
+	}
+	clear(old.buckets)
+	return &generation{number: g.number + 1, first: first, buckets: old.buckets, chunks: old.arena}
+}
+
+// drop forgets the generations that have become runs below version. Nobody else reads these any more: who made the run said so
+// when it was done.
 func (x *identities) drop(version uint64) {
 	for len(x.generations) > 1 && x.generations[0].number < version {
-		x.generations[0] = nil
+		x.spare, x.generations[0] = x.generations[0], nil
 		x.generations = x.generations[1:]
 	}
 }
 
 // find returns the newest booking: a replay from the beginning enters those that were forgotten as well.
 func (g *generation) find(hash uint64, identity []byte) (found seen, ok bool) {
-	mask := uint64(len(g.slots) - 1)
+	mask, tag := uint64(len(g.buckets)-1), uint8(hash>>56)
 	for i := hash & mask; ; i = (i + 1) & mask {
-		slot := &g.slots[i]
-		if slot.ref == 0 {
-			return found, ok
-		}
-		if slot.hash == hash {
-			if s, id := g.entry(slot.ref); s.seq > found.seq && string(id) == string(identity) {
+		b := &g.buckets[i]
+		for m := b.match(tag); m != 0; m &= m - 1 {
+			k := bits.TrailingZeros32(m)
+			if h, s, id := g.entry(b.refs[k]); h == hash && s.seq > found.seq && string(id) == string(identity) {
 				found, ok = s, true
 			}
+		}
+		if b.n < bucketEntries {
+			return found, ok
 		}
 	}
 }
 
+// match has a bit for each entry with the tag. It looks at all of them at once: how many a bucket has is not predictable, and
+// a loop over them would be guessed wrong at nearly every look-up.
+func (b *identityBucket) match(tag uint8) (m uint32) {
+	for k := range bucketEntries {
+		bit := uint32(0)
+		if b.tags[k] == tag {
+			bit = 1
+		}
+		m |= bit << k
+	}
+	return m & (1<<b.n - 1)
+}
+
 // entry decodes the arena entry under ref.
-func (g *generation) entry(ref uint32) (seen, []byte) {
-	at := uint64(ref-1) * 8
+func (g *generation) entry(ref uint32) (hash uint64, s seen, identity []byte) {
+	at := uint64(ref) * 8
 	p := g.arena[at/arenaChunk][at%arenaChunk:]
 	n := int(binary.LittleEndian.Uint16(p[24:]))
-	return seen{binary.LittleEndian.Uint64(p[8:]), binary.LittleEndian.Uint64(p[16:])}, p[arenaHeader : arenaHeader+n]
+	return binary.LittleEndian.Uint64(p), seen{binary.LittleEndian.Uint64(p[8:]), binary.LittleEndian.Uint64(p[16:])}, p[arenaHeader : arenaHeader+n]
 }
 
 // entries calls fn with every entry in the order they came, that is the arena front to
-// back: going through the slots would miss the cache at every entry.
+// back: going through the buckets would miss the cache at every entry.
 func (g *generation) entries(fn func(hash uint64, s seen, special bool)) {
+	g.each(func(_ uint32, p []byte) {
+		fn(binary.LittleEndian.Uint64(p), seen{binary.LittleEndian.Uint64(p[8:]), binary.LittleEndian.Uint64(p[16:])}, isSpecial(p[arenaHeader:]))
+	})
+}
+
+// each calls fn with the place and the bytes of every entry, in the order they came.
+func (g *generation) each(fn func(ref uint32, entry []byte)) {
 	for i, chunk := range g.arena {
 		end := arenaChunk
 		if i == len(g.arena)-1 {
@@ -159,7 +207,7 @@ func (g *generation) entries(fn func(hash uint64, s seen, special bool)) {
 			if n == 0 {
 				break // the rest of the chunk was too small for the next entry
 			}
-			fn(binary.LittleEndian.Uint64(p), seen{binary.LittleEndian.Uint64(p[8:]), binary.LittleEndian.Uint64(p[16:])}, isSpecial(p[arenaHeader:]))
+			fn(uint32((i*arenaChunk+at)/8), p)
 			at += entryBytes(n)
 		}
 	}
@@ -173,10 +221,10 @@ func isSpecial(identity []byte) bool { return identity[0] < ' ' }
 func entryBytes(n int) int { return (arenaHeader + n + 7) &^ 7 }
 
 func (g *generation) add(hash uint64, identity []byte, s seen) {
-	if 4*(g.count+1) > 3*len(g.slots) {
+	if g.count >= bucketLoad*len(g.buckets) {
 		g.grow()
 	}
-	g.put(identitySlot{hash, g.store(hash, identity, s)})
+	g.put(hash, g.store(hash, identity, s))
 	g.count++
 }
 
@@ -184,8 +232,7 @@ func (g *generation) add(hash uint64, identity []byte, s seen) {
 func (g *generation) store(hash uint64, identity []byte, s seen) uint32 {
 	size := entryBytes(len(identity))
 	if len(g.arena) == 0 || g.used+size > arenaChunk {
-		g.arena = append(g.arena, make([]byte, arenaChunk))
-		g.used = 0
+		g.nextChunk()
 	}
 	p := g.arena[len(g.arena)-1][g.used:]
 	binary.LittleEndian.PutUint64(p, hash)
@@ -193,26 +240,39 @@ func (g *generation) store(hash uint64, identity []byte, s seen) uint32 {
 	binary.LittleEndian.PutUint64(p[16:], s.content)
 	binary.LittleEndian.PutUint16(p[24:], uint16(len(identity)))
 	copy(p[arenaHeader:], identity)
-	ref := uint32(((len(g.arena)-1)*arenaChunk+g.used)/8) + 1
+	ref := uint32(((len(g.arena)-1)*arenaChunk + g.used) / 8)
 	g.used += size
 	return ref
 }
 
-func (g *generation) put(s identitySlot) {
-	mask := uint64(len(g.slots) - 1)
-	i := s.hash & mask
-	for g.slots[i].ref != 0 {
-		i = (i + 1) & mask
+// nextChunk closes the last chunk and opens another one.
+func (g *generation) nextChunk() {
+	if n := len(g.arena); n > 0 && g.used+arenaHeader <= arenaChunk {
+		binary.LittleEndian.PutUint16(g.arena[n-1][g.used+arenaHeader-2:], 0) // a reused chunk holds what it held
 	}
-	g.slots[i] = s
+	var chunk []byte
+	if n := len(g.chunks); n > 0 {
+		chunk, g.chunks = g.chunks[n-1], g.chunks[:n-1]
+	} else {
+		chunk = make([]byte, arenaChunk)
+	}
+	g.arena, g.used = append(g.arena, chunk), 0
 }
 
-func (g *generation) grow() {
-	old := g.slots
-	g.slots = make([]identitySlot, 2*len(old))
-	for _, s := range old {
-		if s.ref != 0 {
-			g.put(s)
+// put enters what stands in the arena.
+func (g *generation) put(hash uint64, ref uint32) {
+	mask := uint64(len(g.buckets) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		if b := &g.buckets[i]; b.n < bucketEntries {
+			b.tags[b.n], b.refs[b.n] = uint8(hash>>56), ref
+			b.n++
+			return
 		}
 	}
+}
+
+// grow makes twice as many buckets. The entries come in the arena's order, so that only writing misses the cache.
+func (g *generation) grow() {
+	g.buckets = make([]identityBucket, 2*len(g.buckets))
+	g.each(func(ref uint32, entry []byte) { g.put(binary.LittleEndian.Uint64(entry), ref) })
 }

@@ -112,7 +112,7 @@ func (t *noTable) Abort() error                { return nil }
 func BenchmarkRun(b *testing.B) {
 	const events = 1_000_000
 	random := rand.New(rand.NewPCG(3, 4))
-	g := newGeneration(1, 1, slotsAtStart)
+	g := newGeneration(1, 1, bucketsAtStart)
 	for i := range events {
 		g.add(random.Uint64(), []byte("gateway-1\x000123456789ABCDEF0123456789"), seen{uint64(i + 1), 1})
 	}

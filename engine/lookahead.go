@@ -13,6 +13,7 @@ import (
 // and which number an interned shape has.
 type lookahead struct {
 	payers []ledger.Ref // by event
+	rows   []uint32     // by event: where its usage is probably counted, + 1; 0: not known
 	shapes []uint32     // by the request's shapes: the interned shape
 	nodes  []uint32     // scratch: of the chains of accounts
 	sink   uint64       // keeps the loads from being optimised away
@@ -25,9 +26,9 @@ const (
 	unknownShape = ^uint32(0)
 )
 
-// prepare looks ahead over the events of a request.
-func (s *sequencer) prepare(r *Request) {
-	events, a := r.batch.Events, &s.ahead
+// prepare looks ahead over some events of a request. The payers are by their place among them.
+func (s *sequencer) prepare(r *Request, events []meter.Event) {
+	a := &s.ahead
 	a.sink += uint64(s.ids.warm(events, r.runs)) + s.state.accounts.warm(events)
 	a.payers = a.payers[:0]
 	for i := range events {
@@ -37,7 +38,6 @@ func (s *sequencer) prepare(r *Request) {
 		}
 		a.payers = append(a.payers, ref)
 	}
-	s.findShapes(r)
 	s.warmRows(events)
 }
 
@@ -54,7 +54,7 @@ func (s *sequencer) findShapes(r *Request) {
 	}
 }
 
-// lookaheadStep is how many operations on holds are looked ahead over at once. Each touches some
+// lookaheadStep is how many events or operations on holds are looked ahead over at once. Each touches some ten or
 // twenty cache lines: those of a thousand would push each other out again.
 const lookaheadStep = 128
 
@@ -78,10 +78,10 @@ func (s *sequencer) aheadOf(r *Request, first int) {
 // warmIdentities touches where identities, names and open holds would be found.
 func (s *sequencer) warmIdentities(ops []HoldOp, runs uint64) {
 	a, st, open := &s.ahead, s.state, s.ids.open()
-	mask, names, holds := uint64(len(open.slots)-1), uint64(len(st.accounts.slots)-1), uint64(len(st.holds.index)-1)
+	names, holds := uint64(len(st.accounts.slots)-1), uint64(len(st.holds.index)-1)
 	for i := range ops {
 		op := &ops[i]
-		a.sink += uint64(open.slots[op.identity&mask].ref) + uint64(open.slots[op.end&mask].ref)
+		a.sink += uint64(open.touch(op.identity)) + uint64(open.touch(op.end))
 		switch {
 		case op.Kind == PlaceHold && st.accounts.count > 0:
 			a.sink += st.accounts.slots[op.account&names].hash
@@ -90,10 +90,8 @@ func (s *sequencer) warmIdentities(ops []HoldOp, runs uint64) {
 		}
 	}
 	for i := len(s.ids.generations) - 2; i >= 0 && s.ids.generations[i].number >= runs; i-- {
-		slots := s.ids.generations[i].slots
-		mask := uint64(len(slots) - 1)
 		for k := range ops {
-			a.sink += uint64(slots[ops[k].identity&mask].ref)
+			a.sink += uint64(s.ids.generations[i].touch(ops[k].identity))
 		}
 	}
 }
@@ -187,23 +185,29 @@ func (x *nameIndex) warm(events []meter.Event) (sink uint64) {
 	return sink
 }
 
-// warmRows touches the payers' rows and the usage slots of their shapes, under the day
-// of the group: an event of another day finds its slot cold.
+// warmRows touches the payers' rows, and finds and touches the rows that count their usage.
 func (s *sequencer) warmRows(events []meter.Event) {
 	st, a := s.state, &s.ahead
-	u := &st.usage
-	mask := uint64(len(u.index) - 1)
-	day := dayOf(s.g.time)
+	a.rows = a.rows[:0]
 	for i, ref := range a.payers {
-		if ref == nobodyRef {
-			continue
-		}
-		a.sink += st.ledger.Rows.At(uint32(ref)).Window
-		if n := a.shapes[events[i].Shape]; n != unknownShape && u.count > 0 {
-			slot := u.index[usageHash(ref, n, day)&mask]
-			if slot.row != 0 {
-				a.sink += u.rows.At(slot.row - 1).events
+		row := uint32(0)
+		if ref != nobodyRef {
+			at := st.ledger.Rows.At(uint32(ref))
+			a.sink += at.Window + uint64(at.Due.Debits.Sign()) + uint64(at.GrossCredits.Sign())
+			if n := a.shapes[events[i].Shape]; n != unknownShape {
+				day := dayOf(s.g.time)
+				if events[i].Time != meter.NoTime {
+					day = dayOf(events[i].Time)
+				}
+				row = st.usage.guess(ref, n, day)
 			}
+		}
+		a.rows = append(a.rows, row)
+	}
+	for _, row := range a.rows {
+		if row != 0 {
+			at := st.usage.rows.At(row - 1)
+			a.sink += at.events + uint64(at.quantity[2].Sign()) + uint64(at.amount[2].Sign())
 		}
 	}
 }

@@ -229,23 +229,28 @@ func (s *sequencer) stale(version, forgotten uint64) bool {
 
 // ingest executes the events of a request, each for itself.
 func (s *sequencer) ingest(r *Request) {
-	known := r.known
-	s.prepare(r)
-	for i := range r.batch.Events {
-		e := &r.batch.Events[i]
-		var old seen
-		var found bool
-		if len(known) > 0 && known[0].event == i {
-			old, found, known = known[0].seen, true, known[1:]
-		} else {
-			old, found = s.ids.find(e.Identity, r.batch.IdentityBytes(e), r.runs)
-		}
-		if found {
-			s.repeated(r, e, old)
-			continue
-		}
-		if refused := s.event(r, e, i); refused != nil {
-			r.reject(e, refused)
+	known, events := r.known, r.batch.Events
+	s.findShapes(r)
+	for from := 0; from < len(events); from += lookaheadStep {
+		step := events[from:min(from+lookaheadStep, len(events))]
+		s.prepare(r, step)
+		for i := range step {
+			e := &step[i]
+			var old seen
+			var found bool
+			if len(known) > 0 && known[0].event == from+i {
+				old, found, known = known[0].seen, true, known[1:]
+			} else {
+				old, found = s.ids.find(e.Identity, r.batch.IdentityBytes(e), r.runs)
+			}
+			if found {
+				s.repeated(r, e, old)
+				continue
+			}
+			s.rec.usageRow = s.ahead.rows[i]
+			if refused := s.event(r, e, s.ahead.payers[i]); refused != nil {
+				r.reject(e, refused)
+			}
 		}
 	}
 	r.result.Sequence = max(r.result.Sequence, s.state.seq)
@@ -268,8 +273,8 @@ func (r *Request) reject(e *meter.Event, why *refusal.Refusal) {
 
 // event books a new event. The order of checks is part of the contract: identity was
 // first; then age, account, quantities against the price, size.
-func (s *sequencer) event(r *Request, e *meter.Event, i int) *refusal.Refusal {
-	slot, refused := s.examine(r, e, s.ahead.payers[i])
+func (s *sequencer) event(r *Request, e *meter.Event, payer ledger.Ref) *refusal.Refusal {
+	slot, refused := s.examine(r, e, payer)
 	if refused != nil {
 		return refused
 	}

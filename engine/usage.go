@@ -23,6 +23,10 @@ type usageRow struct {
 	quantity, amount [usageComponents]money.Amount
 }
 
+func (r *usageRow) of(account ledger.Ref, shape uint32, day int32) bool {
+	return r.account == account && r.shape == shape && r.day == day
+}
+
 const nanosPerDay = 24 * 60 * 60 * 1e9
 
 // dayOf returns the UTC day of a time in nanoseconds since the Unix epoch, which is
@@ -57,7 +61,11 @@ func (u *usageTable) sub(e *eventRecord, amounts *ratingAmounts) {
 
 // move adds (sign 1) or takes out (-1) the quantities of an event; amounts have their own sign.
 func (u *usageTable) move(e *eventRecord, amounts *ratingAmounts, sign int) {
-	i := u.row(e.account, e.shape, dayOf(e.time), e.components)
+	day := dayOf(e.time)
+	i := e.usageRow - 1
+	if e.usageRow == 0 || !u.rows.At(i).of(e.account, e.shape, day) {
+		i = u.row(e.account, e.shape, day, e.components)
+	}
 	row := u.rows.Mut(i)
 	row.events += uint64(sign) // wraps by design: nothing is taken out that was not added
 	for c := range e.components {
@@ -115,11 +123,24 @@ func (u *usageTable) find(account ledger.Ref, shape uint32, day int32) (uint32, 
 			continue
 		}
 		n := u.index[i].row - 1
-		if r := u.rows.At(n); r.account == account && r.shape == shape && r.day == day {
+		if u.rows.At(n).of(account, shape, day) {
 			return n, true
 		}
 	}
 	return 0, false
+}
+
+// guess returns where the row of a key probably is, + 1, without looking at it; 0: there is none, or it stands further on.
+func (u *usageTable) guess(account ledger.Ref, shape uint32, day int32) uint32 {
+	if u.count == 0 {
+		return 0
+	}
+	h := usageHash(account, shape, day)
+	slot := u.index[h&uint64(len(u.index)-1)]
+	if slot.tag != uint32(h>>32) {
+		return 0
+	}
+	return slot.row
 }
 
 func (u *usageTable) insert(account ledger.Ref, shape uint32, day int32, components int) uint32 {
