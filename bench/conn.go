@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -23,6 +24,8 @@ const (
 type conn struct {
 	dial func() (net.Conn, error)
 	buf  []byte
+	// piped reads several answers; nil: it never had to.
+	piped *bufio.Reader
 
 	mu struct {
 		sync.Mutex
@@ -106,6 +109,66 @@ func (c *conn) roundTrip(request []byte) (answer, error) {
 		c.drop()
 	}
 	return a, err
+}
+
+// pipe sends n requests at once and hands each answer over, in their order. After an error the socket is dropped, and of what was not
+// answered it is not known whether the server acted.
+func (c *conn) pipe(requests []byte, n int, each func(answer)) error {
+	sock, err := c.socket()
+	if err != nil {
+		return err
+	}
+	if _, err := sock.Write(requests); err != nil {
+		c.drop()
+		return err
+	}
+	if c.piped == nil {
+		c.piped = bufio.NewReaderSize(nil, answerHeadMax)
+	}
+	c.piped.Reset(sock)
+	for range n {
+		a, keep, err := c.readPiped()
+		if err == nil {
+			each(a)
+		}
+		if err == nil && !keep {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			c.drop()
+			return err
+		}
+	}
+	return nil
+}
+
+// readPiped reads one of several answers.
+func (c *conn) readPiped() (a answer, keep bool, err error) {
+	filled := 0
+	for {
+		line, err := c.piped.ReadSlice('\n')
+		if err != nil {
+			return answer{}, false, err
+		}
+		if filled+len(line) > len(c.buf) && !c.grow(2*(filled+len(line)), answerHeadMax) {
+			return answer{}, false, fmt.Errorf("%w: head over %d bytes", ErrProtocol, answerHeadMax)
+		}
+		filled += copy(c.buf[filled:], line)
+		if len(line) == 2 {
+			break
+		}
+	}
+	h, err := parseHead(c.buf[:filled])
+	if err != nil {
+		return answer{}, false, err
+	}
+	if h.bodyLen > len(c.buf) && !c.grow(h.bodyLen, answerHeadMax+answerBodyMax) {
+		return answer{}, false, fmt.Errorf("%w: body of %d bytes", ErrProtocol, h.bodyLen)
+	}
+	if _, err := io.ReadFull(c.piped, c.buf[:h.bodyLen]); err != nil {
+		return answer{}, false, fmt.Errorf("body cut short: %w", err)
+	}
+	return answer{h.status, c.buf[:h.bodyLen]}, !h.close, nil
 }
 
 func (c *conn) readAnswer(sock io.Reader) (a answer, keep bool, err error) {
