@@ -46,6 +46,7 @@ const aloneEvents = 1000
 // aloneSequencer is one without other stages.
 type aloneSequencer struct {
 	*sequencer
+	x        *indexer // which is not asked by itself
 	tb       testing.TB
 	q        *Request
 	accounts int
@@ -68,11 +69,11 @@ func newAloneSequencer(tb testing.TB, accounts int) *aloneSequencer {
 	}
 	tb.Cleanup(func() { _ = store.Close() })
 	e := newEngine(o, store, newHealth(&o))
-	s, _, err := e.recover()
+	s, x, err := e.recover()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	a := &aloneSequencer{sequencer: s, tb: tb, accounts: accounts, id: make([]byte, 26), source: []byte("gateway-1"), model: []byte("m1"),
+	a := &aloneSequencer{sequencer: s, x: x, tb: tb, accounts: accounts, id: make([]byte, 26), source: []byte("gateway-1"), model: []byte("m1"),
 		kinds: [3][]byte{[]byte("llm.tokens"), []byte("model"), []byte("input")}}
 	a.open("prov", "provider", "")
 	for i := range accounts {
@@ -186,20 +187,4 @@ func threadTime(tb testing.TB) time.Duration {
 		tb.Fatal(err)
 	}
 	return time.Duration(t.Nano())
-}
-
-// TestSequencerDoesNotAllocate executes requests of new events once everything has its size. Generations and groups are
-// allocated by the million events; between two of them there is nothing.
-func TestSequencerDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	a := newAloneSequencer(t, 100)
-	a.everybody()
-	for range 500 { // the table of the generation does not grow any more
-		a.request()
-	}
-	if n := testing.AllocsPerRun(50, a.request); n > 2 { // chunks of the identities' arena
-		t.Errorf("%v allocations in a request of %d events", n, aloneEvents)
-	}
 }
