@@ -69,7 +69,7 @@ PGO_WORKLOADS := batch-1000,compact,single,mixed,zipf
 pgo: build ## refresh cmd/farthing/default.pgo, the profile that the compiler goes by
 	@dir=$$(mktemp -d)
 	trap 'rm -rf "$$dir"' EXIT
-	bin/farthing bench --workload $(PGO_WORKLOADS) --accounts 10000 --repeats 1 --duration 1s --rates 0 --no-limits --no-peers --verify none --profiles "$$dir" $(BENCH_ARGS)
+	bin/farthing bench --workload $(PGO_WORKLOADS) --accounts 10000 --repeats 1 --duration 1s --rates 0 --no-limits --no-peers --verify none --profile-time 8s --profiles "$$dir" $(BENCH_ARGS)
 	$(GO) tool pprof -proto "$$dir"/*.profile.pprof >cmd/farthing/default.pgo.new
 	mv cmd/farthing/default.pgo.new cmd/farthing/default.pgo
 	ls -l cmd/farthing/default.pgo

@@ -24,7 +24,7 @@ func TestBench(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(ctx, binary, "bench", "--workload=batch-1000,single,sustained,identities,restart", "--repeats=1", "--duration=300ms",
-		"--sustained=600ms", "--identities=30000", "--warm-up=50ms", "--accounts=100", "--rates=0.5", "--no-peers", "--bench-data="+dir, "--profiles="+profiles, "--json="+file, "--html="+page)
+		"--sustained=600ms", "--identities=30000", "--profile-time=1s", "--warm-up=50ms", "--accounts=100", "--rates=0.5", "--no-peers", "--bench-data="+dir, "--profiles="+profiles, "--json="+file, "--html="+page)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)

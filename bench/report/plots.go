@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/go-analyze/charts"
@@ -21,7 +22,7 @@ const plotWidth, plotHeight = 960, 360
 
 // plots draws what there is to draw.
 func (r *Report) plots() (all []plot, err error) {
-	for _, draw := range []func() (*plot, error){r.throughput, r.overTime, r.byRate, r.byStage} {
+	for _, draw := range []func() (*plot, error){r.throughput, r.sustainedOverTime, r.overTime, r.byRate, r.stagesOfBatches, r.stagesOfSingles} {
 		p, err := draw()
 		if err != nil {
 			return nil, err
@@ -53,16 +54,38 @@ func (r *Report) throughput() (*plot, error) {
 
 // overTime has a line for the last run of each workload.
 func (r *Report) overTime() (*plot, error) {
+	var last []bench.Result
+	for _, s := range r.Summaries() {
+		last = append(last, s.Runs[len(s.Runs)-1])
+	}
+	return series("Throughput over time", "The last run of each workload, by quarters of a second.", last, 1)
+}
+
+// sustainedOverTime has a line for each sustained run.
+func (r *Report) sustainedOverTime() (*plot, error) {
+	var runs []bench.Result
+	for _, s := range r.Sustained {
+		runs = append(runs, s.Result)
+	}
+	return series("Throughput over time, sustained", "By seconds. What comes in is answered when it is durable; the figure counts until all of it is indexed and in evidence.", runs, 4)
+}
+
+// series draws runs over time, so many ticks to a point.
+func series(title, note string, runs []bench.Result, ticks int) (*plot, error) {
 	var names []string
 	var lines [][]float64
 	longest := 0
-	for _, s := range r.Summaries() {
-		if last := s.Runs[len(s.Runs)-1]; len(last.Series) > 1 {
-			line := make([]float64, len(last.Series))
-			for i, n := range last.Series {
-				line[i] = float64(n)
+	for _, run := range runs {
+		var line []float64
+		for piece := range slices.Chunk(run.Series, ticks) {
+			sum := int64(0)
+			for _, n := range piece {
+				sum += n
 			}
-			names, lines, longest = append(names, s.Title), append(lines, line), max(longest, len(line))
+			line = append(line, float64(sum)/float64(len(piece)))
+		}
+		if len(line) > 1 {
+			names, lines, longest = append(names, run.Title()), append(lines, line), max(longest, len(line))
 		}
 	}
 	if len(lines) == 0 {
@@ -79,9 +102,9 @@ func (r *Report) overTime() (*plot, error) {
 	opt.ValueFormatter = count
 	opt.XAxis.Labels = make([]string, longest)
 	for i := range opt.XAxis.Labels {
-		opt.XAxis.Labels[i] = fmt.Sprintf("%.1f s", (time.Duration(i+1) * bench.SeriesTick).Seconds())
+		opt.XAxis.Labels[i] = fmt.Sprintf("%.1f s", (time.Duration((i+1)*ticks) * bench.SeriesTick).Seconds())
 	}
-	return drawn("Throughput over time", "The last run of each workload, by quarters of a second.", func(p *charts.Painter) error { return p.LineChart(opt) })
+	return drawn(title, note, func(p *charts.Painter) error { return p.LineChart(opt) })
 }
 
 // byRate has a line for each percentile of the open loops of single events.
@@ -111,20 +134,41 @@ func (r *Report) byRate() (*plot, error) {
 	return drawn("Latency by rate: "+r.Rates[0].Workload, "Open loop, counted from when a request was due; logarithmic.", func(p *charts.Painter) error { return p.LineChart(opt) })
 }
 
+// stageSplit tells workloads of batches from those of single requests, whose bars would leave nothing to see of the others.
+const stageSplit = 6 * time.Microsecond
+
+func (r *Report) stagesOfBatches() (*plot, error) {
+	return byStage("Processor time of an event, by stage: batches", r.stages(func(d time.Duration) bool { return d < stageSplit }))
+}
+
+func (r *Report) stagesOfSingles() (*plot, error) {
+	return byStage("Processor time of an event, by stage: one by one", r.stages(func(d time.Duration) bool { return d >= stageSplit }))
+}
+
+// stages are those of the workloads whose events take such a time.
+func (r *Report) stages(of func(time.Duration) bool) (all []Stages) {
+	for _, s := range r.Stages {
+		if of(s.total() / time.Duration(max(s.Events, 1))) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // byStage has a bar for each workload, with the stages on top of each other.
-func (r *Report) byStage() (*plot, error) {
-	if len(r.Stages) == 0 {
+func byStage(title string, all []Stages) (*plot, error) {
+	if len(all) == 0 {
 		return nil, nil
 	}
 	var names, stages []string
 	at := map[string]int{}
 	var bars [][]float64
-	for i, run := range r.Stages {
+	for i, run := range all {
 		names = append(names, run.Title)
 		for _, s := range run.Stages {
 			if _, there := at[s.Name]; !there {
 				at[s.Name] = len(bars)
-				stages, bars = append(stages, s.Name), append(bars, make([]float64, len(r.Stages)))
+				stages, bars = append(stages, s.Name), append(bars, make([]float64, len(all)))
 			}
 			bars[at[s.Name]][i] = micros(s.CPU) / float64(max(run.Events, 1))
 		}
@@ -134,7 +178,7 @@ func (r *Report) byStage() (*plot, error) {
 	opt.Legend.SeriesNames = stages
 	opt.StackSeries = charts.Ptr(true)
 	opt.ValueFormatter = func(v float64) string { return fmt.Sprintf("%.2f µs", v) }
-	return drawn("Processor time of an event, by stage", "The server's alone, from a profile taken while the workload ran.", func(p *charts.Painter) error { return p.BarChart(opt) })
+	return drawn(title, "The server's alone, from a profile taken while the workload ran.", func(p *charts.Painter) error { return p.BarChart(opt) })
 }
 
 // drawn draws one plot.

@@ -101,7 +101,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	got := text.String()
-	if n := strings.Count(got, "<svg"); n != 4 {
+	if n := strings.Count(got, "<svg"); n != 6 {
 		t.Errorf("%d plots", n)
 	}
 	for _, want := range []string{"v9 &lt;test&gt;", "nothing &lt;was&gt;", "61,000 (60,000 – 70,000)", "an empty handler", "900µs", "verify: all agrees in 2", "checked: after", "1.5 GiB", "No figure", "120ms", "Other 1: does less", "123,456", "10.0"} {

@@ -3,6 +3,7 @@ package suite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"farthing/bench"
@@ -33,10 +34,7 @@ func (s *suite) plan() (all []step) {
 		add("limits of the machine", 8*time.Second, s.limits)
 	}
 	for _, w := range s.Workloads {
-		repeats := max(s.Repeats, 1)
-		if w.Identities && s.Identities > 0 {
-			repeats = 1
-		}
+		repeats := s.repeats(w)
 		for n := range repeats {
 			guess := s.guess(w)
 			if n == 0 && s.Verify != VerifyNone || s.Verify == VerifyAll {
@@ -56,6 +54,18 @@ func (s *suite) plan() (all []step) {
 	s.planPeers(add)
 	s.planProfiles(add)
 	return all
+}
+
+func (s *suite) repeats(w bench.Workload) int {
+	switch {
+	case w.Identities && s.Identities > 0:
+		return 1
+	case s.Repeats > 0:
+		return s.Repeats
+	case slices.Contains(pacedWorkloads, w.Name):
+		return 3
+	}
+	return 2
 }
 
 // guess is about what a run of a workload takes.

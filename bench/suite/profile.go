@@ -35,7 +35,7 @@ func (s *suite) planProfiles(add func(string, time.Duration, func(context.Contex
 		if w.Settles || s.Identities > 0 && w.Accounts > profileAccounts {
 			continue
 		}
-		add("profile of "+w.Name, aroundRun+s.Run.Warmup+profileTime+profileMore, func(ctx context.Context) error { return s.profile(ctx, w) })
+		add("profile of "+w.Name, aroundRun+s.Run.Warmup+s.profileTime()+profileMore, func(ctx context.Context) error { return s.profile(ctx, w) })
 	}
 }
 
@@ -61,7 +61,7 @@ func (s *suite) profile(ctx context.Context, w bench.Workload) error {
 				progress(p)
 			}
 		}
-		o.Duration = profileTime + profileMore
+		o.Duration = s.profileTime() + profileMore
 		result, err := bench.Run(ctx, o)
 		if err != nil {
 			return err
@@ -71,15 +71,20 @@ func (s *suite) profile(ctx context.Context, w bench.Workload) error {
 			return t.err
 		}
 		s.report.Stages = append(s.report.Stages, report.Stages{Title: w.Name,
-			Events: uint64(float64(result.EventsPerSecond) * profileTime.Seconds()), Stages: stagesOf(t.profile)})
+			Events: uint64(float64(result.EventsPerSecond) * s.profileTime().Seconds()), Stages: stagesOf(t.profile)})
 		return nil
 	})
 }
 
+// profileTime is whole seconds.
+func (s *suite) profileTime() time.Duration {
+	return cmp.Or(max(s.ProfileTime.Truncate(time.Second), 0), usualProfile)
+}
+
 const (
-	profileTime = 3 * time.Second
-	profileMore = 2 * time.Second // it begins when progress is told, and takes a moment to come
-	profileMax  = 64 << 20
+	usualProfile = 2 * time.Second
+	profileMore  = 2 * time.Second // it begins when progress is told, and takes a moment to come
+	profileMax   = 64 << 20
 )
 
 // freeAddress is one on the loopback that nothing listens on, for the moment.
@@ -103,7 +108,7 @@ var profileKinds = []string{"allocs", "block", "mutex"}
 // take takes the profiles of one run.
 func (s *suite) take(ctx context.Context, address, name string) taken {
 	if s.ProfileDir == "" {
-		raw, err := fetch(ctx, address, "profile")
+		raw, err := s.fetch(ctx, address, "profile")
 		return parsed(raw, err)
 	}
 	var wg sync.WaitGroup
@@ -111,7 +116,7 @@ func (s *suite) take(ctx context.Context, address, name string) taken {
 	raw, errs := make([][]byte, len(kinds)), make([]error, len(kinds))
 	for i, kind := range kinds {
 		wg.Go(func() {
-			if raw[i], errs[i] = fetch(ctx, address, kind); errs[i] == nil {
+			if raw[i], errs[i] = s.fetch(ctx, address, kind); errs[i] == nil {
 				errs[i] = os.WriteFile(filepath.Join(s.ProfileDir, name+"."+kind+".pprof"), raw[i], 0o600)
 			}
 		})
@@ -128,11 +133,11 @@ func parsed(raw []byte, err error) taken {
 	return taken{p, err}
 }
 
-// fetch takes a profile of what happens in profileTime.
-func fetch(ctx context.Context, address, kind string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, profileTime+10*time.Second)
+// fetch takes a profile of what happens in that time.
+func (s *suite) fetch(ctx context.Context, address, kind string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.profileTime()+10*time.Second)
 	defer cancel()
-	url := fmt.Sprintf("http://%s/debug/pprof/%s?seconds=%d", address, kind, int(profileTime.Seconds()))
+	url := fmt.Sprintf("http://%s/debug/pprof/%s?seconds=%d", address, kind, int(s.profileTime().Seconds()))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ type Options struct {
 	// ServeArgs returns further arguments of `serve`, for each server anew: a topic belongs to one ledger. nil: there are none.
 	ServeArgs func() []string
 	Workloads []bench.Workload
-	// Repeats of each workload; 1 at least.
+	// Repeats of each workload; 0: three of those that are held against others, two of the rest.
 	Repeats int
 	// Run has what all runs have in common; workload, rate, URL and process are filled in.
 	Run bench.Options
@@ -36,6 +36,8 @@ type Options struct {
 	Shares []float64
 	// Limits has the limits of the machine measured, Restart a restart, Profile where the processor time goes.
 	Limits, Restart, Profile bool
+	// ProfileTime is how long processor time is sampled, in whole seconds; 0: two.
+	ProfileTime time.Duration
 	// ProfileDir gets the profiles of processor time, allocations, waits and locks, for pprof, if there is a Profile; "": nobody does.
 	ProfileDir string
 	// Peers has the other engines that are installed do the same; TigerBeetle is that program, "": none.

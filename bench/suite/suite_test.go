@@ -84,7 +84,7 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{report: &report.Report{}, Options: Options{Binary: "x", Workloads: all, Repeats: 3, Shares: []float64{0.5}, Sustained: time.Minute, Identities: 20_000_000,
+	s := &suite{report: &report.Report{}, Options: Options{Binary: "x", Workloads: all, Shares: []float64{0.5}, Sustained: time.Minute, Identities: 20_000_000,
 		Limits: true, Restart: true, Profile: true, Peers: true}}
 	var text strings.Builder
 	text.WriteByte('\n')
@@ -93,13 +93,14 @@ func TestPlan(t *testing.T) {
 		text.WriteString(st.what + "\n")
 		total += st.guess
 	}
-	for what, want := range map[string]int{"limits": 1, "\nsingle, ": 3, "\nbatch-1000, ": 4, "\ncompact, sustained for 30s": 1, "\nhot, ": 1, "\nzipf, ": 1, "at 50 %": 2, "restart": 1,
+	for what, want := range map[string]int{"limits": 1, "\nsingle, ": 3, "\nllm, ": 2, "\nbatch-1000, ": 4, "\ncompact, sustained for 30s": 1, "\nhot, ": 1, "\nzipf, ": 1, "at 50 %": 2, "restart": 1,
 		"PostgreSQL": 2, "profile of ": len(all) - 1} {
 		if n := strings.Count(text.String(), what); n != want {
 			t.Errorf("%d of %q in\n%s", n, what, text.String())
 		}
 	}
-	if total > 10*time.Minute {
+	t.Logf("it is guessed to take %v", total)
+	if total > 9*time.Minute { // the sequencer's benchmark and the build come before
 		t.Errorf("it is guessed to take %v", total)
 	}
 }
