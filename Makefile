@@ -12,6 +12,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unre
 GO ?= go
 # The binary is static, so that it runs wherever the kernel does.
 export CGO_ENABLED ?= 0
+# The compiler goes by a profile (cmd/farthing/default.pgo) where the binary is built to be used, which compiles every dependency once more. Tests do without.
+export GOFLAGS := $(GOFLAGS) -pgo=off
 
 LINT_VERSION := v2.15.0
 BENCHSTAT := .cache/bin/benchstat
@@ -38,7 +40,7 @@ help: ## this list
 
 .PHONY: build
 build: ## build bin/farthing
-	@$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/farthing ./cmd/farthing
+	@$(GO) build -pgo=auto -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/farthing ./cmd/farthing
 
 .PHONY: run
 run: build ## build, then run the demo: generated traffic, no other service needed
@@ -50,7 +52,7 @@ bench: build ## build, then measure everything, in less than ten minutes; the re
 	@args=(--json bench.json --html bench.html)
 	if [[ '$(BENCH_ARGS)' != *--workload* ]]; then
 		echo "==== the sequencer by itself, for 10, 1,000 and 10,000,000 accounts"
-		$(GO) test -run '^$$' -bench '^BenchmarkSequencer$$/accounts=(10|1000|10000000)$$' -benchtime 2000x ./engine | tee bench.txt
+		$(GO) test -trimpath -pgo=$(or $(wildcard $(CURDIR)/cmd/farthing/default.pgo),off) -run '^$$' -bench '^BenchmarkSequencer$$/accounts=(10|1000|10000000)$$' -benchtime 2000x ./engine | tee bench.txt
 		args+=(--go-bench bench.txt)
 	fi
 	exec bin/farthing bench "$${args[@]}" $(BENCH_ARGS)

@@ -100,6 +100,7 @@ func series(title, note string, runs []bench.Result, ticks int) (*plot, error) {
 	opt.Legend.SeriesNames = names
 	opt.Symbol.Shape = charts.SymbolNone
 	opt.ValueFormatter = count
+	opt.YAxis[0].Min = charts.Ptr(0.0) // what goes up and down by a tenth is to look like that
 	opt.XAxis.Labels = make([]string, longest)
 	for i := range opt.XAxis.Labels {
 		opt.XAxis.Labels[i] = fmt.Sprintf("%.1f s", (time.Duration((i+1)*ticks) * bench.SeriesTick).Seconds())
