@@ -28,8 +28,8 @@ type Options struct {
 	// CacheBytes bounds the cache of uncompressed blocks. Default 64 MiB: the journal is read front to back, so only tables and rows
 	// profit. Near zero every table probe reads the disk.
 	CacheBytes int64
-	// MemTableBytes is the size of a full memtable. Default 64 MiB. Small ones flush often and make many small files; large ones make
-	// a restart replay more, up to memTables of them.
+	// MemTableBytes is the size of a full memtable. Default 32 MiB. Small ones flush often and make many small files; large ones make
+	// a restart replay more, up to memTables of them, and keep more write-ahead logs, which are reused: six of this size.
 	MemTableBytes uint64
 	// HeadSync is how often the head record is fsynced. Default 100 ms: the window in which a power loss together with a flipped bit can hide
 	// answered groups. Shorter costs one fsync (about 0.2 ms of the disk's time) each.
@@ -61,7 +61,7 @@ func (o *Options) EnsureDefaults() {
 		o.CacheBytes = 64 << 20
 	}
 	if o.MemTableBytes == 0 {
-		o.MemTableBytes = 64 << 20
+		o.MemTableBytes = 32 << 20
 	}
 	if o.HeadSync == 0 {
 		o.HeadSync = 100 * time.Millisecond
@@ -96,7 +96,7 @@ func (o *Options) neverReturn(err error) {
 	select {}
 }
 
-// memTables is how many memtables may wait, the one being filled included, before writes stall. At 400 MB/s one fills in 160 ms and
+// memTables is how many memtables may wait, the one being filled included, before writes stall. At 400 MB/s one fills in 80 ms and
 // a flush takes about as long; four ride out a burst of compaction on the same disk.
 const memTables = 4
 
