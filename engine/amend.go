@@ -159,7 +159,8 @@ func (s *state) applyAmendment(a *amendment, w *amendWork) {
 	}
 	switch a.op {
 	case amendRated:
-		a.new.split = s.ledger.PostUsage(s.movement(w.newSlot, &a.new))
+		u := s.movement(w.newSlot, &a.new)
+		a.new.split = s.ledger.PostUsage(u)
 	case amendRerated:
 		u := s.movement(w.newSlot, &a.new)
 		u.Back, u.Lost = a.old.split.Parts, a.lost()
@@ -208,10 +209,11 @@ func (s *state) amended(a *amendment) {
 	s.watch(root)
 }
 
-// movement is what a rating moves in the ledger.
-func (s *state) movement(slot *rateSlot, e *eventRecord) ledger.Usage {
+// movement is what a rating moves in the ledger. It is valid until the next one.
+func (s *state) movement(slot *rateSlot, e *eventRecord) *ledger.Usage {
 	root := s.people[e.account].Root
-	u := ledger.Usage{Payer: root, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount), Now: s.time, Parts: e.split.Parts}
+	u := &s.moving
+	*u = ledger.Usage{Payer: root, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount), Now: s.time, Parts: e.split.Parts}
 	if len(s.scopes) > 0 && (s.ledger.Rows.At(uint32(root)).Grants != 0 || s.marks(e.account)&markLimits != 0) {
 		u.Scopes = s.scopesOf(e.shape)
 	}

@@ -397,7 +397,7 @@ func (s *state) room(ref ledger.Ref, scopes ledger.Scopes, at int64) (room money
 
 // capture ends a hold with what it was for: u, whose payer is the root. It returns how that was
 // taken.
-func (s *state) capture(n uint32, u ledger.Usage, id []byte) ledger.Split {
+func (s *state) capture(n uint32, u *ledger.Usage, id []byte) ledger.Split {
 	row, res := s.ended(n)
 	slices.SortFunc(res.Parts, func(a, b ledger.Part) int { return s.ledger.Compare(a.Grant, b.Grant) }) // a cut period's grant expires earlier now
 	root := s.people[row.account].Root
@@ -417,7 +417,7 @@ func (s *state) captureAmount(n uint32, amount money.Amount, id []byte) ledger.S
 	row := s.holds.rows.At(n)
 	root := s.people[row.account].Root
 	u := ledger.Usage{Payer: root, Payee: s.ledger.Totals(s.people[root].Currency).Operator, Amount: amount, Now: s.time, Scopes: s.heldScopes(row)}
-	return s.capture(n, u, id)
+	return s.capture(n, &u, id)
 }
 
 // report is the usage of a stream so far, as an extension told it.

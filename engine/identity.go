@@ -154,7 +154,10 @@ func (g *generation) find(hash uint64, identity []byte) (found seen, ok bool) {
 	for i := hash & mask; ; i = (i + 1) & mask {
 		b := &g.buckets[i]
 		for m := b.match(tag); m != 0; m &= m - 1 {
-			k := bits.TrailingZeros32(m)
+			k := matchOf(bits.TrailingZeros64(m))
+			if k >= b.n {
+				continue
+			}
 			if h, s, id := g.entry(b.refs[k]); h == hash && s.seq > found.seq && string(id) == string(identity) {
 				found, ok = s, true
 			}
@@ -165,18 +168,17 @@ func (g *generation) find(hash uint64, identity []byte) (found seen, ok bool) {
 	}
 }
 
-// match has a bit for each entry with the tag. It looks at all of them at once: how many a bucket has is not predictable, and
-// a loop over them would be guessed wrong at nearly every look-up.
-func (b *identityBucket) match(tag uint8) (m uint32) {
-	for k := range bucketEntries {
-		bit := uint32(0)
-		if b.tags[k] == tag {
-			bit = 1
-		}
-		m |= bit << k
-	}
-	return m & (1<<b.n - 1)
+// match has a bit for each entry that may have the tag, at matchOf: all of those that have it, and rarely others. It looks at all
+// entries at once: how many a bucket has is not predictable, and a loop over them would be guessed wrong at nearly every look-up.
+func (b *identityBucket) match(tag uint8) uint64 {
+	const each, tops = 0x0101010101010101, 0x8080808080808080
+	low := binary.LittleEndian.Uint64(b.tags[:8]) ^ each*uint64(tag)
+	high := uint64(binary.LittleEndian.Uint32(b.tags[8:])) ^ each*uint64(tag)
+	return (low-each)&^low&tops>>7 | (high-each)&^high&(tops&0xffffffff)>>3
 }
+
+// matchOf is the entry of a bit of match: the first eight stand in the lowest bits of its bytes, the other four in the fifth.
+func matchOf(bit int) uint32 { return uint32(bit>>3 | bit<<1&8) }
 
 // entry decodes the arena entry under ref.
 func (g *generation) entry(ref uint32) (hash uint64, s seen, identity []byte) {

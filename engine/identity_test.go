@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -75,5 +76,25 @@ func TestReplayKeepsTheNewest(t *testing.T) {
 	}
 	if _, ok := g.find(7, []byte("s\x00b")); ok {
 		t.Error("another identity with the same hash")
+	}
+}
+
+// TestMatch holds the look at a whole bucket against one by one.
+func TestMatch(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	for range 20_000 {
+		b := identityBucket{}
+		for k := range b.tags {
+			b.tags[k] = uint8(rng.IntN(4) - 1)
+		}
+		tag, found := uint8(rng.IntN(4)-1), [bucketEntries]bool{}
+		for m := b.match(tag); m != 0; m &= m - 1 {
+			found[matchOf(bits.TrailingZeros64(m))] = true
+		}
+		for k, ok := range found {
+			if b.tags[k] == tag && !ok {
+				t.Fatalf("%v: entry %d has the tag %d", b.tags, k, tag)
+			}
+		}
 	}
 }

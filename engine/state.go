@@ -19,10 +19,11 @@ import (
 type state struct {
 	tables
 	genesis   genesis
-	seq       uint64 // of the last applied command
-	time      int64  // group time of it
-	forgotten uint64 // identities of events at or below may be booked again
-	now       int64  // what the next command's will be at least; not stored
+	seq       uint64       // of the last applied command
+	time      int64        // group time of it
+	forgotten uint64       // identities of events at or below may be booked again
+	now       int64        // what the next command's will be at least; not stored
+	moving    ledger.Usage // of movement; not stored
 
 	ledger    *ledger.Ledger
 	accounts  nameIndex

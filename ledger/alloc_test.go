@@ -28,15 +28,15 @@ var (
 
 // TestUsageDoesNotAllocate shows it of what happens per event.
 func TestUsageDoesNotAllocate(t *testing.T) {
-	usage := func(p *purse, u Usage) []Part { s := p.l.PostUsage(u); return s.Parts }
+	usage := func(p *purse, u Usage) []Part { s := p.l.PostUsage(&u); return s.Parts }
 	frugal(t, "usage without a grant", nil, 0, usage)
 	frugal(t, "usage with a grant", oneGift, 1, usage)
 	frugal(t, "usage with grants", someGifts, 1, usage)
 	own := Split{Paid: amt(t, "2"), Parts: []Part{{0, amt(t, "1")}}}
 	frugal(t, "a correction", oneGift, 1, func(p *purse, u Usage) []Part {
-		p.l.PostUsage(u)
+		p.l.PostUsage(&u)
 		u.Amount, u.Fee, u.Own = u.Amount.Neg(), u.Fee.Neg(), &own
-		s := p.l.Correct(u)
+		s := p.l.Correct(&u)
 		return s.Parts
 	})
 }
@@ -57,7 +57,7 @@ func TestHoldsDoNotAllocate(t *testing.T) {
 				p.l.Release(p.acme, h)
 				return h.Parts
 			}
-			s := p.l.Capture(u, h, x)
+			s := p.l.Capture(&u, h, x)
 			return s.Parts
 		}
 	}
@@ -74,13 +74,13 @@ func TestHoldsDoNotAllocate(t *testing.T) {
 		u.Amount = three
 		h := Reserved{Parts: append(planned[:0], parts...), Pool: half}
 		p.l.Hold(p.acme, h)
-		s := p.l.Capture(u, h, x)
+		s := p.l.Capture(&u, h, x)
 		return s.Parts
 	})
 	much, short := amt(t, "2000000"), Excess{Beyond: amt(t, "1")}
 	frugal(t, "a capture with a loss", nil, 0, func(p *purse, u Usage) []Part {
 		u.Amount = much
-		s := p.l.Capture(u, Reserved{}, short)
+		s := p.l.Capture(&u, Reserved{}, short)
 		if s.Lost.IsZero() {
 			t.Fatal("nothing is lost")
 		}

@@ -34,7 +34,7 @@ func newPurse(t *testing.T, paid string, gifts []gift) *purse {
 	case 1:
 		p.l.TopUp(p.acme, a)
 	case -1:
-		p.l.PostUsage(Usage{Payer: p.acme, Payee: p.op, Amount: a.Neg()})
+		p.l.PostUsage(&Usage{Payer: p.acme, Payee: p.op, Amount: a.Neg()})
 	}
 	for _, g := range gifts {
 		p.give(g)
@@ -55,9 +55,9 @@ func (p *purse) give(g gift) {
 }
 
 // usage of an amount in favour of the operator, that matches the given scopes.
-func (p *purse) usage(amount string, scopes ...uint32) Usage {
+func (p *purse) usage(amount string, scopes ...uint32) *Usage {
 	p.t.Helper()
-	u := Usage{Payer: p.acme, Payee: p.op, Amount: amt(p.t, amount), Now: p.now}
+	u := &Usage{Payer: p.acme, Payee: p.op, Amount: amt(p.t, amount), Now: p.now}
 	for _, n := range scopes {
 		for int(n-1)/64 >= len(u.Scopes) {
 			u.Scopes = append(u.Scopes, 0)
@@ -153,7 +153,7 @@ func TestExtensionsMoveInTheBurnOrder(t *testing.T) {
 		t.Errorf("took %s", got)
 	}
 	p.l.Extend(1, 20) // used up: in no chain, and in its new place when it gets something back
-	p.l.Correct(Usage{Payer: p.acme, Payee: p.op, Amount: amt(t, "-2"), Own: &split})
+	p.l.Correct(&Usage{Payer: p.acme, Payee: p.op, Amount: amt(t, "-2"), Own: &split})
 	p.now = 9
 	split = p.l.PostUsage(p.usage("2"))
 	if got := p.split(&split); got != "b 0.5, owed 1.5" {
@@ -174,7 +174,7 @@ func TestGiveBack(t *testing.T) {
 		if got := p.split(&split); got != "a 3, b 2, c 4, paid 1, owed 2, lost 5" {
 			t.Fatalf("took %s", got)
 		}
-		split = p.l.Correct(Usage{Payer: p.acme, Payee: p.op, Amount: amt(t, back), Own: &split})
+		split = p.l.Correct(&Usage{Payer: p.acme, Payee: p.op, Amount: amt(t, back), Own: &split})
 		if got := p.split(&split); got != want {
 			t.Errorf("%s back: %s, want %s", back, got, want)
 		}

@@ -296,7 +296,7 @@ func (h *history) usage(payer Ref) {
 		expired = expired || (v.matches(g) && v.now >= g.expires)
 		reserved = reserved || (v.matches(g) && g.held.IsPositive())
 	}
-	got := h.l.PostUsage(u)
+	got := h.l.PostUsage(&u)
 	h.w.event(payer)
 	want := h.w.usage(&v)
 	h.same(&u, got, &want)
@@ -334,7 +334,7 @@ func (h *history) correct() {
 		u.Own, v.own = &own, &b.own
 	}
 	h.noteBack(&v)
-	got := h.l.Correct(u)
+	got := h.l.Correct(&u)
 	want := h.w.usage(&v)
 	h.same(&u, got, &want)
 	h.happened("correct", true)

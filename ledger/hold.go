@@ -134,7 +134,7 @@ type Excess struct {
 // Capture releases a hold and posts the rating it was for: first from what was reserved, as far
 // as the rating may use it, then from free credit, then as x says. A rating below zero gives
 // back as any other.
-func (l *Ledger) Capture(u Usage, h Reserved, x Excess) Split {
+func (l *Ledger) Capture(u *Usage, h Reserved, x Excess) Split {
 	l.Release(u.Payer, h)
 	if u.Amount.Sign() <= 0 {
 		return l.Correct(u)
@@ -151,10 +151,10 @@ func (l *Ledger) Capture(u Usage, h Reserved, x Excess) Split {
 	pool := least(h.Pool, rest)
 	if rest = rest.MustSub(pool); rest.Sign() > 0 {
 		var more money.Amount
-		more, split.Lost = l.excess(row, &u, &split, pool, rest, x)
+		more, split.Lost = l.excess(row, u, &split, pool, rest, x)
 		pool = pool.MustAdd(more)
 	}
-	l.take(&u, row, t, &split, pool)
+	l.take(u, row, t, &split, pool)
 	return split
 }
 

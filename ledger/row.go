@@ -151,12 +151,6 @@ func (r *Row) bought(a money.Amount) {
 	}
 }
 
-// event counts a usage event that the customer pays for in window w.
-func (r *Row) event(w uint64) {
-	r.open(w)
-	r.Events++
-}
-
 // open makes the window's figures those of window w.
 func (r *Row) open(w uint64) {
 	if r.Window != w {

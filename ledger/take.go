@@ -57,23 +57,30 @@ type Usage struct {
 // Grants that it matches burn first, then paid credit, then the receivable grows: usage that
 // has happened is always booked. An event may make its period cheaper (a volume price); then
 // it gives back.
-func (l *Ledger) PostUsage(u Usage) Split {
-	l.CountEvent(u.Payer)
-	return l.Correct(u)
+func (l *Ledger) PostUsage(u *Usage) Split {
+	row, t := l.mutable(u.Payer)
+	row.Events++
+	t.Events++
+	return l.post(u, row, t)
 }
 
 // CountEvent counts a usage event that a root pays for in the open window.
 func (l *Ledger) CountEvent(payer Ref) {
-	l.Rows.Mut(uint32(payer)).event(l.window)
-	l.totals[l.people[payer].Currency.Index()].Events++
+	row, t := l.mutable(payer)
+	row.Events++
+	t.Events++
 }
 
 // Correct posts what a correction of booked usage moves, and is no event. What it takes back goes
 // to the rating's own sources (giveBack), and comes from the pool as far as that had been given to.
-func (l *Ledger) Correct(u Usage) Split {
+func (l *Ledger) Correct(u *Usage) Split {
 	row, t := l.mutable(u.Payer)
+	return l.post(u, row, t)
+}
+
+func (l *Ledger) post(u *Usage, row *Row, t *Totals) Split {
 	if u.Amount.Sign() < 0 {
-		return l.giveBack(&u, row, t)
+		return l.giveBack(u, row, t)
 	}
 	split := Split{Parts: u.Parts[:0], Lost: least(u.Lost, u.Amount)}
 	rest, pool := u.Amount.MustSub(split.Lost), money.Amount{}
@@ -84,7 +91,7 @@ func (l *Ledger) Correct(u Usage) Split {
 	if row.Grants != 0 {
 		split.Parts, rest = l.freeParts(row, rest, u.Scopes, u.Now, u.Back, split.Parts)
 	}
-	l.take(&u, row, t, &split, pool.MustAdd(rest))
+	l.take(u, row, t, &split, pool.MustAdd(rest))
 	return split
 }
 

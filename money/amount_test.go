@@ -127,3 +127,22 @@ func TestBugsPanic(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// TestMust has MustAdd and MustSub agree with Add and Sub, and panic where those refuse.
+func TestMust(t *testing.T) {
+	must := func(f func(Amount) Amount, b Amount) (got Amount, ok bool) {
+		defer func() { ok = recover() == nil }()
+		return f(b), true
+	}
+	forRandom(t, 20_000, func(r *rand.Rand) {
+		a, b := randomAmount(r), randomAmount(r)
+		want, fits := a.Add(b)
+		if got, ok := must(a.MustAdd, b); ok != fits || ok && got != want {
+			t.Fatalf("%v + %v: %v %v, want %v %v", a, b, got, ok, want, fits)
+		}
+		want, fits = a.Sub(b)
+		if got, ok := must(a.MustSub, b); ok != fits || ok && got != want {
+			t.Fatalf("%v - %v: %v %v, want %v %v", a, b, got, ok, want, fits)
+		}
+	})
+}

@@ -1,6 +1,9 @@
 package money
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // The binary form of an amount: one header byte, then the magnitude in as few
 // big-endian bytes as it needs. Bit 7 of the header is the sign, the low bits
@@ -26,13 +29,17 @@ func (a Amount) AppendBinary(dst []byte) []byte {
 		header |= binaryNegative
 	}
 	dst = append(dst, header)
-	for i := n - 1; i >= 8; i-- {
-		dst = append(dst, byte(hi>>(8*(i-8))))
+	if n > 8 {
+		dst = appendTop(dst, hi, n-8)
+		return binary.BigEndian.AppendUint64(dst, lo)
 	}
-	for i := min(n, 8) - 1; i >= 0; i-- {
-		dst = append(dst, byte(lo>>(8*i)))
-	}
-	return dst
+	return appendTop(dst, lo, n)
+}
+
+// appendTop appends the low n bytes of w, 0 to 8: all eight in one store, of which the rest is cut off again.
+func appendTop(dst []byte, w uint64, n int) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, w<<(64-8*n))
+	return dst[:len(dst)-8+n]
 }
 
 // DecodeBinary reads the amount at the start of src and returns it with the
@@ -52,6 +59,14 @@ func DecodeBinary(src []byte) (a Amount, n int, err error) {
 		return Amount{}, 0, ErrEncoding
 	}
 	var hi, lo uint64
+	if size <= 8 && len(src) > 8 { // nearly always
+		lo = binary.BigEndian.Uint64(src[1:]) >> (64 - 8*size)
+		a, ok := fromMagnitude(negative, 0, lo)
+		if !ok {
+			return Amount{}, 0, ErrEncoding
+		}
+		return a, 1 + size, nil
+	}
 	for _, b := range src[1 : 1+size] {
 		hi = hi<<8 | lo>>56
 		lo = lo<<8 | uint64(b)
