@@ -4,7 +4,12 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"fmt"
+	"math"
+	"os"
 	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +30,11 @@ import (
 func BenchmarkSequencer(b *testing.B) {
 	for _, accounts := range []int{10, 1_000, 1_000_000, 10_000_000} {
 		b.Run(fmt.Sprintf("accounts=%d", accounts), func(b *testing.B) {
-			runtime.LockOSThread() // threadTime is that of one thread
+			if need := int64(accounts) * aloneAccountBytes; need > availableBytes() {
+				b.Skipf("%d accounts take %d MiB, which this machine does not have", accounts, need>>20)
+			}
+			defer debug.SetGCPercent(debug.SetGCPercent(50)) // as serve sets it
+			runtime.LockOSThread()                           // threadTime is that of one thread
 			defer runtime.UnlockOSThread()
 			a := newAloneSequencer(b, accounts)
 			a.everybody()
@@ -38,6 +47,27 @@ func BenchmarkSequencer(b *testing.B) {
 			b.ReportMetric(0, "ns/op") // of filling as well
 		})
 	}
+}
+
+// aloneAccountBytes is what an account takes at most while it is opened and has its first event, the collector's share included.
+const aloneAccountBytes = 1200
+
+// availableBytes is the memory that nothing else needs; where the system does not say, a lot.
+func availableBytes() int64 {
+	raw, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return math.MaxInt64
+	}
+	_, after, _ := strings.Cut(string(raw), "MemAvailable:")
+	fields := strings.Fields(after)
+	if len(fields) == 0 {
+		return math.MaxInt64
+	}
+	kib, err := strconv.ParseInt(fields[0], 10, 64)
+	if err != nil {
+		return math.MaxInt64
+	}
+	return kib << 10
 }
 
 // aloneEvents is how many events a request of BenchmarkSequencer has.

@@ -37,7 +37,7 @@ func (s *suite) plan() (all []step) {
 		repeats := s.repeats(w)
 		for n := range repeats {
 			guess := s.guess(w)
-			if n == 0 && s.Verify != VerifyNone || s.Verify == VerifyAll {
+			if n == 0 && s.Verify != VerifyNone && (!w.Identities || s.Identities == 0) || s.Verify == VerifyAll {
 				guess += time.Duration(aroundVerify * float64(s.durationOf(w)))
 			}
 			add(fmt.Sprintf("%s, %d of %d", w.Name, n+1, repeats), guess, func(ctx context.Context) error { return s.closed(ctx, w) })
