@@ -22,7 +22,7 @@ import (
 	"farthing/bench/report"
 )
 
-// planProfiles plans to run each workload once more, with a profile of the server's processor time; that run's rate is not reported.
+// planProfiles plans to run workloads once more, with a profile of the server's processor time; that run's rate is not reported.
 func (s *suite) planProfiles(add func(string, time.Duration, func(context.Context) error)) {
 	if !s.Profile {
 		return
@@ -32,15 +32,16 @@ func (s *suite) planProfiles(add func(string, time.Duration, func(context.Contex
 		return
 	}
 	for _, w := range s.Workloads {
-		if w.Settles || s.Identities > 0 && w.Accounts > profileAccounts {
+		if w.Settles || s.Identities > 0 && !slices.Contains(profiledOfAll, w.Name) {
 			continue
 		}
 		add("profile of "+w.Name, aroundRun+s.Run.Warmup+s.profileTime()+profileMore, func(ctx context.Context) error { return s.profile(ctx, w) })
 	}
 }
 
-// profileAccounts is how many accounts a workload may have to be run once more where everything is measured: opening a million takes most of a minute.
-const profileAccounts = 200_000
+// profiledOfAll are the workloads that are run once more where everything is measured: others spend their time in the same way, or take
+// a million accounts.
+var profiledOfAll = []string{"single", "batch-1000", "compact", "llm", "mixed", "holds"}
 
 func (s *suite) profile(ctx context.Context, w bench.Workload) error {
 	address, err := freeAddress(ctx)

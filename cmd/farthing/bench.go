@@ -38,7 +38,7 @@ type benchRunCmd struct {
 	WarmUp      time.Duration `help:"Time driven before measuring." default:"1s"`
 	Rates       []float64     `help:"Shares of the capacity just measured that single and batch-1000 are sent at in open loops, to measure latency; 0 for none." default:"0.25,0.5,0.75,0.9" placeholder:"SHARE"`
 	Limits      bool          `help:"Measure the limits of the machine first, to compare with." default:"true" negatable:""`
-	Profile     bool          `help:"Run each workload once more to see where the server's processor time goes." default:"true" negatable:""`
+	Profile     bool          `help:"Run workloads once more (of all, six of them) to see where the server's processor time goes." default:"true" negatable:""`
 	Profiles    string        `help:"Keep the profiles of processor time, allocations, waits and locks in this directory, for go tool pprof." type:"existingdir" placeholder:"DIR"`
 	ProfileTime time.Duration `help:"How long each profile of processor time is taken, in whole seconds." default:"2s"`
 	Peers       bool          `help:"Have the other engines that are installed do the same: PostgreSQL, Redis, TigerBeetle." default:"true" negatable:""`
