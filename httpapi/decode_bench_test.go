@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -36,13 +37,14 @@ func llmLines(n int) []byte {
 
 const benchEvents = 1000
 
-func benchmarkDecode(b *testing.B, f format, body []byte) {
+// benchmarkDecode reads bodies of the same size by turns.
+func benchmarkDecode(b *testing.B, f format, bodies ...[]byte) {
 	var batch meter.Batch
-	b.SetBytes(int64(len(body)))
+	b.SetBytes(int64(len(bodies[0])))
 	b.ReportAllocs()
-	for b.Loop() {
+	for i := 0; b.Loop(); i++ {
 		batch.Reset(1)
-		if no := decodeEvents(f, body, meter.MaxBatchEvents, &batch); no != nil {
+		if no := decodeEvents(f, bodies[i%len(bodies)], meter.MaxBatchEvents, &batch); no != nil {
 			b.Fatal(no)
 		}
 		if len(batch.Events) != benchEvents || len(batch.Rejects) != 0 {
@@ -54,6 +56,23 @@ func benchmarkDecode(b *testing.B, f format, body []byte) {
 
 func BenchmarkDecodeArray(b *testing.B)  { benchmarkDecode(b, formatJSON, llmArray(benchEvents)) }
 func BenchmarkDecodeNDJSON(b *testing.B) { benchmarkDecode(b, formatNDJSON, llmLines(benchEvents)) }
+
+// BenchmarkDecodeMixed reads events as farthing bench sends them: what differs from one to the next cannot be foreseen,
+// nor learnt by a processor's predictors, as there are many bodies.
+func BenchmarkDecodeMixed(b *testing.B) {
+	models := []string{"gpt-4o", "gpt-4o-mini", "claude-sonnet-4", "claude-3.5-haiku", "gemini-2.5-pro", "gemini-2.5-flash", "mistral-large", "llama-3.3-70b"}
+	random := rand.New(rand.NewPCG(1, 1))
+	bodies := make([][]byte, 20)
+	for k := range bodies {
+		events := make([]string, benchEvents)
+		for i := range events {
+			events[i] = fmt.Sprintf(`{"id":"01K9ZQ7P-%08d-%04d","source":"gateway-%d","type":"llm.tokens","subject":"bench-%07d","data":{"model":"%s","usage":{"input":%d,"cached_input":%d,"output":%d}}}`,
+				k*77, i, random.IntN(4), random.IntN(100_000), models[random.IntN(len(models))], 1+random.IntN(2000), random.IntN(2)*random.IntN(2000), 1+random.IntN(800))
+		}
+		bodies[k] = []byte("[" + strings.Join(events, ",") + "]")
+	}
+	benchmarkDecode(b, formatJSON, bodies...)
+}
 
 // BenchmarkDecodeUnlike is the worst for layouts: each second event has one of its own, so half of the tries are in
 // vain as late as can be, and what was learnt is of no use.
