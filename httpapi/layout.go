@@ -36,7 +36,10 @@ type layouts struct {
 	quantities [meter.MaxComponents]money.Quantity
 	dimensions [meter.MaxDimensions]span
 	values     [meter.MaxDimensions][]byte
+	zeros      uint64 // which quantities are zero
 	minute     lastMinute
+	shapes     [256]knownShape
+	slots      []uint8           // those of shapes that are in use
 	ending     [literalSize]byte // what a text that is shorter ends with, then zeros
 
 	walk walk
@@ -70,6 +73,7 @@ const (
 type form struct {
 	meter.Form
 	versioned bool // specversion is "1.0"
+	scattered bool // there is something that is no dimension between the first and the last one
 }
 
 type valueKind uint8
@@ -109,6 +113,7 @@ func (l *layouts) begin() { l.credit = creditFirst }
 func (l *layouts) end() {
 	l.event = meter.Formed{}
 	clear(l.values[:])
+	l.forgetShapes()
 	l.walk.drop()
 }
 
@@ -118,11 +123,10 @@ func (l *layouts) read(in []byte, p int, cloudEvents bool) (next int) {
 		return -1
 	}
 	x := &l.event
-	x.Time = meter.NoTime
+	x.Time, l.zeros = meter.NoTime, 0
 	components, dimensions := 0, 0
 	for i := l.steps[0].next; i != 0; {
 		s := &l.steps[i]
-		i = s.other // unless both the literal and the value are there
 		w := &l.ending
 		if len(in)-p >= literalSize {
 			w = (*[literalSize]byte)(in[p:])
@@ -133,20 +137,24 @@ func (l *layouts) read(in []byte, p int, cloudEvents bool) (next int) {
 			(binary.LittleEndian.Uint64(w[8:])^s.words[1])&s.masks[1]|
 			(binary.LittleEndian.Uint64(w[16:])^s.words[2])&s.masks[2]|
 			(binary.LittleEndian.Uint64(w[24:])^s.words[3])&s.masks[3] != 0 {
+			i = s.other
 			continue
 		}
 		from := p + int(s.size)
 		end := from
 		switch s.value {
 		case noValue:
-			if l.form = &l.forms[s.form]; cloudEvents && !l.form.versioned {
-				continue
+			if l.form = &l.forms[s.form]; l.form.versioned || !cloudEvents {
+				x.Quantities, x.Values = l.quantities[:components], l.values[:dimensions]
+				l.credit = min(l.credit+1, creditMost)
+				return from
 			}
-			x.Quantities, x.Values = l.quantities[:components], l.values[:dimensions]
-			l.credit = min(l.credit+1, creditMost)
-			return from
+			end = -1
 		case valueComponent:
 			if l.quantities[components], end = quantityAt(in, from); end >= 0 {
+				if l.quantities[components] == 0 {
+					l.zeros |= 1 << components
+				}
 				components++
 			}
 		case valueText:
@@ -166,9 +174,11 @@ func (l *layouts) read(in []byte, p int, cloudEvents bool) (next int) {
 			end = s.name(in, from)
 			l.names[s.value] = span{from, end}
 		}
-		if end >= 0 {
-			p, i = end, s.next
+		if end < 0 {
+			i = s.other
+			continue
 		}
+		p, i = end, s.next
 	}
 	l.credit -= creditMiss
 	return -1
@@ -211,12 +221,31 @@ func (l *layouts) time(s *step, in []byte, p int) (end int) {
 // add gives the event of in that was read last to the batch.
 func (l *layouts) add(in []byte, batch *meter.Batch, index int) {
 	x := &l.event
-	x.Index = index
+	x.Index, x.Shape = index, -1
 	x.ID, x.Source, x.Type, x.Subject = l.names[valueID].of(in), l.names[valueSource].of(in), l.names[valueType].of(in), l.names[valueSubject].of(in)
 	for i := range x.Values {
 		x.Values[i] = l.dimensions[i].of(in)
 	}
-	batch.AddFormed(&l.form.Form, x)
+	if l.form.scattered {
+		batch.AddFormed(&l.form.Form, x)
+		return
+	}
+	s := knownShape{form: l.form, zeros: l.zeros, kind: x.Type}
+	if n := len(x.Values); n > 0 {
+		s.text = in[l.dimensions[0].from:l.dimensions[n-1].to]
+	}
+	slot := s.slot()
+	known := &l.shapes[slot]
+	if known.form == s.form && known.zeros == s.zeros && string(known.kind) == string(s.kind) && string(known.text) == string(s.text) {
+		x.Shape = known.number
+		batch.AddFormed(&l.form.Form, x)
+		return
+	}
+	s.number = batch.AddFormed(&l.form.Form, x)
+	if known.form == nil {
+		l.slots = append(l.slots, slot)
+	}
+	*known = s
 }
 
 // plainEnd returns the offset of the quote that closes a string whose rest is at p, or -1 if it has an escape or is
@@ -225,8 +254,10 @@ func plainEnd(in []byte, p int) int {
 	in = in[:min(len(in), p+meter.MaxDimensionBytes+1)]
 	for ; p+8 <= len(in); p += 8 {
 		if m := special(binary.LittleEndian.Uint64(in[p:])); m != 0 {
-			p += bits.TrailingZeros64(m) >> 3
-			break
+			if p += bits.TrailingZeros64(m) >> 3; in[p] == '"' {
+				return p
+			}
+			return -1
 		}
 	}
 	for ; p < len(in); p++ {
@@ -260,18 +291,14 @@ func quantityAt(in []byte, p int) (q money.Quantity, end int) {
 	if p+8 <= len(in) {
 		w := binary.LittleEndian.Uint64(in[p:]) ^ eachByte*'0' // digits are 0 to 9 now
 		other := (w + eachByte*(0x80-10) | w) & topBits
-		n := bits.TrailingZeros64(other) >> 3
-		c := byte(0)
-		if n <= wordDigits {
-			c = in[p+n]
-		}
-		if uint(n-1) < wordDigits && (w&0xff != 0 || n == 1) && c != '.' && c|0x20 != 'e' {
+		n := uint(bits.TrailingZeros64(other)) >> 3
+		if n-1 < wordDigits && w&0xff|1>>(n-1) != 0 && in[p+int(n)] != '.' && in[p+int(n)]|0x20 != 'e' {
 			w <<= 64 - 8*n // as if zeros came before
 			w = (w*10 + w>>8) & 0x00ff00ff00ff00ff
 			w = (w*100 + w>>16) & 0x0000ffff0000ffff
 			w = (w*10000 + w>>32) & 0xffffffff
 			q, _ = money.WholeQuantity(w)
-			return q, p + n
+			return q, p + int(n)
 		}
 	}
 	if end = numberEnd(in, p); end < 0 {
@@ -292,6 +319,7 @@ func (l *layouts) learn(in []byte, p int) {
 	}
 	if len(l.steps) == 0 || len(l.forms) == layoutsMax || len(l.steps)+len(w.found) > stepsMax {
 		l.steps, l.forms = append(l.steps[:0], step{}), l.forms[:0]
+		l.forgetShapes() // they name forms
 	}
 	at := uint16(0)
 	for i := range w.found {
@@ -307,7 +335,7 @@ func (l *layouts) learn(in []byte, p int) {
 		}
 		f := &l.forms[s.form]
 		f.Set(w.components, w.dimensions, w.usage)
-		f.versioned = w.versioned
+		f.versioned, f.scattered = w.versioned, w.scattered()
 	}
 }
 

@@ -170,6 +170,7 @@ func laidOf(t *testing.T, d *decoder, f format, body string) (laid int) {
 	batch.Reset(1)
 	d.batch, d.format, d.most = &batch, f, meter.MaxBatchEvents
 	d.layouts.begin()
+	defer d.layouts.end()
 	for i, line := range strings.Split(body, "\n") {
 		d.line([]byte(line), 0, i)
 		if d.laid {
@@ -272,5 +273,26 @@ func TestBrokenLineOfALayoutKeepsItsID(t *testing.T) {
 	}
 	if len(batch.Events) != 2 || len(batch.Rejects) != 1 || batch.Rejects[0].ID != "req-00000002" || batch.Rejects[0].Index != 1 {
 		t.Errorf("%d events, %+v", len(batch.Events), batch.Rejects)
+	}
+}
+
+// TestKnownShapes decodes bodies of one layout whose events differ in what shapes depend on, each a little.
+func TestKnownShapes(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 300 {
+		layout := pick(random, `{"model":"%s","region":"%s","usage":{"a":%s,"b":%s}}`, `{"model":"%s","usage":{"a":%[3]s,"b":%[4]s},"region":"%[2]s"}`,
+			`{"usage":{"a":%[3]s,"b":%[4]s},"model":"%[1]s"}`, `{"usage":{"a":%[3]s},"n":%[4]s,"region":"%[2]s"}`, `{"usage":{"a":%[3]s}}`)
+		var events []string
+		for i := range 40 {
+			word := func() string {
+				return pick(random, "", "a", "b", "gpt-4o", "gpt-4o-mini", "gpt-4o-maxi", "gpt-4x-mini")
+			}
+			data, _, _ := strings.Cut(fmt.Sprintf(layout, word(), word(), pick(random, "0", "0.0", "1"), pick(random, "0", "7", "70")), "%!")
+			events = append(events, with("id", fmt.Sprintf(`"%d"`, i), "type", pick(random, `"t"`, `"llm.tokens"`, `"llm.tokena"`), "data", data))
+		}
+		sameDecoding(t, formatJSON, []byte("["+strings.Join(events, ",")+"]"))
+		sameDecoding(t, formatNDJSON, []byte(strings.Join(events, "\n")))
 	}
 }

@@ -143,3 +143,20 @@ func (w *walk) bare(p int, value valueKind) int {
 	w.from = w.value(p, 2)
 	return w.from
 }
+
+// scattered reports whether there is something that is no dimension between the first and the last one.
+func (w *walk) scattered() bool {
+	dimensions, between := 0, false
+	for i := range w.found {
+		switch w.found[i].value {
+		case valueText, valueScalar:
+			if dimensions++; between {
+				return true
+			}
+		case moreLiteral:
+		default:
+			between = dimensions > 0
+		}
+	}
+	return false
+}

@@ -55,13 +55,15 @@ type Formed struct {
 	Time                      int64            // nanoseconds since the Unix epoch, or NoTime
 	Quantities                []money.Quantity // of the components, in the form's order; of one call none
 	Values                    [][]byte         // of the dimensions, in the form's order
+	Shape                     int              // its number in the batch, if known, else -1
 }
 
 // oneCallOnly are the quantities of an event that states no usage.
 var oneCallOnly = []money.Quantity{oneCall.quantity}
 
-// AddFormed appends an event. It has to be one that Begin, the setters and End would take.
-func (b *Batch) AddFormed(f *Form, x *Formed) {
+// AddFormed appends an event. It has to be one that Begin, the setters and End would take. It returns the number of its
+// shape. Another event of the form has the same one if type, values, and which quantities are zero are the same.
+func (b *Batch) AddFormed(f *Form, x *Formed) (shape int) {
 	quantities := x.Quantities
 	if f.call {
 		quantities = oneCallOnly
@@ -74,10 +76,14 @@ func (b *Batch) AddFormed(f *Form, x *Formed) {
 		}
 	}
 	b.arena = a
-	components := (len(a) - int(e.quantities)) / 8
-	b.cur.shape = f.appendShape(b.cur.shape[:0], x, quantities, components)
-	e.Shape = b.share(b.cur.shape, components)
+	if shape = x.Shape; shape < 0 {
+		components := (len(a) - int(e.quantities)) / 8
+		b.cur.shape = f.appendShape(b.cur.shape[:0], x, quantities, components)
+		shape = int(b.share(b.cur.shape, components))
+	}
+	e.Shape = uint32(shape)
 	b.hash(e)
+	return shape
 }
 
 // appendShape appends the canonical shape of x, of whose components so many are not zero.
