@@ -296,3 +296,29 @@ func TestKnownShapes(t *testing.T) {
 		sameDecoding(t, formatNDJSON, []byte(strings.Join(events, "\n")))
 	}
 }
+
+// TestLayoutsAgreeOnEach holds single differences against the twin, after events that taught the layout.
+func TestLayoutsAgreeOnEach(t *testing.T) {
+	f := func(events ...string) {
+		t.Helper()
+		sameDecoding(t, formatNDJSON, []byte(strings.Join(events, "\n")))
+	}
+	usage := func(s string) string { return with("data", `{"usage":{"input":`+s+`,"output":1234567890}}`) }
+	for _, s := range []string{"01", "00", "0", "0.5", "1.", "1e3", "1e", "-1", "7654321", "87654321", "", "x", "1 ", `"1"`} {
+		f(usage("1"), usage(s), usage("2"))
+	}
+	var zeros, layouts []string
+	for i := range 1000 {
+		zeros = append(zeros, with("data", fmt.Sprintf(`{"usage":{"a":%d,"b":%d,"c":%d,"d":%d,"e":%d,"f":%d,"g":%d,"h":%d,"i":%d,"j":%d}}`,
+			i&1, i&2, i&4, i&8, i&16, i&32, i&64, i&128, i&256, i&512)))
+	}
+	f(zeros...) // more shapes than are known at a time
+	for i := range 3 * layoutsMax {
+		e := with("data", fmt.Sprintf(`{"model":"m","usage":{"c%d":1}}`, i))
+		layouts = append(layouts, e, e, e, e, e)
+		if i < layoutsMax {
+			layouts = append(layouts, layouts[0])
+		}
+	}
+	f(layouts...) // more layouts than are remembered at a time, with the same dimensions
+}
