@@ -322,3 +322,26 @@ func TestLayoutsAgreeOnEach(t *testing.T) {
 	}
 	f(layouts...) // more layouts than are remembered at a time, with the same dimensions
 }
+
+// TestForgottenLayoutsTakeShapesAlong: what is known of shapes names forms, whose memory the next layouts get.
+func TestForgottenLayoutsTakeShapesAlong(t *testing.T) {
+	d := new(decoder)
+	var batch meter.Batch
+	batch.Reset(1)
+	d.batch, d.format, d.most = &batch, formatNDJSON, meter.MaxBatchEvents
+	d.layouts.begin()
+	for i := range 5 * layoutsMax {
+		e := []byte(with("data", fmt.Sprintf(`{"d%d":1}`, i)))
+		before := len(d.layouts.forms)
+		d.line(e, 0, 0)
+		if now := len(d.layouts.forms); now < before && len(d.layouts.slots) != 0 {
+			t.Fatalf("after %d layouts %d shapes are known", i, len(d.layouts.slots))
+		}
+		for range creditMiss {
+			d.line(e, 0, 0)
+		}
+	}
+	if len(d.layouts.slots) == 0 {
+		t.Error("no shape is known")
+	}
+}
