@@ -79,6 +79,11 @@ func (r *Refused) Error() string {
 	return fmt.Sprintf("the server refused the events: %d %s (%s): %s", r.Status, r.Code, r.Reason, r.Detail)
 }
 
+// final says whether the server would say the same again: not if it had no time or room, nor if something on the way answered in its stead.
+func (r *Refused) final() bool {
+	return r.Status < 500 && r.Status != http.StatusTooManyRequests && r.Status != http.StatusRequestTimeout
+}
+
 // Send sends the events of a batch and returns when they are durable. It sends again what may succeed later. An error is a *Refused, or says why it
 // could not be sent until ctx ended; then what was sent may have been booked.
 //
@@ -88,14 +93,14 @@ func (c *Client) Send(ctx context.Context, b *compact.Batch) (Result, error) {
 	for pause := c.o.Pause; ; pause = min(2*pause, c.o.PauseMax) {
 		result, after, err := c.once(ctx, body)
 		var refused *Refused
-		if err == nil || errors.As(err, &refused) && refused.Status != http.StatusTooManyRequests && refused.Status != http.StatusServiceUnavailable {
+		if err == nil || errors.As(err, &refused) && refused.final() {
 			return result, err
 		}
 		timer := time.NewTimer(max(after, pause) + rand.N(pause))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return Result{}, fmt.Errorf("send events: %w (%w)", err, context.Cause(ctx))
+			return Result{}, fmt.Errorf("send events: %w; the last try: %v", context.Cause(ctx), err) //nolint:errorlint // a refusal that may be none next time is no Refused
 		case <-timer.C:
 		}
 	}

@@ -51,14 +51,14 @@ func oneEvent(t *testing.T) *compact.Batch {
 
 func TestSendTriesAgain(t *testing.T) {
 	b := oneEvent(t)
-	c, bodies := served(t, 429, `{"code":"overloaded"}`, 503, `{"code":"not_ready"}`, 0, "", 200,
+	c, bodies := served(t, 429, `{"code":"overloaded"}`, 503, `{"code":"not_ready"}`, 0, "", 502, "bad gateway", 408, `{"code":"timeout"}`, 200,
 		`{"accepted":1,"duplicates":2,"unpriced":3,"rejected":[{"index":4,"id":"x","code":"invalid","reason":"r","detail":"d"}],"rejected_more":5,"sequence":6}`)
 	got, err := c.Send(t.Context(), b)
 	if err != nil || got.Accepted != 1 || got.Duplicates != 2 || got.Unpriced != 3 || got.Unlisted != 5 || got.Sequence != 6 ||
 		len(got.Rejected) != 1 || got.Rejected[0] != (Rejected{4, "x", "invalid", "r", "d"}) {
 		t.Errorf("%+v %v", got, err)
 	}
-	if want := string(b.Append(nil)); len(*bodies) < 4 || (*bodies)[0] != want || (*bodies)[3] != want {
+	if want := string(b.Append(nil)); len(*bodies) < 6 || (*bodies)[0] != want || (*bodies)[5] != want {
 		t.Errorf("%q were sent", *bodies)
 	}
 }
@@ -82,7 +82,8 @@ func TestSendGivesUp(t *testing.T) {
 	c, _ := served(t, 429, `{"code":"overloaded"}`)
 	c.o.Pause, c.o.PauseMax = time.Hour, time.Hour
 	time.AfterFunc(10*time.Millisecond, func() { cancel(stop) })
-	if _, err := c.Send(ctx, oneEvent(t)); !errors.Is(err, stop) || !strings.Contains(err.Error(), "overloaded") {
+	var refused *Refused
+	if _, err := c.Send(ctx, oneEvent(t)); !errors.Is(err, stop) || !strings.Contains(err.Error(), "overloaded") || errors.As(err, &refused) {
 		t.Errorf("%v", err)
 	}
 	if _, err := New("http://\x00", Options{}).Send(t.Context(), oneEvent(t)); err == nil {

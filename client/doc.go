@@ -1,6 +1,6 @@
 // Package client sends usage events to a Farthing server in the compact form (package compact).
 //
-//	c := client.New("http://127.0.0.1:8420", client.Options{Key: key})
+//	c := client.New("http://127.0.0.1:8080", client.Options{Key: key})
 //	var batch compact.Batch
 //	err := batch.Add(&compact.Event{Source: "gateway-1", ID: "01J…", Subject: "acme", Type: "llm.tokens",
 //		Usage: []compact.Component{{Name: "input", Quantity: q}}})

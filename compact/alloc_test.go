@@ -23,7 +23,7 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 	var batch meter.Batch
 	n := testing.AllocsPerRun(100, func() {
 		batch.Reset(seed)
-		if refused := Decode(body, &batch); refused != nil || len(batch.Events) != len(events) {
+		if _, refused := Decode(body, &batch); refused != nil || len(batch.Events) != len(events) {
 			t.Fatal(refused)
 		}
 	})

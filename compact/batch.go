@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"farthing/meter"
@@ -26,7 +27,7 @@ type Event struct {
 	Subject    string // the payer's account
 	Type       string // the meter
 	Time       time.Time
-	Usage      []Component // each name once; nil: one call
+	Usage      []Component // each name once; what is zero is left out; nil: one call
 	Dimensions []meter.Dimension
 }
 
@@ -93,10 +94,14 @@ func (b *Batch) Len() int { return b.count }
 func (b *Batch) Add(e *Event) error {
 	components, err := b.shapeOf(e)
 	if err != nil {
-		return fmt.Errorf("%w: %s", ErrEvent, err)
+		return fmt.Errorf("%w: %w", ErrEvent, err)
 	}
 	if b.count == meter.MaxBatchEvents {
 		return fmt.Errorf("%w: a request has at most %d", ErrEvent, meter.MaxBatchEvents)
+	}
+	at := e.Time.UnixNano()
+	if !e.Time.IsZero() && !time.Unix(0, at).Equal(e.Time) {
+		return fmt.Errorf("%w: its time is no number of nanoseconds since 1970 of 64 bits", ErrEvent)
 	}
 	head := b.shapes.number(b.shape) << 1
 	if !e.Time.IsZero() {
@@ -107,7 +112,6 @@ func (b *Batch) Add(e *Event) error {
 	out = binary.AppendUvarint(out, b.sources.number(b.shape))
 	out = appendText(appendText(out, e.Subject), e.ID)
 	if head&1 != 0 {
-		at := e.Time.UnixNano()
 		if !b.timed {
 			b.base, b.timed = at, true
 		}
@@ -126,21 +130,20 @@ func (b *Batch) shapeOf(e *Event) (components int, err error) {
 	if e.Usage == nil {
 		b.usage[0], components = Component{"call", oneCall}, 1
 	}
-	for _, c := range e.Usage {
+	for i, c := range e.Usage {
 		switch {
+		case slices.ContainsFunc(e.Usage[:i], func(o Component) bool { return o.Name == c.Name }):
+			return 0, fmt.Errorf("component %s is given twice", c.Name)
 		case c.Quantity == 0:
 			continue
 		case components == len(b.usage):
 			return 0, fmt.Errorf("an event has at most %d components", len(b.usage))
 		}
-		i := components
-		for ; i > 0 && b.usage[i-1].Name >= c.Name; i-- {
-			if b.usage[i-1].Name == c.Name {
-				return 0, fmt.Errorf("component %s is given twice", c.Name)
-			}
-			b.usage[i] = b.usage[i-1]
+		k := components
+		for ; k > 0 && b.usage[k-1].Name > c.Name; k-- {
+			b.usage[k] = b.usage[k-1]
 		}
-		b.usage[i] = c
+		b.usage[k] = c
 		components++
 	}
 	b.shape = binary.AppendUvarint(appendText(b.shape[:0], e.Type), uint64(components))

@@ -31,7 +31,8 @@ func add(t testing.TB, b *Batch, events ...Event) []byte {
 func decode(body []byte) (*meter.Batch, *refusal.Refusal) {
 	var b meter.Batch
 	b.Reset(seed)
-	return &b, Decode(body, &b)
+	_, no := Decode(body, &b)
+	return &b, no
 }
 
 // TestFormat is the format of version 1, byte by byte. It must never change.
@@ -194,6 +195,11 @@ func TestRefusedAlone(t *testing.T) {
 	f("invalid_dimension", func(e *Event) { e.Dimensions = []meter.Dimension{{Key: "k", Value: "\xff"}} })
 	f("quantity_overflow", func(e *Event) { e.Usage[0].Quantity = money.QuantityMax + 1 })
 	f("quantity_overflow", func(e *Event) { e.Usage[0].Quantity = 1<<63 - 1 })
+	long := strings.Repeat("x", 257) // what is too long for one event is no fault of the others
+	f("invalid_id", func(e *Event) { e.Type = long[:129] })
+	f("invalid_component", func(e *Event) { e.Usage[0].Name = long[:65] })
+	f("invalid_dimension", func(e *Event) { e.Dimensions = []meter.Dimension{{Key: long[:65], Value: "v"}} })
+	f("invalid_dimension", func(e *Event) { e.Dimensions = []meter.Dimension{{Key: "k", Value: long}} })
 }
 
 // TestRefusedWhole is what refuses a body.
@@ -219,6 +225,7 @@ func TestRefusedWhole(t *testing.T) {
 	f("46454201 00 00 00 0000000000000000 00", "syntax", "something follows")
 	f("46454201 00 914e", "syntax", "more entries")
 	f("46454201 00 01 0561", "syntax", "longer than the body")
+	f("46454201 00 00 01 03 016d21 0000000000000000", "syntax", "canonical") // 33 components that are not there
 	f("46454201 00 00 01 03 016d00 0000000000000000", "syntax", "canonical")
 	f("46454201 00 00 01 09 016d 02 0163 0161 00 0000000000000000", "syntax", "canonical") // c before a
 	f("46454201 01 01 0167 01 06 016d010163 00 0000000000000000 02 00 0161 0162 02", "syntax", "not in its table")
@@ -288,6 +295,8 @@ func TestAddRefuses(t *testing.T) {
 		}
 	}
 	f(func(e *Event) { e.Usage = []Component{{"a", 1}, {"b", 1}, {"a", 1}} })
+	f(func(e *Event) { e.Usage = []Component{{"a", 0}, {"a", 1}} })
+	f(func(e *Event) { e.Time = time.Date(2611, 6, 21, 4, 34, 33, 0, time.UTC) })
 	f(func(e *Event) { e.Dimensions = []meter.Dimension{{Key: "k"}, {Key: "k", Value: "v"}} })
 	f(func(e *Event) { e.Dimensions = make([]meter.Dimension, meter.MaxDimensions+1) })
 	f(func(e *Event) {
@@ -381,7 +390,7 @@ func BenchmarkDecode(b *testing.B) {
 	var into meter.Batch
 	for b.Loop() {
 		into.Reset(seed)
-		if no := Decode(body, &into); no != nil {
+		if _, no := Decode(body, &into); no != nil {
 			b.Fatal(no)
 		}
 	}
@@ -412,5 +421,55 @@ func TestExampleOfTheDocs(t *testing.T) {
 	setFields(&want, 1, &Event{Source: "gw", ID: "e2", Subject: "b", Type: "api", Time: time.Unix(0, 1)})
 	if diff := different(got, &want); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestManyNames has an event with more components and dimensions than one may have, beside a good one.
+func TestManyNames(t *testing.T) {
+	var b Batch
+	body := add(t, &b, Event{Source: "gw", ID: "1", Subject: "acme", Type: "m", Usage: []Component{{"c", 1e6}}})
+	good, rest := body[len("FEB\x01\x01\x01\x02gw\x01"):], []byte(nil) // the table of shapes, base time, event
+	shape := []byte("\x01m")
+	shape = append(shape, meter.MaxComponents+1)
+	for i := range meter.MaxComponents + 1 {
+		shape = append(shape, 2, 'a', byte('A'+i))
+	}
+	shape = append(shape, 0)
+	body = append([]byte("FEB\x01\x02\x01\x02gw\x02"), byte(len(shape)))
+	body = append(append(body, shape...), good[:len(good)-len("\x00\x00\x04acme\x011\x02")]...)
+	rest = append(rest, "\x00\x00\x04acme\x012"...)
+	for range meter.MaxComponents + 1 {
+		rest = append(rest, 2)
+	}
+	body = append(append(body, rest...), "\x02\x00\x04acme\x011\x02"...)
+	got, no := decode(body)
+	if no != nil || len(got.Events) != 1 || len(got.Rejects) != 1 || got.Rejects[0].Refusal.Reason != "too_many_components" {
+		t.Errorf("%x: %v, %d events, %+v", body, no, len(got.Events), got.Rejects)
+	}
+}
+
+// TestRecordsMax has a small body whose events, each with its shape, come to more than a body of JSON may have.
+func TestRecordsMax(t *testing.T) {
+	e := Event{Source: "gw", Subject: "acme", Type: "m"}
+	for i := range meter.MaxDimensions {
+		e.Dimensions = append(e.Dimensions, meter.Dimension{Key: fmt.Sprint("k", i), Value: strings.Repeat("v", meter.MaxDimensionBytes)})
+	}
+	var b Batch
+	for i := range 1900 {
+		e.ID = fmt.Sprint(i)
+		add1(t, &b, &e)
+	}
+	var into meter.Batch
+	into.Reset(seed)
+	size, no := Decode(b.Append(nil), &into)
+	if no != nil || size < 1900*meter.MaxDimensions*meter.MaxDimensionBytes || size > recordsMax {
+		t.Fatal(size, no)
+	}
+	for i := range 200 {
+		e.ID = fmt.Sprint("x", i)
+		add1(t, &b, &e)
+	}
+	if _, no := decode(b.Append(nil)); no == nil || no.Code != refusal.TooLarge || no.Reason != "records_too_large" {
+		t.Error(no)
 	}
 }

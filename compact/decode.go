@@ -22,20 +22,24 @@ func Count(body []byte) (int, *refusal.Refusal) {
 	return n, nil
 }
 
-// Decode reads body into batch, which must be fresh. A refusal refuses the whole request; then the batch holds a part of it and
+// recordsMax bounds what the events of a body come to, each spelled out: as much as a body of JSON may have. A shape stands in a body
+// once, and a record of the journal may have it whole.
+const recordsMax = 8 << 20
+
+// Decode reads body into batch, which must be fresh, and returns how many bytes its events come to, each spelled out. A refusal refuses the whole request; then the batch holds a part of it and
 // must not be used. What refuses one event alone is in the batch, and its neighbours are not touched.
-func Decode(body []byte, batch *meter.Batch) *refusal.Refusal {
+func Decode(body []byte, batch *meter.Batch) (size int, refused *refusal.Refusal) {
 	d := decoders.Get().(*decoder)
 	d.in, d.batch = body, batch
 	d.run()
-	refused := d.refused
+	size, refused = d.size, d.refused
 	clear(d.sources) // keep no pointer into the request's buffer
 	clear(d.shapes)
 	*d = decoder{sources: d.sources[:0], shapes: d.shapes[:0]}
 	if cap(d.sources) <= tablesKeep && cap(d.shapes) <= tablesKeep {
 		decoders.Put(d)
 	}
-	return refused
+	return size, refused
 }
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
@@ -52,6 +56,7 @@ type decoder struct {
 	sources []source
 	shapes  []shape
 	base    int64
+	size    int          // of the events so far, spelled out
 	next    meter.Shaped // of the event being read
 	bad     fault        // of it alone
 	values  [meter.MaxComponents]money.Quantity
@@ -63,6 +68,7 @@ type source struct {
 }
 
 type shape struct {
+	size       int
 	number     uint32 // in the batch
 	components int
 	refused    *refusal.Refusal // of each event that has it
@@ -157,7 +163,7 @@ func (d *decoder) shape(p int) int {
 	if err != nil {
 		return d.fail(p, "a shape is not in canonical form")
 	}
-	d.shapes = append(d.shapes, shape{number, components, refused})
+	d.shapes = append(d.shapes, shape{len(raw), number, components, refused})
 	return next
 }
 
@@ -184,7 +190,12 @@ func (d *decoder) event(p, i int) int {
 	if p = d.quantities(p, s.components); p < 0 {
 		return p
 	}
-	x.Index, x.Source, x.ID, x.Subject, x.Shape, x.Quantities = i, o.name, id, subject, s.number, d.values[:s.components]
+	if d.size += s.size + len(o.name) + len(subject) + len(id) + 8*s.components; d.size > recordsMax {
+		d.refused = refusal.New(refusal.TooLarge, "records_too_large", "the events of a request may have at most %d bytes, each with its shape", recordsMax)
+		return -1
+	}
+	x.Index, x.Source, x.ID, x.Subject, x.Shape = i, o.name, id, subject, s.number
+	x.Quantities = d.values[:min(s.components, len(d.values))]
 	if s.refused != nil || d.bad.reason != "" || !o.valid || !meter.ValidID(subject) || !meter.ValidID(id) {
 		d.refuse(s)
 		return p
@@ -239,7 +250,9 @@ func (d *decoder) quantities(p, n int) int {
 		case q == 0:
 			d.bad = fault{"zero_quantity", "a component of which nothing was used has no place in the shape"}
 		}
-		d.values[k] = q
+		if k < len(d.values) { // with more the shape is refused
+			d.values[k] = q
+		}
 	}
 	return p
 }

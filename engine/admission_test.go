@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"farthing/journal"
 	"farthing/refusal"
 )
 
@@ -162,5 +163,43 @@ func TestAStopIsNotLost(t *testing.T) {
 	s.stopSeen = true
 	if s.stopSignal() != nil {
 		t.Error("waiting would spin")
+	}
+}
+
+// TestBudgetOfOneGrows has the only request grow beyond the whole budget, as it may begin beyond it; beside another one it may not.
+func TestBudgetOfOneGrows(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.EventsMax, o.BytesMax = 100, 5000 })
+	one := r.e.Acquire(1000)
+	if one == nil || !r.e.Grow(one, 1<<20) || one.EventsMax() != 10_000 {
+		t.Fatal("a request that is alone has no room")
+	}
+	r.e.Release(one)
+	one, other := r.e.Acquire(1000), r.e.Acquire(1000)
+	if one == nil || other == nil || r.e.Grow(one, 1<<20) || one.EventsMax() != 1000/minEventBytes+1 {
+		t.Error("two of them have room for more than there is")
+	}
+	r.e.Release(one)
+	r.e.Release(other)
+	if a := r.e.admission; a.events.Load() != 0 || a.bytes.Load() != 0 || a.requests.Load() != 0 {
+		t.Errorf("%d events, %d bytes, %d requests are left", a.events.Load(), a.bytes.Load(), a.requests.Load())
+	}
+}
+
+// TestGroupKeepsFewBlocks: one large request does not pin its memory for ever.
+func TestGroupKeepsFewBlocks(t *testing.T) {
+	g := &group{}
+	for range 3 * blocksKeep {
+		b := g.body(1)
+		b.Body = append(b.Body, make([]byte, journal.BlockBytes)...)
+	}
+	if len(g.blocks) != 3*blocksKeep {
+		t.Fatalf("%d blocks", len(g.blocks))
+	}
+	g.reset()
+	if kept := cap(g.blocks); kept > blocksKeep || len(g.blocks) != 0 {
+		t.Errorf("%d blocks are kept, %d used", kept, len(g.blocks))
+	}
+	if b := g.body(1); cap(b.Body) < journal.BlockBytes || len(g.blocks) != 1 {
+		t.Error("the first block's memory is gone")
 	}
 }

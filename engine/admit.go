@@ -57,7 +57,7 @@ func (r *Request) Batch() *meter.Batch { return &r.batch }
 // Holds is where the caller puts operations on holds; their events go into Batch.
 func (r *Request) Holds() *HoldBatch { return &r.holds }
 
-// EventsMax is how many events the budget was taken for. A body of JSON cannot hold more: each
+// EventsMax is how many events the budget was taken for. A body cannot hold more: each
 // takes at least minEventBytes.
 func (r *Request) EventsMax() int { return int(r.eventsMax) }
 
@@ -94,8 +94,8 @@ func newAdmission(o *Options, h *health) *admission {
 	return a
 }
 
-// minEventBytes is less than the shortest event takes in any form of JSON, so that a body's
-// size bounds its events. The compact form says how many it has.
+// minEventBytes is less than the shortest event takes in any format, so that a body's
+// size bounds its events.
 const minEventBytes = 32
 
 // eventsIn bounds the events of a body.
@@ -121,14 +121,14 @@ func (a *admission) take(bodyBytes int) *Request {
 
 // takeBudget takes the memory of a request, or nothing.
 func (a *admission) takeBudget(events, bytes int64) bool {
-	if !takeUpTo(&a.requests, 1, a.max.requests) {
+	if !takeUpTo(&a.requests, 0, 1, a.max.requests) {
 		return false
 	}
-	if !takeUpTo(&a.events, events, a.max.events) {
+	if !takeUpTo(&a.events, 0, events, a.max.events) {
 		a.requests.Add(-1)
 		return false
 	}
-	if !takeUpTo(&a.bytes, bytes, a.max.bytes) {
+	if !takeUpTo(&a.bytes, 0, bytes, a.max.bytes) {
 		a.requests.Add(-1)
 		a.events.Add(-events)
 		return false
@@ -142,30 +142,16 @@ func (a *admission) grow(r *Request, bodyBytes int) bool {
 	if bytes <= 0 {
 		return true
 	}
-	if !takeUpTo(&a.events, events, a.max.events) {
+	if !takeUpTo(&a.events, r.eventsMax, events, a.max.events) {
 		return false
 	}
-	if !takeUpTo(&a.bytes, bytes, a.max.bytes) {
+	if !takeUpTo(&a.bytes, r.bytesMax, bytes, a.max.bytes) {
 		a.events.Add(-events)
 		return false
 	}
 	a.flow.grow(&r.ticket, bytes)
 	r.eventsMax += events
 	r.bytesMax += bytes
-	return true
-}
-
-// growEvents takes what more events need than the body's size stands for, or nothing.
-func (a *admission) growEvents(r *Request, events int64) bool {
-	more := events - r.eventsMax
-	if more <= 0 {
-		return true
-	}
-	if !takeUpTo(&a.events, more, a.max.events) {
-		return false
-	}
-	a.flow.grow(&r.ticket, more*minEventBytes)
-	r.eventsMax = events
 	return true
 }
 
@@ -180,12 +166,12 @@ func (a *admission) enter() bool {
 	return true
 }
 
-// takeUpTo adds n to the counter unless it would pass limit. An empty counter always
-// has room, so that one request larger than the whole budget can still go through.
-func takeUpTo(counter *atomic.Int64, n, limit int64) bool {
+// takeUpTo adds n to the counter, of which the caller has own already, unless it would pass limit. Whoever is alone
+// always has room, so that one request larger than the whole budget can still go through.
+func takeUpTo(counter *atomic.Int64, own, n, limit int64) bool {
 	for {
 		v := counter.Load()
-		if v+n > limit && v > 0 {
+		if v+n > limit && v > own {
 			return false
 		}
 		if counter.CompareAndSwap(v, v+n) {
@@ -249,12 +235,6 @@ func (e *Engine) Acquire(bodyBytes int) *Request {
 // Grow takes the budget for a body that turns out larger than it was acquired for; false:
 // no room now, and nothing was taken.
 func (e *Engine) Grow(r *Request, bodyBytes int) bool { return e.admission.grow(r, bodyBytes) }
-
-// GrowEvents takes the budget for a body that has more events than its size stands for, as one in a compact form may. False:
-// no room now, and nothing was taken.
-func (e *Engine) GrowEvents(r *Request, events int) bool {
-	return e.admission.growEvents(r, int64(events))
-}
 
 // Release gives the budget back. The answer must have been written.
 func (e *Engine) Release(r *Request) { e.admission.give(r) }

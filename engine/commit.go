@@ -31,8 +31,11 @@ type group struct {
 // waits, admission fills up and requests are refused: nothing piles up in memory.
 const groupsMax = 6
 
-// waitersKeep and bodiesKeep bound what a reused group pins.
-const bodyKeep = 2 * journal.BlockBytes
+// bodyKeep and blocksKeep bound what a reused group pins: a large request's blocks are some hundred.
+const (
+	bodyKeep   = 2 * journal.BlockBytes
+	blocksKeep = 64
+)
 
 // reset makes the group ready to be filled.
 func (g *group) reset() {
@@ -47,6 +50,10 @@ func (g *group) reset() {
 		if cap(g.blocks[i].Body) > bodyKeep {
 			g.blocks[i].Body = nil
 		}
+	}
+	if len(g.blocks) > blocksKeep {
+		clear(g.blocks[blocksKeep:])
+		g.blocks = g.blocks[:blocksKeep:blocksKeep]
 	}
 	g.blocks = g.blocks[:0]
 }

@@ -178,17 +178,17 @@ func (t *laneTurn) enter(n, of int) (waited bool, err error) {
 // take counts the caller in, unless repeats hold half of a budget already.
 func (t *laneTurn) take() bool {
 	l, m := t.e.lane, &t.e.admission.max
-	if !takeUpTo(&l.inside, 1, m.requests/2) {
+	if !takeUpTo(&l.inside, 0, 1, m.requests/2) {
 		return false
 	}
 	if t.r == nil {
 		return true
 	}
-	if !takeUpTo(&l.events, t.r.eventsMax, m.events/2) {
+	if !takeUpTo(&l.events, 0, t.r.eventsMax, m.events/2) {
 		l.inside.Add(-1)
 		return false
 	}
-	if !takeUpTo(&l.bytes, t.r.bytesMax, m.bytes/2) {
+	if !takeUpTo(&l.bytes, 0, t.r.bytesMax, m.bytes/2) {
 		l.inside.Add(-1)
 		l.events.Add(-t.r.eventsMax)
 		return false

@@ -23,8 +23,8 @@ type usageRow struct {
 	quantity, amount [usageComponents]money.Amount
 }
 
-func (r *usageRow) of(account ledger.Ref, shape uint32, day int32) bool {
-	return r.account == account && r.shape == shape && r.day == day
+func (u *usageRow) of(account ledger.Ref, shape uint32, day int32) bool {
+	return u.account == account && u.shape == shape && u.day == day
 }
 
 const nanosPerDay = 24 * 60 * 60 * 1e9

@@ -23,8 +23,6 @@ type Engine interface {
 	// Grow takes the budget for a body that is longer than it was acquired for. False:
 	// no room now, and nothing was taken.
 	Grow(r *engine.Request, bodyBytes int) bool
-	// GrowEvents takes the budget for more events than the body's size stands for. False: no room now, and nothing was taken.
-	GrowEvents(r *engine.Request, events int) bool
 	// Ingest books the events of r's batch and blocks until the answer is durable.
 	// The result is valid until Release.
 	Ingest(r *engine.Request) (engine.IngestResult, *refusal.Refusal)

@@ -14,14 +14,13 @@ import (
 // fakeEngine is an engine without a ledger: it counts its budget, remembers what
 // it was asked, and gives the answers it was told to give.
 type fakeEngine struct {
-	mu         sync.Mutex
-	notReady   bool
-	unready    *refusal.Refusal // why changes are refused
-	room       int              // requests that still fit; negative: any number
-	eventsRoom int              // events that a request may have; 0: any number
-	held       int              // requests acquired and not released
-	budgets    []int
-	freed      chan struct{} // gets a value at every release, if there is room
+	mu       sync.Mutex
+	notReady bool
+	unready  *refusal.Refusal // why changes are refused
+	room     int              // requests that still fit; negative: any number
+	held     int              // requests acquired and not released
+	budgets  []int
+	freed    chan struct{} // gets a value at every release, if there is room
 
 	ingest   func(*engine.Request) (engine.IngestResult, *refusal.Refusal)
 	refused  *refusal.Refusal // the answer of everything but ingest
@@ -94,10 +93,6 @@ func (f *fakeEngine) Grow(_ *engine.Request, bodyBytes int) bool {
 	}
 	f.budgets = append(f.budgets, bodyBytes)
 	return true
-}
-
-func (f *fakeEngine) GrowEvents(r *engine.Request, events int) bool {
-	return f.eventsRoom == 0 || events <= f.eventsRoom
 }
 
 func (f *fakeEngine) Release(*engine.Request) {

@@ -63,20 +63,30 @@ func (s *Server) postEvents(c *call) (answer, *refusal.Refusal) {
 // decode reads a body into the request's batch.
 func (s *Server) decode(f format, r *engine.Request, body []byte) *refusal.Refusal {
 	if f == formatCompact {
-		n, no := compact.Count(body)
-		switch {
-		case no != nil:
-			return no
-		case !s.engine.GrowEvents(r, n):
-			return s.noRoom()
-		}
-		return compact.Decode(body, r.Batch())
+		return s.decodeCompact(r, body)
 	}
 	most := eventsIn(len(body))
 	if granted := r.EventsMax(); granted > 0 { // 0: an engine that does not count events
 		most = min(most, granted)
 	}
 	return decodeEvents(f, body, most, r.Batch())
+}
+
+// decodeCompact reads a compact batch. Before and after it the budget is brought to what its events would take in JSON: a shape that
+// stands in the body once may be part of ten thousand records.
+func (s *Server) decodeCompact(r *engine.Request, body []byte) *refusal.Refusal {
+	n, no := compact.Count(body)
+	if no != nil {
+		return no
+	}
+	if !s.engine.Grow(r, max(len(body), n*eventMinBytes)) {
+		return s.noRoom()
+	}
+	size, no := compact.Decode(body, r.Batch())
+	if no == nil && !s.engine.Grow(r, size) {
+		no = s.noRoom()
+	}
+	return no
 }
 
 func eventFormat(c *call) (format, *refusal.Refusal) {

@@ -183,8 +183,6 @@ func (e *reusingEngine) Acquire(int) *engine.Request {
 
 func (e *reusingEngine) Grow(*engine.Request, int) bool { return true }
 
-func (e *reusingEngine) GrowEvents(*engine.Request, int) bool { return true }
-
 func (e *reusingEngine) Release(*engine.Request) {}
 
 func TestIngestDoesNotAllocate(t *testing.T) {
@@ -258,6 +256,6 @@ func TestCompactEvents(t *testing.T) {
 	r.do("POST", "/v1/events", compact.MediaType, "FEB\x02\x00").want(t, 400, "malformed")
 	r.do("POST", "/v1/events", compact.MediaType, zstdOf(t, body), "Content-Encoding: zstd").want(t, 200, "")
 	r.do("POST", "/v1/holds", compact.MediaType, body).want(t, 415, "unsupported_type")
-	r.engine.eventsRoom = 2 // three events are more than its bytes stand for
+	r.engine.room = 1 // for the body, and not for what its events come to
 	r.do("POST", "/v1/events", compact.MediaType, body).want(t, 429, "overloaded")
 }

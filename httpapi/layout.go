@@ -314,7 +314,11 @@ func quantityAt(in []byte, p int) (q money.Quantity, end int) {
 // learn remembers the layout of the event at p, which was read the general way and taken.
 func (l *layouts) learn(in []byte, p int) {
 	w := &l.walk
-	if l.credit <= 0 || !w.event(in, p) {
+	if l.credit <= 0 {
+		return
+	}
+	if !w.event(in, p) {
+		l.credit -= creditMiss // it was gone over in vain
 		return
 	}
 	if len(l.steps) == 0 || len(l.forms) == layoutsMax || len(l.steps)+len(w.found) > stepsMax {

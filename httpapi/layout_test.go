@@ -209,6 +209,15 @@ func TestLayoutsAreUsed(t *testing.T) {
 	f("an object among dimensions", 0, with("data", `{"a":{}}`), with("data", `{"a":{}}`))
 }
 
+// TestLayoutsOfNone: events that can have no layout are not gone over twice for ever.
+func TestLayoutsOfNone(t *testing.T) {
+	d := new(decoder)
+	lines := strings.Repeat(with("traceparent", `"00"`)+"\n", 3*creditFirst)
+	if n := laidOf(t, d, formatNDJSON, strings.TrimSpace(lines)); n != 0 || d.layouts.credit > 0 {
+		t.Errorf("%d events by a layout, credit for %d", n, d.layouts.credit)
+	}
+}
+
 // TestLayoutsGiveUp: where most events are in no layout, no more are tried.
 func TestLayoutsGiveUp(t *testing.T) {
 	var lines []string

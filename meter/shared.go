@@ -77,25 +77,32 @@ func inspectShape(raw []byte) (components int, refused *refusal.Refusal, err err
 		}
 	}
 	r := shapeReader{p: raw}
-	if !ValidID(r.bytes(MaxIDBytes)) {
+	all := len(raw) // what is too long is refused and not misread
+	if !ValidID(r.bytes(all)) {
 		refuse("invalid_id", "type must be 1 to 128 of A-Z a-z 0-9 . _ : - / @")
 	}
-	components = r.count(MaxComponents)
+	if components = r.count(all); components > MaxComponents {
+		refuse("too_many_components", "an event has at most %d components", MaxComponents)
+	}
 	var before []byte
 	for i := range components {
-		name := r.bytes(MaxComponentBytes)
+		name := r.bytes(all)
 		r.bad = r.bad || (i > 0 && bytes.Compare(before, name) >= 0)
 		if !validName(name) {
 			refuse("invalid_component", "a component's name must be 1 to %d of A-Z a-z 0-9 . _ : - / @", MaxComponentBytes)
 		}
 		before = name
 	}
-	for i := range r.count(MaxDimensions) {
-		key, value := r.bytes(MaxDimensionKeyBytes), r.bytes(MaxDimensionBytes)
+	dimensions := r.count(all)
+	if dimensions > MaxDimensions {
+		refuse("too_many_dimensions", "an event has at most %d dimensions", MaxDimensions)
+	}
+	for i := range dimensions {
+		key, value := r.bytes(all), r.bytes(all)
 		r.bad = r.bad || (i > 0 && bytes.Compare(before, key) >= 0)
-		if len(key) == 0 || !utf8.Valid(key) {
+		if len(key) == 0 || len(key) > MaxDimensionKeyBytes || !utf8.Valid(key) {
 			refuse("invalid_dimension", "a dimension's name must be 1 to %d bytes of UTF-8", MaxDimensionKeyBytes)
-		} else if !utf8.Valid(value) {
+		} else if len(value) > MaxDimensionBytes || !utf8.Valid(value) {
 			refuse("invalid_dimension", "dimension %s must be at most %d bytes of UTF-8", key, MaxDimensionBytes)
 		}
 		before = key

@@ -67,11 +67,6 @@ func (s *engineSlot) Grow(r *engine.Request, bodyBytes int) bool {
 	return s.engine.Load().Grow(r, bodyBytes)
 }
 
-// GrowEvents implements httpapi.Engine.
-func (s *engineSlot) GrowEvents(r *engine.Request, events int) bool {
-	return s.engine.Load().GrowEvents(r, events)
-}
-
 // Ingest implements httpapi.Engine. Who has a request has an engine.
 func (s *engineSlot) Ingest(r *engine.Request) (engine.IngestResult, *refusal.Refusal) {
 	return s.engine.Load().Ingest(r)
