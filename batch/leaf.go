@@ -94,17 +94,12 @@ func (l *Leaf) Append(dst []byte) []byte {
 
 func (r *tileReader) str() string { return string(r.take(r.uvarint())) }
 
-// quantity takes twice a whole number of units, or twice its millionths plus one if it is not whole.
+// quantity takes the one spelling that a quantity has in a leaf.
 func (r *tileReader) quantity() money.Quantity {
 	n := r.uvarint()
-	if n&1 == 0 {
-		q, ok := money.WholeQuantity(n >> 1)
-		r.bad = r.bad || !ok
-		return q
-	}
-	q := money.Quantity(n >> 1)
-	if _, whole := q.Whole(); whole {
-		r.bad = true // it has another spelling
+	q, ok := money.BinaryQuantity(n)
+	if _, whole := q.Whole(); !ok || n&1 == 1 && whole {
+		r.bad = true
 	}
 	return q
 }

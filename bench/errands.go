@@ -48,7 +48,7 @@ func (r *run) errands(ctx context.Context, n int, ask func(i int) errand, read f
 			defer c.drop()
 			defer context.AfterFunc(ctx, c.abort)()
 			for from := int(next.Add(int64(step))) - step; from < n && !failed.Load(); from = int(next.Add(int64(step))) - step {
-				if err := r.some(ctx, c, from, min(from+step, n), ask, read); err != nil {
+				if err := r.pipeline(ctx, c, from, min(from+step, n), ask, read); err != nil {
 					failed.Store(true)
 					errs <- err
 					return
@@ -61,8 +61,8 @@ func (r *run) errands(ctx context.Context, n int, ask func(i int) errand, read f
 	return <-errs // nil when there is none
 }
 
-// some sends the errands from one number to another at once, and each again that was not answered with success.
-func (r *run) some(ctx context.Context, c *conn, from, to int, ask func(i int) errand, read func(i int, body []byte) error) error {
+// pipeline sends the errands from one number to another at once, and each again that was not answered with success.
+func (r *run) pipeline(ctx context.Context, c *conn, from, to int, ask func(i int) errand, read func(i int, body []byte) error) error {
 	if read == nil {
 		read = func(int, []byte) error { return nil }
 	}

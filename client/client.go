@@ -84,8 +84,12 @@ func (r *Refused) final() bool {
 	return r.Status < 500 && r.Status != http.StatusTooManyRequests && r.Status != http.StatusRequestTimeout
 }
 
-// Send sends the events of a batch and returns when they are durable. It sends again what may succeed later. An error is a *Refused, or says why it
-// could not be sent until ctx ended; then what was sent may have been booked.
+// errFinal is of what would be the same the next time and is no refusal of the server's: an address that is none, an answer that
+// nobody can read.
+var errFinal = errors.New("send events")
+
+// Send sends the events of a batch and returns when they are durable. It sends again what may succeed later. An error is a *Refused, or says why
+// it could not be sent until ctx ended, or that the answer could not be read; then what was sent may have been booked.
 //
 // The only event of a batch, if it is refused, is a *Refused; of several they are in the result.
 func (c *Client) Send(ctx context.Context, b *compact.Batch) (Result, error) {
@@ -93,7 +97,7 @@ func (c *Client) Send(ctx context.Context, b *compact.Batch) (Result, error) {
 	for pause := c.o.Pause; ; pause = min(2*pause, c.o.PauseMax) {
 		result, after, err := c.once(ctx, body)
 		var refused *Refused
-		if err == nil || errors.As(err, &refused) && refused.final() {
+		if err == nil || errors.Is(err, errFinal) || errors.As(err, &refused) && refused.final() {
 			return result, err
 		}
 		timer := time.NewTimer(max(after, pause) + rand.N(pause))
@@ -113,7 +117,7 @@ const answerMax = 8 << 20
 func (c *Client) once(ctx context.Context, body []byte) (result Result, after time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/v1/events", bytes.NewReader(body))
 	if err != nil {
-		return result, 0, &Refused{Code: "invalid", Reason: "url", Detail: err.Error()}
+		return result, 0, fmt.Errorf("%w: %w", errFinal, err)
 	}
 	req.Header.Set("Content-Type", compact.MediaType)
 	if c.o.Key != "" {
@@ -140,7 +144,7 @@ func (c *Client) once(ctx context.Context, body []byte) (result Result, after ti
 		return result, after, refused
 	}
 	if err := json.Unmarshal(answer, &result); err != nil {
-		return Result{}, 0, &Refused{resp.StatusCode, "", "answer", "the answer is not what the contract says: " + err.Error()}
+		return Result{}, 0, fmt.Errorf("%w: the answer is not what the contract says: %w", errFinal, err)
 	}
 	return result, 0, nil
 }

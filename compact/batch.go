@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"farthing/meter"
@@ -46,8 +47,9 @@ type Batch struct {
 	events          []byte
 
 	// Scratch of Add.
-	usage      [meter.MaxComponents]Component
-	dimensions [meter.MaxDimensions]meter.Dimension
+	usage      []Component
+	names      []string
+	dimensions []meter.Dimension
 	shape      []byte
 }
 
@@ -92,8 +94,7 @@ func (b *Batch) Len() int { return b.count }
 // Add adds an event. An error says that it has no compact form; b is then as it was. Of the bounds on an event it checks
 // only those without which there is none.
 func (b *Batch) Add(e *Event) error {
-	components, err := b.shapeOf(e)
-	if err != nil {
+	if err := b.shapeOf(e); err != nil {
 		return fmt.Errorf("%w: %w", ErrEvent, err)
 	}
 	if b.count == meter.MaxBatchEvents {
@@ -117,8 +118,8 @@ func (b *Batch) Add(e *Event) error {
 		}
 		out = binary.AppendVarint(out, at-b.base)
 	}
-	for i := range components {
-		out = appendQuantity(out, b.usage[i].Quantity)
+	for i := range b.usage {
+		out = b.usage[i].Quantity.AppendBinary(out)
 	}
 	b.events = out
 	b.count++
@@ -126,56 +127,46 @@ func (b *Batch) Add(e *Event) error {
 }
 
 // shapeOf puts the event's shape into b.shape and its components, sorted and without zeros, into b.usage.
-func (b *Batch) shapeOf(e *Event) (components int, err error) {
-	if e.Usage == nil {
-		b.usage[0], components = Component{"call", oneCall}, 1
+func (b *Batch) shapeOf(e *Event) error {
+	usage := e.Usage
+	if usage == nil {
+		usage = oneCall
 	}
-	for i, c := range e.Usage {
-		switch {
-		case slices.ContainsFunc(e.Usage[:i], func(o Component) bool { return o.Name == c.Name }):
-			return 0, fmt.Errorf("component %s is given twice", c.Name)
-		case c.Quantity == 0:
-			continue
-		case components == len(b.usage):
-			return 0, fmt.Errorf("an event has at most %d components", len(b.usage))
-		}
-		k := components
-		for ; k > 0 && b.usage[k-1].Name > c.Name; k-- {
-			b.usage[k] = b.usage[k-1]
-		}
-		b.usage[k] = c
-		components++
+	b.usage = append(b.usage[:0], usage...)
+	slices.SortFunc(b.usage, func(x, y Component) int { return strings.Compare(x.Name, y.Name) })
+	if i := repeated(b.usage, func(c *Component) string { return c.Name }); i >= 0 {
+		return fmt.Errorf("component %s is given twice", b.usage[i].Name)
 	}
-	b.shape = binary.AppendUvarint(appendText(b.shape[:0], e.Type), uint64(components))
-	for i := range components {
-		b.shape = appendText(b.shape, b.usage[i].Name)
+	b.usage = slices.DeleteFunc(b.usage, func(c Component) bool { return c.Quantity == 0 })
+	b.dimensions = append(b.dimensions[:0], e.Dimensions...)
+	slices.SortFunc(b.dimensions, func(x, y meter.Dimension) int { return strings.Compare(x.Key, y.Key) })
+	if i := repeated(b.dimensions, func(d *meter.Dimension) string { return d.Key }); i >= 0 {
+		return fmt.Errorf("dimension %s is given twice", b.dimensions[i].Key)
 	}
-	return components, b.appendDimensions(e.Dimensions)
-}
-
-// oneCall is the quantity of one call.
-const oneCall money.Quantity = 1_000_000
-
-func (b *Batch) appendDimensions(list []meter.Dimension) error {
-	if len(list) > len(b.dimensions) {
-		return fmt.Errorf("an event has at most %d dimensions", len(b.dimensions))
+	if len(b.usage) > meter.MaxComponents || len(b.dimensions) > meter.MaxDimensions {
+		return fmt.Errorf("an event has at most %d components and %d dimensions", meter.MaxComponents, meter.MaxDimensions)
 	}
-	for n, d := range list {
-		i := n
-		for ; i > 0 && b.dimensions[i-1].Key >= d.Key; i-- {
-			if b.dimensions[i-1].Key == d.Key {
-				return fmt.Errorf("dimension %s is given twice", d.Key)
-			}
-			b.dimensions[i] = b.dimensions[i-1]
-		}
-		b.dimensions[i] = d
+	b.names = b.names[:0]
+	for i := range b.usage {
+		b.names = append(b.names, b.usage[i].Name)
 	}
-	b.shape = binary.AppendUvarint(b.shape, uint64(len(list)))
-	for i := range list {
-		b.shape = appendText(appendText(b.shape, b.dimensions[i].Key), b.dimensions[i].Value)
-	}
+	shape := meter.Shape{Type: e.Type, Components: b.names, Dimensions: b.dimensions}
+	b.shape = shape.Append(b.shape[:0])
 	return nil
 }
+
+// repeated returns where a sorted list has a name for the second time, or -1.
+func repeated[T any](list []T, name func(*T) string) int {
+	for i := 1; i < len(list); i++ {
+		if name(&list[i]) == name(&list[i-1]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// oneCall is the usage of an event that has none.
+var oneCall = []Component{{"call", 1_000_000}}
 
 // Append appends the body of a request.
 func (b *Batch) Append(dst []byte) []byte {
@@ -190,11 +181,4 @@ func (b *Batch) Append(dst []byte) []byte {
 
 func appendText[T ~string | ~[]byte](dst []byte, s T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
-func appendQuantity(dst []byte, q money.Quantity) []byte {
-	if whole, ok := q.Whole(); ok {
-		return binary.AppendUvarint(dst, whole<<1)
-	}
-	return binary.AppendUvarint(dst, uint64(q)<<1|1)
 }

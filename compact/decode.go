@@ -240,12 +240,9 @@ func (d *decoder) quantities(p, n int) int {
 		if v, p = d.uvarint(p); p < 0 {
 			return p
 		}
-		q, ok := money.Quantity(v>>1), true
-		if v&1 == 0 {
-			q, ok = money.WholeQuantity(v >> 1)
-		}
+		q, ok := money.BinaryQuantity(v)
 		switch {
-		case !ok || q > money.QuantityMax:
+		case !ok:
 			d.bad = fault{"quantity_overflow", "a quantity must be at most " + money.QuantityMax.String()}
 		case q == 0:
 			d.bad = fault{"zero_quantity", "a component of which nothing was used has no place in the shape"}

@@ -167,21 +167,8 @@ func appendBool(dst []byte, b bool) []byte {
 	return append(dst, 0)
 }
 
-// appendQuantity writes whole quantities, which nearly all are, in units and others
-// in millionths; the lowest bit tells which.
-func appendQuantity(dst []byte, q money.Quantity) []byte {
-	if whole, ok := q.Whole(); ok {
-		return binary.AppendUvarint(dst, whole<<1)
-	}
-	return binary.AppendUvarint(dst, uint64(q)<<1|1)
-}
-
 func (r *reader) quantity() money.Quantity {
-	n := r.uvarint()
-	if n&1 == 1 {
-		return money.Quantity(n >> 1)
-	}
-	q, ok := money.WholeQuantity(n >> 1)
+	q, ok := money.BinaryQuantity(r.uvarint())
 	if !ok {
 		r.fail()
 	}

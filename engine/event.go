@@ -202,13 +202,13 @@ func (r *reader) split(t *tables) ledger.Split {
 func appendCounters(dst []byte, e *eventRecord) []byte {
 	dst = binary.AppendUvarint(dst, uint64(e.counted))
 	for mask := e.counted; mask != 0; mask &= mask - 1 {
-		dst = appendQuantity(dst, e.before[bits.TrailingZeros32(mask)])
+		dst = e.before[bits.TrailingZeros32(mask)].AppendBinary(dst)
 	}
 	if e.counted != 0 {
 		dst = binary.AppendUvarint(dst, uint64(len(e.later)))
 		for _, l := range e.later {
 			dst = binary.AppendUvarint(append(dst, l.component), uint64(l.terms))
-			dst = appendQuantity(dst, l.quantity)
+			dst = l.quantity.AppendBinary(dst)
 		}
 	}
 	return dst
@@ -259,7 +259,7 @@ func (r *reader) counters(e *eventRecord, t *tables) {
 
 func appendQuantities(dst []byte, e *eventRecord) []byte {
 	for i := range e.components {
-		dst = appendQuantity(dst, e.quantities[i])
+		dst = e.quantities[i].AppendBinary(dst)
 	}
 	return dst
 }

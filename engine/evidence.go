@@ -189,7 +189,7 @@ func appendLeaf(dst []byte, seq uint64, e *eventRecord, t *tables) []byte {
 		dst = append(dst, hash[:]...)
 	}
 	for i := range e.components {
-		dst = appendQuantity(dst, e.quantities[i])
+		dst = e.quantities[i].AppendBinary(dst)
 	}
 	dst = binary.BigEndian.AppendUint64(dst, uint64(e.time))
 	dst = append(dst, person.Currency.Code()...)

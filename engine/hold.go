@@ -437,7 +437,7 @@ func (p *report) append(dst []byte) []byte {
 	dst = appendBytes(appendBytes(dst, p.raw), p.usage)
 	dst = binary.AppendUvarint(dst, uint64(len(p.quantities)))
 	for _, q := range p.quantities {
-		dst = appendQuantity(dst, q)
+		dst = q.AppendBinary(dst)
 	}
 	dst = appendBool(dst, p.time != meter.NoTime)
 	if p.time != meter.NoTime {

@@ -8,12 +8,12 @@ import (
 	"farthing/journal"
 )
 
-// postsMax is how many statement entries are gathered before they are summed up: 4 MiB.
-const postsMax = 1 << 19
+// postPartsMax is how many full parts of statement entries are gathered before they are summed up: 4 MiB.
+const postPartsMax = 16
 
 // posting reports whether the statement entries of a sequence are to be gathered.
 func (c *runCheck) posting(seq uint64) bool {
-	if c.posts.count() >= postsMax {
+	if len(c.posts.parts) >= postPartsMax {
 		c.sumPosts() // between two sequences: each is listed once an account
 	}
 	return len(c.statements) > 0 && seq >= c.statements[0].first && seq <= c.statements[0].last

@@ -32,16 +32,8 @@ func (w *walk) event(in []byte, p int) (ok bool) {
 	w.reset(in)
 	w.found, w.components, w.dimensions = w.found[:0], w.components[:0], w.dimensions[:0]
 	w.from, w.usage, w.versioned = p, false, false
-	p, last := w.open(p, '}')
-	for !last {
-		var key []byte
-		if key, p = w.key(p); p < 0 {
-			return false
-		}
-		if p = w.field(key, p); p < 0 {
-			return false
-		}
-		p, last = w.more(p, '}')
+	if p = w.object(p, w.field); p < 0 {
+		return false
 	}
 	w.mark(p, noValue)
 	return len(w.found) <= layoutStepsMax

@@ -1,6 +1,9 @@
 package money
 
-import "strconv"
+import (
+	"encoding/binary"
+	"strconv"
+)
 
 // Quantity is an amount of usage (tokens, calls, seconds) in millionths of its
 // unit. Quantities may be added and compared as integers; QuantityMax bounds
@@ -70,6 +73,25 @@ func parseWhole(b []byte) (Quantity, bool) {
 func (q Quantity) Whole() (uint64, bool) {
 	n := uint64(q) / quantityUnit
 	return n, n*quantityUnit == uint64(q)
+}
+
+// AppendBinary appends the binary form of q, a uvarint: nearly all quantities are whole and stand as twice their
+// units, others as twice their millionths plus one.
+func (q Quantity) AppendBinary(dst []byte) []byte {
+	if whole, ok := q.Whole(); ok {
+		return binary.AppendUvarint(dst, whole<<1)
+	}
+	return binary.AppendUvarint(dst, uint64(q)<<1|1)
+}
+
+// BinaryQuantity returns the quantity of a uvarint that AppendBinary wrote, or false when that is above QuantityMax. A whole
+// quantity in millionths is taken: who needs one spelling asks Whole.
+func BinaryQuantity(n uint64) (Quantity, bool) {
+	if n&1 == 0 {
+		return WholeQuantity(n >> 1)
+	}
+	q := Quantity(n >> 1)
+	return q, q <= QuantityMax
 }
 
 // Decimals returns the number of decimal places that q needs, 0 to 6.
