@@ -142,17 +142,18 @@ func TestFlowOverload(t *testing.T) {
 		l.commit = func(_ int64, bytes int) time.Duration { return commit + time.Duration(bytes)*10 }
 		full := commit + time.Duration(modelGroupBytes)*10
 		capacity := float64(modelGroupBytes*l.shrink) / full.Seconds()
-		times, seconds := soak.Pick(3.0, 10.0), soak.Pick(1, 4)
+		const seconds = 4 // in one, few large requests come, and one in two hundred runs of a case saw less than a tenth of them
+		times := soak.Pick(3.0, 10.0)
 		l.perSec = [flowClasses]float64{times * capacity * small / float64(l.body[0]+requestCost), times * capacity * large / float64(l.body[1]+requestCost)}
 		l.run(2 * time.Second) // what it takes to learn is below
 		l.reset()
-		l.run(time.Duration(2+seconds) * time.Second)
+		l.run((2 + seconds) * time.Second)
 		for class, waits := range l.waits {
 			if p := p99(waits); p > 250*time.Millisecond {
 				t.Errorf("commits of %v, %v small, %v large: class %d waits %v (p99)", commit, small, large, class, p)
 			}
 		}
-		if got := float64(l.served) / float64(seconds); got < 0.9*capacity {
+		if got := float64(l.served) / seconds; got < 0.9*capacity {
 			t.Errorf("commits of %v, %v small, %v large: %.0f bytes a second go through of %.0f", commit, small, large, got, capacity)
 		}
 		for class, share := range []float64{small, large} {
