@@ -8,9 +8,12 @@ const (
 	pageMask = pageRows - 1
 )
 
-type page[R any] struct {
-	rows  [pageRows]R
-	epoch [pageRows]uint32 // of the row's last change
+type page[R any] [pageRows]entry[R]
+
+// entry has the epoch beside its row: among millions of rows in random order each would be a cache miss of its own.
+type entry[R any] struct {
+	epoch uint32 // of the row's last change
+	row   R
 }
 
 // Table is a table of rows numbered from 0. The zero value is empty and ready.
@@ -20,10 +23,11 @@ type page[R any] struct {
 //  2. Mut costs one comparison when no snapshot runs or the row was saved before.
 //  3. Rows never move: a pointer from Mut is valid until the next Begin.
 type Table[R any] struct {
-	pages []*page[R]
-	len   uint32
-	epoch uint32 // current; a row changed since the last Begin carries it
-	fresh uint32 // rows that carry it
+	pages  []*page[R]
+	newest []uint32 // by page: the epoch of the last change in it
+	len    uint32
+	epoch  uint32 // current; a row changed since the last Begin carries it
+	fresh  uint32 // rows that carry it
 
 	// The running snapshot; limit 0 when none.
 	active bool
@@ -54,41 +58,42 @@ func (t *Table[R]) Epoch() uint32 { return t.epoch }
 func (t *Table[R]) Append(r R) uint32 {
 	i := t.len
 	if i&pageMask == 0 {
-		t.pages = append(t.pages, new(page[R]))
+		t.addPage()
 	}
-	p := t.pages[i>>pageBits]
-	p.rows[i&pageMask], p.epoch[i&pageMask] = r, t.epoch
+	t.pages[i>>pageBits][i&pageMask] = entry[R]{t.epoch, r}
+	t.newest[i>>pageBits] = t.epoch
 	t.len++
 	t.fresh++
 	return i
 }
 
+func (t *Table[R]) addPage() { t.pages, t.newest = append(t.pages, new(page[R])), append(t.newest, 0) }
+
 // Changed returns how many rows were added or changed since the last Begin or Restored.
 func (t *Table[R]) Changed() uint32 { return t.fresh }
 
 // At returns row i for reading.
-func (t *Table[R]) At(i uint32) *R { return &t.pages[i>>pageBits].rows[i&pageMask] }
+func (t *Table[R]) At(i uint32) *R { return &t.pages[i>>pageBits][i&pageMask].row }
 
 // Mut returns row i for changing; its old value goes to the running snapshot if
 // that has not seen it yet.
 func (t *Table[R]) Mut(i uint32) *R {
-	p := t.pages[i>>pageBits]
-	if p.epoch[i&pageMask] != t.epoch {
-		t.firstChange(p, i)
+	e := &t.pages[i>>pageBits][i&pageMask]
+	if e.epoch != t.epoch {
+		t.firstChange(e, i)
 	}
-	return &p.rows[i&pageMask]
+	return &e.row
 }
 
-func (t *Table[R]) firstChange(p *page[R], i uint32) {
-	j := i & pageMask
-	if t.active && i >= t.cursor && i < t.limit && p.epoch[j] >= t.since {
+func (t *Table[R]) firstChange(e *entry[R], i uint32) {
+	if t.active && i >= t.cursor && i < t.limit && e.epoch >= t.since {
 		if t.now != nil {
-			t.now(i, &p.rows[j])
+			t.now(i, &e.row)
 		} else {
-			t.save(i, &p.rows[j])
+			t.save(i, &e.row)
 		}
 	}
-	p.epoch[j] = t.epoch
+	e.epoch, t.newest[i>>pageBits] = t.epoch, t.epoch
 	t.fresh++
 }
 
@@ -145,9 +150,12 @@ func (t *Table[R]) Step(n int, emit func(index uint32, row *R)) bool {
 	}
 	for ; n > 0 && t.cursor < t.limit; n-- {
 		i := t.cursor
-		p := t.pages[i>>pageBits]
-		if e := p.epoch[i&pageMask]; e != t.epoch && e >= t.since {
-			emit(i, &p.rows[i&pageMask])
+		if i&pageMask == 0 && t.newest[i>>pageBits] < t.since { // nothing in the page is newer
+			t.cursor = min(i+pageRows, t.limit)
+			continue
+		}
+		if e := &t.pages[i>>pageBits][i&pageMask]; e.epoch != t.epoch && e.epoch >= t.since {
+			emit(i, &e.row)
 		}
 		t.cursor++
 	}
@@ -163,7 +171,7 @@ func (t *Table[R]) Abort() { t.active, t.saved, t.now = false, nil, nil }
 // Grow makes the table n rows long, with zero rows, unless it is that long already.
 func (t *Table[R]) Grow(n uint32) {
 	for pages := (uint64(n) + pageMask) >> pageBits; uint64(len(t.pages)) < pages; {
-		t.pages = append(t.pages, new(page[R]))
+		t.addPage()
 	}
 	t.len = max(t.len, n)
 }

@@ -134,3 +134,53 @@ func TestBeginTwicePanics(t *testing.T) {
 	table.Begin(0)
 	table.Begin(0)
 }
+
+// TestOldPagesAreSkipped has a few rows of a large table change: a later snapshot emits these and goes past pages without one in a single visit.
+func TestOldPagesAreSkipped(t *testing.T) {
+	const rows = 10*pageRows + 7
+	for _, restored := range []bool{false, true} {
+		var table Table[int]
+		var since uint32
+		if restored {
+			for i := range uint32(rows) {
+				table.Restore(i, int(i))
+			}
+			since = table.Restored()
+		} else {
+			for i := range rows {
+				table.Append(i)
+			}
+			since = table.Begin(0)
+			if n := emitted(&table, rows); len(n) != rows {
+				t.Fatalf("%d rows", len(n))
+			}
+		}
+		changed := []uint32{5, 2*pageRows + 1, rows - 1}
+		for _, i := range changed {
+			*table.Mut(i) = -1
+		}
+		table.Begin(since)
+		*table.Mut(2*pageRows + 2) = -2 // after it: not a part of it
+		*table.Mut(7 * pageRows) = -2
+		got := emitted(&table, 3*pageRows+14) // three pages, seven that are passed, seven rows of the last
+		if len(got) != len(changed) {
+			t.Errorf("restored %v: %v", restored, got)
+		}
+		for _, i := range changed {
+			if got[i] != -1 {
+				t.Errorf("restored %v: row %d is %d", restored, i, got[i])
+			}
+		}
+	}
+}
+
+// emitted steps a snapshot to its end within so many visits.
+func emitted(table *Table[int], visits int) map[uint32]int {
+	got := map[uint32]int{}
+	for ; visits > 0 && !table.Step(1, func(i uint32, row *int) { got[i] = *row }); visits-- {
+	}
+	if table.Active() {
+		return nil
+	}
+	return got
+}
