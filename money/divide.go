@@ -53,6 +53,12 @@ func (a Amount) MulFraction(f Amount) (part, rest Amount) {
 	if f.hi != 0 || f.lo > unit {
 		panic(fmt.Sprintf("BUG: money: fraction %v is not in 0..1", f))
 	}
+	if a.hi == 0 { // below 18 units of currency, as what one event costs: f is at most one, so the quotient fits a word
+		w1, w0 := bits.Mul64(a.lo, f.lo)
+		q, _ := bits.Div64(w1, w0, unit)
+		part = Amount{0, q}
+		return part, a.MustSub(part)
+	}
 	w2, w1, w0 := a.mul192(f.lo)
 	_, w1, w0, _ = divide192(w2, w1, w0, unit)
 	part = mustMagnitude(a.hi < 0, w1, w0)
