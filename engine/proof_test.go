@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -219,6 +220,12 @@ func TestEveryEventIsProven(t *testing.T) {
 			t.Errorf("too little was proven: %+v", count)
 		}
 	}
+	late := llm("late", "c1-USD", "m-late", 1, 1) // whether the activity has one is chance
+	late.time = r.base.Add(-time.Minute).UnixNano()
+	r.post(late)
+	r.prices("late", fmt.Sprintf(`{"effective_from":%q,"prices":[{"meter":"llm.tokens","currency":"USD","match":{"model":"m-late"},"components":{"input":"1","output":"2"}}]}`,
+		r.base.Add(-2*time.Minute).Format(time.RFC3339)))
+	r.e.repriced()
 	if count := proveAll(t, r.e); !testing.Short() && (count.late == 0 || count.voided == 0 || count.free == 0 || count.unpriced == 0) {
 		t.Errorf("no event of some kind: %+v", count)
 	}
