@@ -307,6 +307,7 @@ func TestConnectionBehindTheDrain(t *testing.T) {
 		c := newClientConn(socket, s, nil)
 		s.add(c)
 		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+		_, _ = c.Read(nil)
 		if left := time.Until(socket.read); left != drainGrace {
 			t.Errorf("it has %v", left)
 		}

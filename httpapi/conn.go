@@ -66,10 +66,14 @@ type clientConn struct {
 	idleUntil time.Time // its end
 	first     [1]byte   // what await has read
 	hasFirst  bool
+	undated   bool // a request has begun, and no answer to it was given a deadline yet
 
-	mu     sync.Mutex // orders arm of the connection's goroutine against those of others
-	limit  time.Time  // under mu: the deadline that was set last
-	parked bool       // under mu: await has it
+	mu      sync.Mutex  // orders arm of the connection's goroutine against those of others
+	limit   time.Time   // under mu: the deadline that was set last
+	parked  bool        // under mu: await has it
+	unarmed atomic.Bool // set under mu: limit is set on the socket when something has to be read
+	reads   time.Time   // under mu: the read deadline that the socket has
+	writes  time.Time   // under mu: the write deadline that the socket has
 }
 
 func newClientConn(raw net.Conn, set *connections, secure *TLS) *clientConn {
@@ -166,6 +170,7 @@ func (s *connections) state(conn net.Conn, state fasthttp.ConnState) {
 	}
 	switch state {
 	case fasthttp.StateActive:
+		c.undated = true
 		c.active()
 	case fasthttp.StateIdle:
 		c.between = true
@@ -180,6 +185,11 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		p[0] = c.first[0]
 		return 1, nil
 	}
+	if c.unarmed.Load() {
+		if err := c.armed(); err != nil {
+			return 0, err
+		}
+	}
 	n, err := c.Conn.Read(p)
 	if n == 0 && c.waiting && isTimeout(err) && time.Now().Before(c.idleUntil) {
 		c.parking.Store(true) // fasthttp closes a connection that timed out between requests, without a word
@@ -189,6 +199,11 @@ func (c *clientConn) Read(p []byte) (int, error) {
 
 // Write sends to the client. One that does not take an answer may be closed to make room.
 func (c *clientConn) Write(p []byte) (int, error) {
+	if c.undated { // fasthttp's own: a refusal of what it cannot read, or leave to go on; its last deadline was that of the answer before
+		if err := c.SetWriteDeadline(time.Now().Add(c.set.writeWithin)); err != nil {
+			return 0, err
+		}
+	}
 	late := time.Now().Add(untakenAfter).UnixNano()
 	if !c.since.CompareAndSwap(connBusy, late) {
 		return c.Conn.Write(p)
@@ -199,7 +214,8 @@ func (c *clientConn) Write(p []byte) (int, error) {
 }
 
 // SetReadDeadline sets the deadline of a whole request, or of the wait for the
-// next one. fasthttp calls it between requests, when the answer before is taken.
+// next one. fasthttp calls it between requests, when the answer before is taken, and when a
+// request begins, which mostly is there whole by then: the socket's own deadline is moved when it has to be read.
 func (c *clientConn) SetReadDeadline(t time.Time) error {
 	c.settle()
 	c.waiting = c.between
@@ -212,17 +228,61 @@ func (c *clientConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.limit = t
-	return c.arm(t)
+	c.unarmed.Store(true)
+	return nil
 }
 
 // SetWriteDeadline sets the deadline of an answer. fasthttp calls it before it writes one.
 func (c *clientConn) SetWriteDeadline(t time.Time) error {
+	c.undated = false
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if by := time.Now().Add(drainTake); c.set.draining() && (t.IsZero() || by.Before(t)) {
-		t = by
+	if c.set.draining() {
+		if by := time.Now().Add(drainTake); t.IsZero() || by.Before(t) {
+			t = by
+		}
+	} else if later, ok := lazily(t, c.writes); ok {
+		return nil
+	} else {
+		t = later
 	}
+	c.writes = t
 	return c.Conn.SetWriteDeadline(t)
+}
+
+// lazily returns the deadline that a socket gets for one at t, or true if the one that it has will do. Moving the
+// runtime's timers for every request costs a twentieth of it, so a deadline is set later than was asked for, by an
+// eighth of the time left and a second at most, and stands as long as it is not too early for the next.
+func lazily(t, has time.Time) (later time.Time, ok bool) {
+	if t.IsZero() {
+		return t, has.IsZero()
+	}
+	slack := min(max(time.Until(t)/deadlineSlack, 0), time.Second)
+	if later = t.Add(slack); has.IsZero() {
+		return later, false
+	}
+	return later, !has.Before(t) && !has.After(later)
+}
+
+// deadlineSlack is the part of a time by which its deadline may be late.
+const deadlineSlack = 8
+
+// armed sets the socket's deadline for what is read now.
+func (c *clientConn) armed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.unarmed.Load() {
+		return nil // somebody else has set a closer one
+	}
+	if !c.set.draining() {
+		later, ok := lazily(c.limit, c.reads)
+		if ok {
+			c.unarmed.Store(false)
+			return nil
+		}
+		return c.arm(later)
+	}
+	return c.arm(c.limit)
 }
 
 // hurry sets an earlier deadline within that of the request.
@@ -246,6 +306,8 @@ func (c *clientConn) arm(t time.Time) error {
 			t = by
 		}
 	}
+	c.unarmed.Store(false)
+	c.reads = t
 	return c.raw.SetReadDeadline(t)
 }
 

@@ -54,6 +54,8 @@ type connections struct {
 	turned     chan struct{}      // a place for each soft close of one of them
 	unread     *unreadAnswers
 	readWithin time.Duration // for the first byte of a new connection
+	// writeWithin is for an answer that fasthttp gives by itself.
+	writeWithin time.Duration
 
 	woken  chan net.Conn  // connections on which a request begins
 	closed chan struct{}  // closed when no more are taken
@@ -77,7 +79,7 @@ type victim struct {
 }
 
 func newConnections(o *Options, m *metrics, unread *unreadAnswers) *connections {
-	return &connections{max: o.ConnectionsMax, maxFrom: o.ConnectionsPerAddressMax, readWithin: o.ReadTimeout,
+	return &connections{max: o.ConnectionsMax, maxFrom: o.ConnectionsPerAddressMax, readWithin: o.ReadTimeout, writeWithin: o.WriteTimeout,
 		refused: m.turnedAway, evicted: m.evicted, unread: unread,
 		tooMany: wholeAnswer("429 Too Many Requests", refusal.New(refusal.Overloaded, "connections", "there are too many connections now; try again in a moment")),
 		stopping: wholeAnswer("503 Service Unavailable",
@@ -226,7 +228,8 @@ func (s *connections) drain(by time.Time) {
 	for _, c := range open {
 		c.mu.Lock()
 		_ = c.arm(c.limit) // a connection that is gone needs no deadline
-		_ = c.raw.SetWriteDeadline(time.Now().Add(drainTake))
+		c.writes = time.Now().Add(drainTake)
+		_ = c.raw.SetWriteDeadline(c.writes)
 		c.mu.Unlock()
 	}
 }

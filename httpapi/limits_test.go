@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"farthing/engine"
 	"farthing/meter"
 	"farthing/refusal"
@@ -298,7 +300,11 @@ func TestConnectionsDrainByTheirDeadline(t *testing.T) {
 			t.Errorf("deadline %v, want %v", socket.read, want)
 		}
 	}
-	_ = c.SetReadDeadline(at(30))
+	set := func(t time.Time) {
+		_ = c.SetReadDeadline(t)
+		_, _ = c.Read(nil)
+	}
+	set(at(30))
 	f(at(30))
 	c.hurry(at(5))
 	f(at(5))
@@ -308,9 +314,9 @@ func TestConnectionsDrainByTheirDeadline(t *testing.T) {
 	f(at(10))
 	c.hurry(at(5))
 	f(at(5))
-	_ = c.SetReadDeadline(at(40))
+	set(at(40))
 	f(at(10))
-	_ = c.SetReadDeadline(time.Time{})
+	set(time.Time{})
 	f(at(10))
 	_ = c.Close()
 	if !s.add(newClientConn(&deadlineConn{}, s, nil)) {
@@ -322,12 +328,92 @@ func testConnections(n int) *connections {
 	return newConnections(&Options{ConnectionsMax: n}, newMetrics(nil, nil), &unreadAnswers{})
 }
 
-type deadlineConn struct {
-	net.Conn
-	read time.Time
+// TestDeadlinesMoveRarely has requests follow each other on a connection: the socket's deadlines are moved for the first, never
+// before what was asked for, and a hurry, a drain or a closer deadline takes effect at once.
+func TestDeadlinesMoveRarely(t *testing.T) {
+	socket := &deadlineConn{}
+	s := testConnections(1)
+	c := newClientConn(socket, s, nil)
+	request := func(timeout time.Duration, more bool) (read, write time.Time) {
+		c.between = true
+		read = time.Now().Add(parkAfter)
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute)) // of the wait
+		_, _ = c.Read(nil)
+		if at := socket.read; at.Before(read) || at.After(time.Now().Add(parkAfter+parkAfter/deadlineSlack)) {
+			t.Fatalf("waits until %v for %v", at, read)
+		}
+		read = time.Now().Add(timeout)
+		_ = c.SetReadDeadline(read)
+		if more { // the request is not there whole
+			_, _ = c.Read(nil)
+			if at := socket.read; at.Before(read) || at.After(read.Add(time.Second)) {
+				t.Fatalf("reads until %v for %v", at, read)
+			}
+		}
+		write = time.Now().Add(timeout)
+		_ = c.SetWriteDeadline(write)
+		if at := socket.write; at.Before(write) || at.After(write.Add(time.Second)) {
+			t.Fatalf("writes until %v for %v", at, write)
+		}
+		return read, write
+	}
+	for range 100 {
+		request(10*time.Second, false)
+	}
+	if socket.moved > 4 { // 2, unless the test was held up
+		t.Errorf("moved %d times", socket.moved)
+	}
+	request(10*time.Second, true)
+	request(time.Second, true) // a closer one
+
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+	soon := time.Now().Add(time.Millisecond)
+	c.hurry(soon)
+	_, _ = c.Read(nil)
+	if !socket.read.Equal(soon) {
+		t.Errorf("hurried until %v, want %v", socket.read, soon)
+	}
+	by := time.Now().Add(time.Second)
+	s.drain(by)
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+	_, _ = c.Read(nil)
+	_ = c.SetWriteDeadline(time.Now().Add(time.Minute))
+	if at := time.Now().Add(drainTake); socket.read.After(by) || socket.write.After(at) {
+		t.Errorf("drains until %v and %v, want %v and %v", socket.read, socket.write, by, at)
+	}
 }
 
-func (d *deadlineConn) SetReadDeadline(t time.Time) error { d.read = t; return nil }
-func (d *deadlineConn) SetWriteDeadline(time.Time) error  { return nil }
-func (d *deadlineConn) Close() error                      { return nil }
-func (d *deadlineConn) RemoteAddr() net.Addr              { return nil }
+// TestOwnAnswersHaveADeadline has fasthttp answer by itself, long after the answer before: it has as long as any, once.
+func TestOwnAnswersHaveADeadline(t *testing.T) {
+	socket := &deadlineConn{}
+	s := newConnections(&Options{ConnectionsMax: 1, WriteTimeout: 10 * time.Second}, newMetrics(nil, nil), &unreadAnswers{})
+	c := newClientConn(socket, s, nil)
+	_ = c.SetWriteDeadline(time.Now().Add(-time.Hour)) // of the answer before
+	_, _ = c.Write(nil)
+	if old := socket.write; !old.Before(time.Now()) {
+		t.Fatalf("an answer's deadline moved to %v while it is sent", old)
+	}
+	s.state(c, fasthttp.StateActive)
+	want := time.Now().Add(10 * time.Second)
+	_, _ = c.Write(nil)
+	got, moved := socket.write, socket.moved
+	if got.Before(want) {
+		t.Errorf("it has until %v, want %v", got, want)
+	}
+	if _, _ = c.Write(nil); socket.moved != moved {
+		t.Error("who takes it in pieces has the time for each")
+	}
+}
+
+type deadlineConn struct {
+	net.Conn
+	read, write time.Time
+	moved       int
+}
+
+func (d *deadlineConn) SetReadDeadline(t time.Time) error  { d.read = t; d.moved++; return nil }
+func (d *deadlineConn) SetWriteDeadline(t time.Time) error { d.write = t; d.moved++; return nil }
+func (d *deadlineConn) Read([]byte) (int, error)           { return 0, nil }
+func (d *deadlineConn) Write([]byte) (int, error)          { return 0, nil }
+func (d *deadlineConn) Close() error                       { return nil }
+func (d *deadlineConn) RemoteAddr() net.Addr               { return nil }
