@@ -55,6 +55,8 @@ type Limits struct {
 	ScanEvents         int   `json:"scan_events"`
 	// Empty is the workload single at a handler that does nothing; nil: the server was not started here.
 	Empty *bench.Result `json:"empty,omitempty"`
+	// EmptyPaced is the same in an open loop, at the rate of single at half its capacity; nil: that was not measured.
+	EmptyPaced *bench.Result `json:"empty_paced,omitempty"`
 }
 
 // Sustained is a run that lasts until everything is settled, and what it left on disk.
@@ -250,6 +252,9 @@ func (r *Report) Ratios() (all []Ratio) {
 	for _, run := range r.Rates {
 		if run.Workload == "single" {
 			add(run.Title()+", p99 in µs", "fsync of the disk, p99 in µs", micros(run.Latency.P99), micros(l.Fsync.P99))
+			if l.EmptyPaced != nil && run.Share == HalfCapacity {
+				add(run.Title()+", p99 in µs", "an empty handler at that rate, p99 in µs", micros(run.Latency.P99), micros(l.EmptyPaced.Latency.P99))
+			}
 		}
 	}
 	return all

@@ -39,6 +39,8 @@ func sample() *Report {
 	slow := run("single", 20_000)
 	slow.Rate, slow.Latency.P99 = 20_000, 900*time.Microsecond
 	slow.Share = 0.5
+	paced := slow
+	paced.Latency.P99 = 600 * time.Microsecond
 	long := run("batch-1000", 1_000_000)
 	long.Sustained, long.Resident, long.Duration = &bench.SustainedResult{Tail: 120 * time.Millisecond, Unindexed: 5, GenerationMax: 9}, 700<<20, 60*time.Second
 	zipf := run("zipf", 1_000_000)
@@ -51,7 +53,7 @@ func sample() *Report {
 		Time: time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), Version: "v9 <test>", Machine: bench.Machine{OS: "linux", Arch: "amd64", CPUs: 2, CPU: "X", Go: "go1"},
 		Settings: []string{"--repeats=3"},
 		Limits: &Limits{Fsync: limits.Fsync{Bytes: 4096, P50: 130 * time.Microsecond, P99: 300 * time.Microsecond, Max: time.Millisecond},
-			Writes: limits.Writes{BytesPerSecond: 300 << 20}, CopyBytesPerSecond: 8 << 30, ScanBytesPerSecond: 500 << 20, ScanBytes: 200_000, ScanEvents: 1000, Empty: &empty},
+			Writes: limits.Writes{BytesPerSecond: 300 << 20}, CopyBytesPerSecond: 8 << 30, ScanBytesPerSecond: 500 << 20, ScanBytes: 200_000, ScanEvents: 1000, Empty: &empty, EmptyPaced: &paced},
 		Runs:      []bench.Result{run("single", 61_000), run("single", 60_000), run("single", 70_000), run("batch-1000", 1_234_567), hot, zipf},
 		Sustained: []Sustained{{Result: long, Disk: &Disk{Bytes: 70 * int64(long.Check.Events), Logs: 1 << 30, Written: 3 * long.Server.JournalBytes, Stop: time.Second, Start: 2 * time.Second}}},
 		Rates:     []bench.Result{slow, fast},
@@ -150,7 +152,7 @@ func TestRatios(t *testing.T) {
 	r := sample()
 	got := r.Ratios()
 	find := func(what string) float64 {
-		i := slices.IndexFunc(got, func(r Ratio) bool { return strings.HasPrefix(r.What, what) })
+		i := slices.IndexFunc(got, func(r Ratio) bool { return strings.HasPrefix(r.What+" ÷ "+r.Limit, what) })
 		if i < 0 {
 			t.Fatalf("no %q in %+v", what, got)
 		}
@@ -160,6 +162,9 @@ func TestRatios(t *testing.T) {
 		t.Error(v)
 	}
 	if v := find("single at 20,000/s"); v != 3 {
+		t.Error(v)
+	}
+	if v := find("single at 20,000/s, p99 in µs ÷ an empty handler"); v != 1.5 {
 		t.Error(v)
 	}
 	if v := find("batch-1000, events/s"); v < 0.23 || v > 0.24 { // 200 bytes an event, two processors

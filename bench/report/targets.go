@@ -148,9 +148,12 @@ func (r *Report) hotByZipf() (value float64, got, of string) {
 	return float64(hot.Rate.Median) / float64(max(zipf.Rate.Median, 1)), bench.Thousands(hot.Rate.Median) + "/s", bench.Thousands(zipf.Rate.Median) + "/s"
 }
 
+// HalfCapacity is the share of what went through at which the latency of single counts.
+const HalfCapacity = 0.5
+
 func (r *Report) latencyByFsync() (value float64, got, of string) {
 	for _, run := range r.Rates {
-		if run.Workload == "single" && run.Share == 0.5 && r.Limits != nil && r.Limits.Fsync.P99 > 0 {
+		if run.Workload == "single" && run.Share == HalfCapacity && r.Limits != nil && r.Limits.Fsync.P99 > 0 {
 			p99, fsync := run.Latency.P99, r.Limits.Fsync.P99
 			return float64(p99) / float64(fsync), bench.Short(p99).String(), bench.Short(fsync).String()
 		}

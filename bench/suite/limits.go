@@ -47,15 +47,31 @@ func (s *suite) limits(ctx context.Context) error {
 		s.skip("an empty handler: the server was not started here")
 		return ctx.Err()
 	}
-	server := child.New(child.Options{Binary: s.Binary, Scratch: dir, Command: EmptyCommand})
-	if err := server.Start(ctx); err != nil {
-		return err
-	}
 	single, err := bench.WorkloadsNamed("single")
 	if err != nil {
 		return err
 	}
-	empty, err := bench.Bare(ctx, s.at(s.runOf(single[0]), server))
-	l.Empty = &empty
-	return errors.Join(err, server.Kill())
+	l.Empty, err = s.empty(ctx, dir, s.runOf(single[0]))
+	return err
+}
+
+// empty drives an empty handler.
+func (s *suite) empty(ctx context.Context, dir string, o bench.Options) (*bench.Result, error) {
+	server := child.New(child.Options{Binary: s.Binary, Scratch: dir, Command: EmptyCommand})
+	if err := server.Start(ctx); err != nil {
+		return nil, err
+	}
+	result, err := bench.Bare(ctx, s.at(o, server))
+	return &result, errors.Join(err, server.Kill())
+}
+
+// emptyPaced drives an empty handler at the rate of an open loop of single: how late answers are on this machine without a ledger.
+func (s *suite) emptyPaced(ctx context.Context, o bench.Options) error {
+	dir, err := os.MkdirTemp(s.Dir, "farthing-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	s.report.Limits.EmptyPaced, err = s.empty(ctx, dir, o)
+	return err
 }
