@@ -28,6 +28,7 @@ type Request struct {
 	forgotten uint64   // and what was forgotten in it
 	looked    uint64   // the last sequence that it covered
 	hashes    []uint64 // scratch of the look
+	turn      laneTurn // of the look
 	known     []known  // identities found there, by event index, ascending
 	repeats   bool     // these are most of its own
 
@@ -273,10 +274,11 @@ func (e *Engine) lookup(r *Request) *refusal.Refusal {
 	if !r.again {
 		before, r.looked = before[:0], 0
 	}
-	turn := laneTurn{e: e, r: r}
+	turn := &r.turn
+	*turn = laneTurn{e: e, r: r}
 	defer turn.leave()
 	set, err := e.runs.look(func(set *runSet) error {
-		p := prober{e: e, set: set, blocks: &blockReader{e: e}, turn: &turn, hashes: r.hashes}
+		p := prober{e: e, set: set, turn: turn, hashes: r.hashes}
 		if r.known = before; set.forgotten == r.forgotten {
 			p.after = r.looked
 		} else {

@@ -35,9 +35,9 @@ func (r *runInfo) candidates(store storage, hash uint64, out []uint64) ([]uint64
 type prober struct {
 	e          *Engine
 	set        *runSet
-	blocks     *blockReader
-	turn       *laneTurn // its caller's, who can look at another set; nil: it passes the lane
-	after      uint64    // what runs up to this sequence have is known
+	blocks     *blockReader // nil: made when one has to be read, which is a kibibyte
+	turn       *laneTurn    // its caller's, who can look at another set; nil: it passes the lane
+	after      uint64       // what runs up to this sequence have is known
 	candidates []candidate
 	seqs       []uint64
 	hashes     []uint64 // scratch of probe
@@ -77,6 +77,9 @@ func (p *prober) from(r *runInfo, event int, hash uint64) (err error) {
 // their event, oldest first, and forgets them.
 func (p *prober) resolve(identity func(event int) []byte, fn func(event int, s seen)) error {
 	slices.SortFunc(p.candidates, func(a, b candidate) int { return cmp.Compare(a.seq, b.seq) })
+	if p.blocks == nil && len(p.candidates) > 0 {
+		p.blocks = &blockReader{e: p.e}
+	}
 	for _, at := range p.candidates {
 		c, err := p.blocks.at(at.seq)
 		if errors.Is(err, journal.ErrDropped) {
