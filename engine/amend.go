@@ -152,7 +152,7 @@ func (s *state) applyAmendment(a *amendment, w *amendWork) {
 		s.count(w.oldSlot, &a.old, w.ratedIn, -1)
 		u := s.movement(w.oldSlot, &a.old)
 		u.Own = &a.own
-		a.old.split = s.ledger.Correct(u)
+		s.ledger.Correct(u, &a.old.split)
 		s.usage.sub(&a.old, &w.oldAmounts)
 	} else {
 		s.unpriced.remove(a.origin)
@@ -160,11 +160,11 @@ func (s *state) applyAmendment(a *amendment, w *amendWork) {
 	switch a.op {
 	case amendRated:
 		u := s.movement(w.newSlot, &a.new)
-		a.new.split = s.ledger.PostUsage(u)
+		s.ledger.PostUsage(u, &a.new.split)
 	case amendRerated:
 		u := s.movement(w.newSlot, &a.new)
 		u.Back, u.Lost = a.old.split.Parts, a.lost()
-		a.new.split = s.ledger.Correct(u)
+		s.ledger.Correct(u, &a.new.split)
 		s.rerates[a.job].add(s.people[a.old.account].Currency, a)
 	case amendVoid:
 		v := &voidEntry{id: a.id, reason: a.reason, origin: a.origin, seq: s.seq}
@@ -211,9 +211,9 @@ func (s *state) amended(a *amendment) {
 
 // movement is what a rating moves in the ledger. It is valid until the next one.
 func (s *state) movement(slot *rateSlot, e *eventRecord) *ledger.Usage {
-	root := s.people[e.account].Root
+	root := s.payer(e).root
 	u := &s.moving
-	*u = ledger.Usage{Payer: root, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount), Now: s.time, Parts: e.split.Parts}
+	*u = ledger.Usage{Payer: root, Payee: slot.payee, Amount: e.amount, Fee: slot.feeOn(e.amount), Now: s.time}
 	if len(s.scopes) > 0 && (s.ledger.Rows.At(uint32(root)).Grants != 0 || s.marks(e.account)&markLimits != 0) {
 		u.Scopes = s.scopesOf(e.shape)
 	}

@@ -37,6 +37,7 @@ type eventRecord struct {
 	source  []byte
 	id      []byte
 	account ledger.Ref
+	payer   payer // what is known of the account, if its ref is that; else nobody has looked
 	time    int64 // of the event; the group's when it had none
 	hadTime bool
 

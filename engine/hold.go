@@ -395,29 +395,28 @@ func (s *state) room(ref ledger.Ref, scopes ledger.Scopes, at int64) (room money
 	return room, bounded
 }
 
-// capture ends a hold with what it was for: u, whose payer is the root. It returns how that was
-// taken.
-func (s *state) capture(n uint32, u *ledger.Usage, id []byte) ledger.Split {
+// capture ends a hold with what it was for: u, whose payer is the root. How that was
+// taken comes in split.
+func (s *state) capture(n uint32, u *ledger.Usage, id []byte, split *ledger.Split) {
 	row, res := s.ended(n)
 	slices.SortFunc(res.Parts, func(a, b ledger.Part) int { return s.ledger.Compare(a.Grant, b.Grant) }) // a cut period's grant expires earlier now
 	root := s.people[row.account].Root
 	set := s.settingsOf(root)
 	x := ledger.Excess{Overdraft: s.overdraft(root), Beyond: set.ExcessLimit, Unlimited: set.Excess == excessAllow}
 	x.Room, x.Bounded = s.room(row.account, u.Scopes, row.since)
-	split := s.ledger.Capture(u, res, x)
+	s.ledger.Capture(u, res, x, split)
 	s.charge(row.account, u.Scopes, row.since, u.Amount.MustSub(split.Lost), 1, string(id))
 	s.lapse(res.Parts)
 	s.lapse(split.Parts)
 	s.watch(root)
-	return split
 }
 
 // captureAmount is a capture by amount: the operator's revenue.
-func (s *state) captureAmount(n uint32, amount money.Amount, id []byte) ledger.Split {
+func (s *state) captureAmount(n uint32, amount money.Amount, id []byte, split *ledger.Split) {
 	row := s.holds.rows.At(n)
 	root := s.people[row.account].Root
 	u := ledger.Usage{Payer: root, Payee: s.ledger.Totals(s.people[root].Currency).Operator, Amount: amount, Now: s.time, Scopes: s.heldScopes(row)}
-	return s.capture(n, &u, id)
+	s.capture(n, &u, id, split)
 }
 
 // report is the usage of a stream so far, as an extension told it.

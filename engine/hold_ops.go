@@ -134,7 +134,7 @@ func (s *sequencer) holdOps(r *Request) {
 
 func (s *sequencer) holdOp(r *Request, op *HoldOp, i int, res *HoldResult) *refusal.Refusal {
 	if op.Kind == PlaceHold {
-		return s.place(r, op, s.ahead.payers[i], res)
+		return s.place(r, op, s.ahead.holders[i], res)
 	}
 	n, ok := s.state.holds.find(op.wide)
 	if !ok {
@@ -330,7 +330,7 @@ func (s *sequencer) captureByEvent(r *Request, op *HoldOp, n uint32, res *HoldRe
 		return wrongAccount(id, st.people[row.account].ID)
 	}
 	rec := &s.rec
-	slot, refused := s.examine(r, e, row.account)
+	slot, refused := s.examine(r, e, st.payerOf(row.account))
 	if refused != nil {
 		return refused
 	}
@@ -368,7 +368,7 @@ func (s *sequencer) captureByAmount(r *Request, op *HoldOp, n uint32, res *HoldR
 	}
 	c := &amountCapture{held: heldRef{id: r.holds.Bytes(op.Hold), last: row.last, amount: row.amount}, account: row.account, amount: op.Amount}
 	b := s.begin() // what came of it is part of the command
-	c.split = st.captureAmount(n, c.amount, c.held.id)
+	st.captureAmount(n, c.amount, c.held.id, &c.split)
 	payload := c.append(nil)
 	b.Body = appendBytes(append(b.Body, kindCapture), payload)
 	s.g.bytes += len(payload) + 4

@@ -12,11 +12,12 @@ import (
 // changes nothing and decides only what cannot change within a request: who the payer is
 // and which number an interned shape has.
 type lookahead struct {
-	payers []ledger.Ref // by event
-	rows   []uint32     // by event: where its usage is probably counted, + 1; 0: not known
-	shapes []uint32     // by the request's shapes: the interned shape
-	nodes  []uint32     // scratch: of the chains of accounts
-	sink   uint64       // keeps the loads from being optimised away
+	payers  []payer      // by event
+	holders []ledger.Ref // by operation on holds: whose it is
+	rows    []uint32     // by event: where its usage is probably counted, + 1; 0: not known
+	shapes  []uint32     // by the request's shapes: the interned shape
+	nodes   []uint32     // scratch: of the chains of accounts
+	sink    uint64       // keeps the loads from being optimised away
 }
 
 const (
@@ -32,11 +33,11 @@ func (s *sequencer) prepare(r *Request, events []meter.Event) {
 	a.sink += uint64(s.ids.warm(events, r.runs)) + s.state.accounts.warm(events)
 	a.payers = a.payers[:0]
 	for i := range events {
-		ref, ok := s.state.accounts.find(events[i].SubjectHash, r.batch.Bytes(events[i].Subject), s.state.people)
+		p, ok := s.state.accounts.find(events[i].SubjectHash, r.batch.Bytes(events[i].Subject))
 		if !ok {
-			ref = nobodyRef
+			p.ref = nobodyRef
 		}
-		a.payers = append(a.payers, ref)
+		a.payers = append(a.payers, p)
 	}
 	s.warmRows(events)
 }
@@ -60,7 +61,7 @@ const lookaheadStep = 128
 
 // prepareHolds begins to look ahead over a request of operations on holds.
 func (s *sequencer) prepareHolds(r *Request) {
-	s.ahead.payers = s.ahead.payers[:0]
+	s.ahead.holders = s.ahead.holders[:0]
 	s.findShapes(r)
 }
 
@@ -100,21 +101,21 @@ func (s *sequencer) warmIdentities(ops []HoldOp, runs uint64) {
 // holds.
 func (s *sequencer) warmAccounts(r *Request, ops []HoldOp) {
 	a, st := &s.ahead, s.state
-	from := len(a.payers)
+	from := len(a.holders)
 	for i := range ops {
 		op, ref := &ops[i], nobodyRef
 		if op.Kind == PlaceHold {
-			if at, ok := st.accounts.find(op.account, r.holds.Bytes(op.Account), st.people); ok {
-				ref = at
+			if p, ok := st.accounts.find(op.account, r.holds.Bytes(op.Account)); ok {
+				ref = p.ref
 			}
 		} else if n, ok := st.holds.find(op.wide); ok {
 			row := st.holds.rows.At(n)
 			ref = row.account
 			a.sink += row.report + uint64(st.holds.wheel.links[n].prev)
 		}
-		a.payers = append(a.payers, ref)
+		a.holders = append(a.holders, ref)
 	}
-	for _, ref := range a.payers[from:] {
+	for _, ref := range a.holders[from:] {
 		if ref != nobodyRef {
 			row, person := st.ledger.Rows.At(uint32(ref)), st.people[ref]
 			a.sink += row.Window + row.Holds + uint64(row.Paid.Debits.Sign()) + uint64(row.Held.Sign()) + uint64(person.Root) + uint64(person.ID[0])
@@ -126,7 +127,7 @@ func (s *sequencer) warmAccounts(r *Request, ops []HoldOp) {
 func (s *sequencer) warmLimits(from int) {
 	a, st := &s.ahead, s.state
 	a.nodes = a.nodes[:0]
-	for _, ref := range a.payers[from:] {
+	for _, ref := range a.holders[from:] {
 		if ref == nobodyRef || st.marks(ref)&markLimits == 0 {
 			continue
 		}
@@ -158,7 +159,7 @@ func (s *sequencer) warmUsage(r *Request, ops []HoldOp, first int) {
 	}
 	mask := uint64(len(u.index) - 1)
 	for i := range ops {
-		op, ref := &ops[i], a.payers[first+i]
+		op, ref := &ops[i], a.holders[first+i]
 		if op.Kind != CaptureHold || op.Event < 0 || ref == nobodyRef {
 			continue
 		}
@@ -168,38 +169,29 @@ func (s *sequencer) warmUsage(r *Request, ops []HoldOp, first int) {
 		}
 		if slot := u.index[usageHash(ref, shape, day)&mask]; slot.row != 0 {
 			row := u.rows.At(slot.row - 1)
-			a.sink += row.events + uint64(row.quantity[1].Sign()) + uint64(row.amount[1].Sign())
+			a.sink += row.events + uint64(row.sums[1].amount.Sign())
 		}
 	}
-}
-
-// warm touches the slots of the subjects of events.
-func (x *nameIndex) warm(events []meter.Event) (sink uint64) {
-	if x.count == 0 {
-		return 0
-	}
-	mask := uint64(len(x.slots) - 1)
-	for i := range events {
-		sink += x.slots[events[i].SubjectHash&mask].hash
-	}
-	return sink
 }
 
 // warmRows touches the payers' rows, and finds and touches the rows that count their usage.
 func (s *sequencer) warmRows(events []meter.Event) {
 	st, a := s.state, &s.ahead
 	a.rows = a.rows[:0]
-	for i, ref := range a.payers {
-		row := uint32(0)
-		if ref != nobodyRef {
-			at := st.ledger.Rows.At(uint32(ref))
-			a.sink += at.Window + uint64(at.Due.Debits.Sign()) + uint64(at.GrossCredits.Sign())
+	for i := range a.payers {
+		p, row := &a.payers[i], uint32(0)
+		if p.ref != nobodyRef {
+			at := st.ledger.Rows.At(uint32(p.root))
+			a.sink += at.Window + uint64(at.Paid.Credits.Sign()) + uint64(at.GrossDebits.Sign())
+			if p.root != p.ref {
+				a.sink += uint64(st.marks(p.ref))
+			}
 			if n := a.shapes[events[i].Shape]; n != unknownShape {
 				day := dayOf(s.g.time)
 				if events[i].Time != meter.NoTime {
 					day = dayOf(events[i].Time)
 				}
-				row = st.usage.guess(ref, n, day)
+				row = st.usage.guess(p.ref, n, day)
 			}
 		}
 		a.rows = append(a.rows, row)
@@ -207,7 +199,7 @@ func (s *sequencer) warmRows(events []meter.Event) {
 	for _, row := range a.rows {
 		if row != 0 {
 			at := st.usage.rows.At(row - 1)
-			a.sink += at.events + uint64(at.quantity[2].Sign()) + uint64(at.amount[2].Sign())
+			a.sink += at.events + uint64(at.sums[1].amount.Sign())
 		}
 	}
 }

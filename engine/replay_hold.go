@@ -139,7 +139,7 @@ func (p *replayer) applyAmountCapture(c *amountCapture, payload []byte) error {
 	if c.amount.Sign() <= 0 || c.amount.Cmp(amountMax) > 0 || !p.state.ledger.Fits(p.state.people[c.account].Currency, c.amount) {
 		return fmt.Errorf("hold %s is captured with %s", c.held.id, c.amount)
 	}
-	c.split = p.state.captureAmount(p.state.mustFind(c.held.id), c.amount, c.held.id)
+	p.state.captureAmount(p.state.mustFind(c.held.id), c.amount, c.held.id, &c.split)
 	if !bytes.Equal(c.append(nil), payload) {
 		return fmt.Errorf("hold %s: the journal takes its capture from other sources than the books", c.held.id)
 	}

@@ -327,10 +327,8 @@ func (l *loader) finish() (*state, error) {
 	if err := l.givenBack(); err != nil {
 		return nil, err
 	}
-	for i, p := range s.people {
-		if p.Kind != ledger.Operator {
-			s.accounts.add(s.hashOf([]byte(p.ID)), ledger.Ref(i))
-		}
+	if err := s.restoredPeople(); err != nil {
+		return nil, err
 	}
 	return s, l.derive()
 }

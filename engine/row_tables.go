@@ -7,6 +7,7 @@ import (
 	"farthing/cow"
 	"farthing/ledger"
 	"farthing/limit"
+	"farthing/meter"
 )
 
 // rowTable is a copy-on-write table of the state as checkpoints see it: they begin a snapshot of
@@ -166,8 +167,8 @@ func (r *reader) holdPart() (p holdPart) {
 	return p
 }
 
-// restoredCredit rebuilds what is derived of prepaid credit after everything was loaded.
-func (s *state) restoredCredit() error {
+// restoredPeople rebuilds the trees of accounts, then the index of their names, which repeats their roots.
+func (s *state) restoredPeople() error {
 	for i, p := range s.people {
 		p.Root, p.Depth = ledger.Ref(i), 1
 		if p.Parent != ledger.NoRef {
@@ -177,7 +178,18 @@ func (s *state) restoredCredit() error {
 			p.Root, p.Depth = s.people[p.Parent].Root, s.people[p.Parent].Depth+1
 		}
 		s.enterChild(ledger.Ref(i))
+		if !s.ledger.Totals(p.Currency).Used || len(p.ID) > meter.MaxIDBytes {
+			return fmt.Errorf("account %d has a currency without books, or no id", i)
+		}
+		if p.Kind != ledger.Operator {
+			s.accounts.add(s.hashOf([]byte(p.ID)), ledger.Ref(i), p)
+		}
 	}
+	return nil
+}
+
+// restoredCredit rebuilds what is derived of prepaid credit after everything was loaded.
+func (s *state) restoredCredit() error {
 	for n := range s.nodes.Len() {
 		s.enterNode(s.nodes.At(n).account, n+1)
 	}

@@ -17,8 +17,8 @@ func (u *usageRow) append(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, int64(u.day))
 	dst = binary.AppendUvarint(dst, u.events)
 	for i := range usageComponents {
-		dst = u.quantity[i].AppendBinary(dst)
-		dst = u.amount[i].AppendBinary(dst)
+		dst = u.sums[i].quantity.AppendBinary(dst)
+		dst = u.sums[i].amount.AppendBinary(dst)
 	}
 	return dst
 }
@@ -27,7 +27,7 @@ func (r *reader) usageRow() (u usageRow) {
 	u.account, u.shape = ledger.Ref(r.uvarint()), uint32(r.uvarint())
 	u.day, u.events = int32(r.varint()), r.uvarint()
 	for i := range usageComponents {
-		u.quantity[i], u.amount[i] = r.amount(), r.amount()
+		u.sums[i] = usageSum{r.amount(), r.amount()}
 	}
 	return u
 }

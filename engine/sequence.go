@@ -22,16 +22,15 @@ type sequencer struct {
 	current *Request
 
 	// Scratch of the event under way.
-	rec        eventRecord
-	amounts    ratingAmounts
-	ahead      lookahead
-	scratch    []byte
-	planned    holdPlan
-	endScratch []byte
-	dueRows    []uint32  // scratch
-	abandoned  []dueHold // due, and to be captured as they were reported
-	// lastSource is the interned source of the last event; 0: none.
-	lastSource uint32
+	rec           eventRecord
+	amounts       ratingAmounts
+	ahead         lookahead
+	scratch       []byte
+	planned       holdPlan
+	endScratch    []byte
+	dueRows       []uint32              // scratch
+	abandoned     []dueHold             // due, and to be captured as they were reported
+	recentSources [recentSources]uint32 // interned ones by sourceSlot; 0: none
 
 	closing []*closeWait // window closes that wait for their turn or their seal
 	windowTimer
@@ -273,8 +272,8 @@ func (r *Request) reject(e *meter.Event, why *refusal.Refusal) {
 
 // event books a new event. The order of checks is part of the contract: identity was
 // first; then age, account, quantities against the price, size.
-func (s *sequencer) event(r *Request, e *meter.Event, payer ledger.Ref) *refusal.Refusal {
-	slot, refused := s.examine(r, e, payer)
+func (s *sequencer) event(r *Request, e *meter.Event, p payer) *refusal.Refusal {
+	slot, refused := s.examine(r, e, p)
 	if refused != nil {
 		return refused
 	}
@@ -291,7 +290,7 @@ func (s *sequencer) event(r *Request, e *meter.Event, payer ledger.Ref) *refusal
 }
 
 // examine checks a new event and rates it into the record; nil and no refusal: it has no price.
-func (s *sequencer) examine(r *Request, e *meter.Event, payer ledger.Ref) (*rateSlot, *refusal.Refusal) {
+func (s *sequencer) examine(r *Request, e *meter.Event, p payer) (*rateSlot, *refusal.Refusal) {
 	rec := &s.rec
 	rec.time, rec.hadTime = e.Time, e.Time != meter.NoTime
 	if !rec.hadTime {
@@ -299,10 +298,10 @@ func (s *sequencer) examine(r *Request, e *meter.Event, payer ledger.Ref) (*rate
 	} else if refused := s.age(e.Time); refused != nil {
 		return nil, refused
 	}
-	var refused *refusal.Refusal
-	if rec.account, refused = s.payer(r, e, payer); refused != nil {
+	if refused := s.pays(r, e, p); refused != nil {
 		return nil, refused
 	}
+	rec.account, rec.payer = p.ref, p
 	return s.price(r, e)
 }
 
@@ -310,7 +309,9 @@ func (s *sequencer) examine(r *Request, e *meter.Event, payer ledger.Ref) (*rate
 func (s *sequencer) bookEvent(r *Request, e *meter.Event, slot *rateSlot) {
 	rec := &s.rec
 	rec.source, rec.id, rec.usage = r.batch.Bytes(e.Source), r.batch.Bytes(e.ID), r.batch.Bytes(e.Raw)
-	rec.split = ledger.Split{Parts: rec.split.Parts[:0]} // one without a price takes nothing
+	if rec.reason != priced { // it takes nothing
+		rec.split = ledger.Split{Parts: rec.split.Parts[:0]}
+	}
 	source := s.source(rec.source)
 	b := s.begin()
 	s.state.applyEvent(rec, slot, &s.amounts)
@@ -337,18 +338,15 @@ func (s *sequencer) age(at int64) *refusal.Refusal {
 	return nil
 }
 
-// payer checks the participant that was found for the event's subject.
-func (s *sequencer) payer(r *Request, e *meter.Event, ref ledger.Ref) (ledger.Ref, *refusal.Refusal) {
-	if ref == nobodyRef {
-		return 0, refusal.New(refusal.NotFound, "unknown_account", "there is no account %s", r.batch.Bytes(e.Subject))
+// pays checks the participant that was found for the event's subject.
+func (s *sequencer) pays(r *Request, e *meter.Event, p payer) *refusal.Refusal {
+	if p.ref == nobodyRef {
+		return refusal.New(refusal.NotFound, "unknown_account", "there is no account %s", r.batch.Bytes(e.Subject))
 	}
-	if s.state.people[ref].Kind != ledger.Customer {
-		return 0, refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", r.batch.Bytes(e.Subject))
+	if p.kind != ledger.Customer {
+		return refusal.New(refusal.Invalid, "not_a_customer", "account %s is no customer", r.batch.Bytes(e.Subject))
 	}
-	if refused := s.state.checkOpen(ref); refused != nil {
-		return 0, refused
-	}
-	return ref, nil
+	return s.state.checkOpen(p.ref)
 }
 
 // price resolves the event's shape and rates it into rec and amounts. An event without
@@ -387,7 +385,7 @@ func (s *sequencer) price(r *Request, e *meter.Event) (*rateSlot, *refusal.Refus
 // well, to be interned once nothing can refuse the event any more.
 func (s *sequencer) shape(rec *eventRecord, n uint32, hash uint64, raw []byte, v *meter.Version) (*rateSlot, *meter.Shape) {
 	st := s.state
-	currency := st.people[rec.account].Currency
+	currency := st.payer(rec).currency
 	ok := n != unknownShape
 	if !ok {
 		n, ok = st.rates.lookup(hash, raw) // an earlier event of the request may have brought it
@@ -442,11 +440,12 @@ func (s *sequencer) intern(rec *eventRecord, shape *meter.Shape, hash uint64, ra
 
 // source returns the number of a source, interning it first if there is room; 0: spell it out.
 func (s *sequencer) source(name []byte) uint32 {
-	if n := s.lastSource; n != 0 && string(s.state.sources[n]) == string(name) {
-		return n // most requests have one source
+	recent := &s.recentSources[sourceSlot(name)]
+	if n := *recent; n != 0 && string(s.state.sources[n]) == string(name) {
+		return n
 	}
 	if n, ok := s.state.sourceID[string(name)]; ok {
-		s.lastSource = n
+		*recent = n
 		return n
 	}
 	if len(s.state.sources) >= sourcesMax {
@@ -454,6 +453,18 @@ func (s *sequencer) source(name []byte) uint32 {
 	}
 	s.command(kindSource, name)
 	return s.state.applySource(append([]byte(nil), name...))
+}
+
+// recentSources is how many sources are found without a map: a ledger has few that send at a time.
+const recentSources = 256
+
+// sourceSlot mixes the end of a name, in which those of a fleet differ.
+func sourceSlot(name []byte) uint8 {
+	h := uint32(len(name))
+	for _, c := range name[max(0, len(name)-4):] {
+		h = h*31 + uint32(c)
+	}
+	return uint8(h ^ h>>8)
 }
 
 // background does what is due between groups: a bounded part of running snapshots, the

@@ -70,7 +70,8 @@ func newState(g genesis) *state {
 func (s *state) hashOf(id []byte) uint64 { return xxh3.HashSeed(id, s.genesis.seed) }
 
 func (s *state) findAccount(id []byte) (ledger.Ref, bool) {
-	return s.accounts.find(s.hashOf(id), id, s.people)
+	p, ok := s.accounts.find(s.hashOf(id), id)
+	return p.ref, ok
 }
 
 // applySource interns the next source.
@@ -98,7 +99,7 @@ func (s *state) applyAccount(p *ledger.Participant) ledger.Ref {
 	p.Sequence, p.Time = s.seq, s.time
 	ref := s.ledger.Create(p)
 	s.people = s.ledger.Participants()
-	s.accounts.add(s.hashOf([]byte(p.ID)), ref)
+	s.accounts.add(s.hashOf([]byte(p.ID)), ref, p)
 	s.enterChild(ref)
 	if p.Parent != ledger.NoRef {
 		s.inherit(ref)
@@ -175,9 +176,9 @@ func (s *state) applyEvent(e *eventRecord, slot *rateSlot, amounts *ratingAmount
 	if len(e.hold.id) > 0 {
 		s.ledger.CountEvent(u.Payer)
 		u.Scopes = s.scopesOf(e.shape)
-		e.split = s.capture(s.mustFind(e.hold.id), u, e.hold.id)
+		s.capture(s.mustFind(e.hold.id), u, e.hold.id, &e.split)
 	} else {
-		e.split = s.ledger.PostUsage(u)
+		s.ledger.PostUsage(u, &e.split)
 	}
 	s.usage.add(e, amounts)
 	s.count(slot, e, s.ledger.Window(), 1)

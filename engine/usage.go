@@ -19,8 +19,13 @@ type usageRow struct {
 	day     int32  // days since 1970-01-01
 	next    uint32 // the account's next row + 1; 0: none. Derived, not stored
 	events  uint64
-	// Sums by the shape's components. Quantities are in millionths, as 128-bit integers.
-	quantity, amount [usageComponents]money.Amount
+	sums    [usageComponents]usageSum // by the shape's components
+}
+
+// usageSum is what one component comes to. Both stand together: an event of two components touches two cache lines of its row.
+type usageSum struct {
+	quantity money.Amount // in millionths, as a 128-bit integer
+	amount   money.Amount
 }
 
 func (u *usageRow) of(account ledger.Ref, shape uint32, day int32) bool {
@@ -38,15 +43,7 @@ type usageTable struct {
 	rows  cow.Table[usageRow]
 	index []usageSlot // open addressing on (account, shape, day)
 	count int
-	// hints are per account: the row used last, which is nearly always the one
-	// needed next, and the head of the account's chain of rows. Both + 1.
-	hints []usageHint
-}
-
-type usageHint struct {
-	last, head uint32
-	shape      uint32 // of the last row, so that a miss does not touch it
-	day        int32
+	heads []uint32 // by account: the head of its chain of rows, + 1
 }
 
 // add counts one event under its shape.
@@ -73,32 +70,20 @@ func (u *usageTable) move(e *eventRecord, amounts *ratingAmounts, sign int) {
 			i++
 			row = u.rows.Mut(i)
 		}
-		k := c % usageComponents
-		quantity := money.FromWords(0, uint64(e.quantities[c]))
+		sum, quantity := &row.sums[c%usageComponents], money.FromWords(0, uint64(e.quantities[c]))
 		if sign < 0 {
 			quantity = quantity.Neg()
 		}
-		row.quantity[k] = row.quantity[k].MustAdd(quantity)
-		row.amount[k] = row.amount[k].MustAdd(amounts[c])
+		sum.quantity, sum.amount = sum.quantity.MustAdd(quantity), sum.amount.MustAdd(amounts[c])
 	}
 }
 
 // row returns the number of the (first) row, making it if needed.
 func (u *usageTable) row(account ledger.Ref, shape uint32, day int32, components int) uint32 {
-	for int(account) >= len(u.hints) {
-		u.hints = append(u.hints, usageHint{})
+	if i, ok := u.find(account, shape, day); ok {
+		return i
 	}
-	hint := &u.hints[account]
-	if hint.last != 0 && hint.shape == shape && hint.day == day {
-		return hint.last - 1
-	}
-	i, ok := u.find(account, shape, day)
-	if !ok {
-		i = u.insert(account, shape, day, components)
-		hint = &u.hints[account]
-	}
-	hint.last, hint.shape, hint.day = i+1, shape, day
-	return i
+	return u.insert(account, shape, day, components)
 }
 
 // usageSlot is a row + 1 (0: empty) and a part of its key's hash, so that other rows of a
@@ -130,17 +115,22 @@ func (u *usageTable) find(account ledger.Ref, shape uint32, day int32) (uint32, 
 	return 0, false
 }
 
-// guess returns where the row of a key probably is, + 1, without looking at it; 0: there is none, or it stands further on.
-func (u *usageTable) guess(account ledger.Ref, shape uint32, day int32) uint32 {
+// guess returns where the row of a key probably is, + 1, without looking at it; 0: there is none, or it stands further on
+// than the two slots looked at. Without a branch: which of them it is, if any, is not predictable.
+func (u *usageTable) guess(account ledger.Ref, shape uint32, day int32) (row uint32) {
 	if u.count == 0 {
 		return 0
 	}
+	mask := uint64(len(u.index) - 1)
 	h := usageHash(account, shape, day)
-	slot := u.index[h&uint64(len(u.index)-1)]
-	if slot.tag != uint32(h>>32) {
-		return 0
+	first, second, tag := u.index[h&mask], u.index[(h+1)&mask], uint32(h>>32)
+	if second.tag == tag {
+		row = second.row
 	}
-	return slot.row
+	if first.tag == tag {
+		row = first.row
+	}
+	return row
 }
 
 func (u *usageTable) insert(account ledger.Ref, shape uint32, day int32, components int) uint32 {
@@ -163,11 +153,11 @@ func (u *usageTable) enter(n uint32) {
 	u.put(n)
 	u.count++
 	r := u.rows.At(n)
-	for int(r.account) >= len(u.hints) {
-		u.hints = append(u.hints, usageHint{})
+	for int(r.account) >= len(u.heads) {
+		u.heads = append(u.heads, 0)
 	}
-	r.next = u.hints[r.account].head
-	u.hints[r.account].head = n + 1
+	r.next = u.heads[r.account]
+	u.heads[r.account] = n + 1
 }
 
 func (u *usageTable) grow() {
@@ -191,18 +181,23 @@ func (u *usageTable) put(n uint32) {
 	u.index[i] = usageSlot{n + 1, uint32(h >> 32)}
 }
 
+// head is the first row of an account's chain, + 1; 0: it has none.
+func (u *usageTable) head(account ledger.Ref) uint32 {
+	if int(account) >= len(u.heads) {
+		return 0
+	}
+	return u.heads[account]
+}
+
 // each calls fn with the first row of each of an account's shapes and days, and the sum of its
 // amounts.
 func (u *usageTable) each(account ledger.Ref, fn func(row *usageRow, amount money.Amount)) {
-	if int(account) >= len(u.hints) {
-		return
-	}
-	for n := u.hints[account].head; n != 0; {
+	for n := u.head(account); n != 0; {
 		first := u.rows.At(n - 1)
 		var sum money.Amount
 		for i := n - 1; ; {
-			for _, a := range u.rows.At(i).amount {
-				sum = sum.MustAdd(a)
+			for k := range u.rows.At(i).sums {
+				sum = sum.MustAdd(u.rows.At(i).sums[k].amount)
 			}
 			if i++; i >= u.rows.Len() || u.rows.At(i).day != noDay {
 				break

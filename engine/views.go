@@ -199,9 +199,7 @@ func (r *usageReader) visit(s *sequencer) bool {
 			return false
 		}
 		r.started, r.seq = true, s.state.seq
-		if int(ref) < len(u.hints) {
-			r.next = u.hints[ref].head
-		}
+		r.next = u.head(ref)
 	}
 	for range usageVisit {
 		if r.next == 0 {
@@ -233,9 +231,8 @@ func (r *usageReader) render(t *tables) []UsageRow {
 		u := UsageRow{Day: time.Unix(int64(row.day)*secondsPerDay, 0).UTC(), Meter: shape.Type,
 			Currency: t.people[row.account].Currency, Dimensions: shape.Dimensions, Events: row.events}
 		for i, name := range shape.Components {
-			p := &part[i/usageComponents]
-			u.Components = append(u.Components, UsageComponent{Name: name,
-				Quantity: quantityText(p.quantity[i%usageComponents]), Amount: p.amount[i%usageComponents]})
+			sum := &part[i/usageComponents].sums[i%usageComponents]
+			u.Components = append(u.Components, UsageComponent{Name: name, Quantity: quantityText(sum.quantity), Amount: sum.amount})
 		}
 		out = append(out, u)
 	}

@@ -34,7 +34,7 @@ func newPurse(t *testing.T, paid string, gifts []gift) *purse {
 	case 1:
 		p.l.TopUp(p.acme, a)
 	case -1:
-		p.l.PostUsage(&Usage{Payer: p.acme, Payee: p.op, Amount: a.Neg()})
+		p.l.posted(&Usage{Payer: p.acme, Payee: p.op, Amount: a.Neg()})
 	}
 	for _, g := range gifts {
 		p.give(g)
@@ -93,7 +93,7 @@ func TestBurnOrderOfGrants(t *testing.T) {
 		p.now = now
 		u := p.usage(amount, scopes...)
 		plan, _, ok := p.l.Reserve(p.acme, u.Amount, u.Scopes, now, Overdraft{Unlimited: true}, nil)
-		split := p.l.PostUsage(u)
+		split := p.l.posted(u)
 		if got := p.split(&split); got != want {
 			t.Errorf("%s of %v: took %s, want %s", amount, gifts, got, want)
 		}
@@ -148,14 +148,14 @@ func TestExtensionsMoveInTheBurnOrder(t *testing.T) {
 	p.l.Extend(0, 9)
 	p.l.Extend(2, 6)
 	p.now = 5
-	split := p.l.PostUsage(p.usage("2.5"))
+	split := p.l.posted(p.usage("2.5"))
 	if got := p.split(&split); got != "b 1, c 1, a 0.5" {
 		t.Errorf("took %s", got)
 	}
 	p.l.Extend(1, 20) // used up: in no chain, and in its new place when it gets something back
-	p.l.Correct(&Usage{Payer: p.acme, Payee: p.op, Amount: amt(t, "-2"), Own: &split})
+	p.l.corrected(&Usage{Payer: p.acme, Payee: p.op, Amount: amt(t, "-2"), Own: &split})
 	p.now = 9
-	split = p.l.PostUsage(p.usage("2"))
+	split = p.l.posted(p.usage("2"))
 	if got := p.split(&split); got != "b 0.5, owed 1.5" {
 		t.Errorf("took %s", got)
 	}
@@ -170,11 +170,11 @@ func TestGiveBack(t *testing.T) {
 		t.Helper()
 		p := newPurse(t, "1", gifts)
 		// 3 + 2 + 4 of grants, 1 paid, 2 on the receivable, 5 lost.
-		split := p.l.Capture(p.usage("17"), Reserved{}, Excess{Beyond: amt(t, "2")})
+		split := p.l.captured(p.usage("17"), Reserved{}, Excess{Beyond: amt(t, "2")})
 		if got := p.split(&split); got != "a 3, b 2, c 4, paid 1, owed 2, lost 5" {
 			t.Fatalf("took %s", got)
 		}
-		split = p.l.Correct(&Usage{Payer: p.acme, Payee: p.op, Amount: amt(t, back), Own: &split})
+		split = p.l.corrected(&Usage{Payer: p.acme, Payee: p.op, Amount: amt(t, back), Own: &split})
 		if got := p.split(&split); got != want {
 			t.Errorf("%s back: %s, want %s", back, got, want)
 		}

@@ -22,7 +22,7 @@ func TestCapturesTakeWhatIsReserved(t *testing.T) {
 			t.Fatalf("reserved %s", got)
 		}
 		p.now = 9 // c has expired: what is reserved of it may still be captured
-		split := p.l.Capture(p.usage(amount, scopes...), h, Excess{Unlimited: true})
+		split := p.l.captured(p.usage(amount, scopes...), h, Excess{Unlimited: true})
 		if got := p.split(&split); got != want {
 			t.Errorf("a capture of %s: took %s, want %s", amount, got, want)
 		}
@@ -75,7 +75,7 @@ func TestExcess(t *testing.T) {
 		if x.Unlimited = beyond == "all"; !x.Unlimited {
 			x.Beyond = amt(t, beyond)
 		}
-		split := p.l.Capture(p.usage(amount), h, x)
+		split := p.l.captured(p.usage(amount), h, x)
 		if got := p.split(&split); got != want {
 			t.Errorf("%s with room %q, overdraft %s, beyond %s: took %s, want %s", amount, room, overdraft, beyond, got, want)
 		}
@@ -115,7 +115,7 @@ func TestLossAndGross(t *testing.T) {
 		p := newPurse(t, "0", nil)
 		u := p.usage("10")
 		u.Payee, u.Fee = p.prov, amt(t, fee)
-		p.l.Capture(u, Reserved{}, Excess{Beyond: amt(t, beyond)})
+		p.l.captured(u, Reserved{}, Excess{Beyond: amt(t, beyond)})
 		totals := p.l.Totals(currency(t, "USD"))
 		if totals.Class[OperatorLoss].Debit() != amt(t, lost) || totals.GrossDebits != amt(t, operatorDebits) || totals.GrossCredits != amt(t, operatorCredits) {
 			t.Errorf("fee %s, %s paid: %s lost, gross %s and %s", fee, beyond, totals.Class[OperatorLoss].Debit(), totals.GrossDebits, totals.GrossCredits)

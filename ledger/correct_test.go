@@ -18,13 +18,13 @@ func (c *correction) run(t *testing.T, payee func(*books) Ref, fee, backFee stri
 		case 1:
 			b.l.TopUp(b.acme, a)
 		case -1:
-			b.l.PostUsage(&Usage{Payer: b.acme, Payee: b.op, Amount: a.Neg()})
+			b.l.posted(&Usage{Payer: b.acme, Payee: b.op, Amount: a.Neg()})
 		}
 	}
 	put(c.before)
-	b.l.PostUsage(&Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, c.usage), Fee: amt(t, fee)})
+	b.l.posted(&Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, c.usage), Fee: amt(t, fee)})
 	put(c.since)
-	got := b.l.Correct(&Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, c.back), Fee: amt(t, backFee)})
+	got := b.l.corrected(&Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, c.back), Fee: amt(t, backFee)})
 	if got.Paid != amt(t, c.paid) || got.Receivable != amt(t, c.receivable) {
 		t.Errorf("%+v: %s to paid, %s to the receivable", c, got.Paid, got.Receivable)
 	}

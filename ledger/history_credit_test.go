@@ -213,7 +213,7 @@ func (h *history) capture() {
 	ordered := slices.IsSortedFunc(hold.has.Parts, inOrder)
 	slices.SortFunc(hold.has.Parts, inOrder)
 	h.l.CountEvent(hold.payer)
-	got := h.l.Capture(&u, hold.has, x)
+	got := h.l.captured(&u, hold.has, x)
 	h.w.event(hold.payer)
 	want := h.w.capture(&v, &hold.twin, &y)
 	h.same(&u, got, &want)

@@ -252,7 +252,7 @@ func (h *history) scopes() (s Scopes, m map[uint32]bool) {
 // rating makes a usage of a customer's, for the ledger and for the twin.
 func (h *history) rating(payer Ref) (Usage, twinUsage) {
 	c := h.l.Participant(payer).Currency
-	u := Usage{Payer: payer, Payee: h.l.Totals(c).Operator, Amount: h.amount(), Now: h.now, Parts: h.parts[:0]}
+	u := Usage{Payer: payer, Payee: h.l.Totals(c).Operator, Amount: h.amount(), Now: h.now}
 	if h.rng.IntN(6) == 0 { // a price that made its period cheaper
 		u.Amount = u.Amount.Neg()
 	}
@@ -296,7 +296,7 @@ func (h *history) usage(payer Ref) {
 		expired = expired || (v.matches(g) && v.now >= g.expires)
 		reserved = reserved || (v.matches(g) && g.held.IsPositive())
 	}
-	got := h.l.PostUsage(&u)
+	got := h.l.posted(&u)
 	h.w.event(payer)
 	want := h.w.usage(&v)
 	h.same(&u, got, &want)
@@ -318,7 +318,7 @@ func (h *history) correct() {
 		return
 	}
 	b := &h.booked[h.rng.IntN(len(h.booked))]
-	u := Usage{Payer: b.payer, Payee: b.payee, Amount: b.amount.Neg(), Fee: b.fee.Neg(), Now: h.now, Parts: h.parts[:0]}
+	u := Usage{Payer: b.payer, Payee: b.payee, Amount: b.amount.Neg(), Fee: b.fee.Neg(), Now: h.now}
 	switch h.rng.IntN(6) {
 	case 0:
 		u.Amount, u.Fee = h.amount(), money.Amount{}
@@ -334,7 +334,7 @@ func (h *history) correct() {
 		u.Own, v.own = &own, &b.own
 	}
 	h.noteBack(&v)
-	got := h.l.Correct(&u)
+	got := h.l.corrected(&u)
 	want := h.w.usage(&v)
 	h.same(&u, got, &want)
 	h.happened("correct", true)

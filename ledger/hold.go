@@ -133,14 +133,15 @@ type Excess struct {
 
 // Capture releases a hold and posts the rating it was for: first from what was reserved, as far
 // as the rating may use it, then from free credit, then as x says. A rating below zero gives
-// back as any other.
-func (l *Ledger) Capture(u *Usage, h Reserved, x Excess) Split {
+// back as any other. How it was taken comes in split, as of PostUsage.
+func (l *Ledger) Capture(u *Usage, h Reserved, x Excess, split *Split) {
 	l.Release(u.Payer, h)
 	if u.Amount.Sign() <= 0 {
-		return l.Correct(u)
+		l.Correct(u, split)
+		return
 	}
 	row, t := l.mutable(u.Payer)
-	split := Split{Parts: u.Parts[:0]}
+	split.Parts, split.Lost = split.Parts[:0], money.Amount{}
 	rest := u.Amount
 	for _, p := range h.Parts {
 		if take := least(p.Amount, rest); take.Sign() > 0 && u.Scopes.Has(l.Grants.At(p.Grant).Scope) {
@@ -151,11 +152,10 @@ func (l *Ledger) Capture(u *Usage, h Reserved, x Excess) Split {
 	pool := least(h.Pool, rest)
 	if rest = rest.MustSub(pool); rest.Sign() > 0 {
 		var more money.Amount
-		more, split.Lost = l.excess(row, u, &split, pool, rest, x)
+		more, split.Lost = l.excess(row, u, split, pool, rest, x)
 		pool = pool.MustAdd(more)
 	}
-	l.take(u, row, t, &split, pool)
-	return split
+	l.take(u, row, t, split, pool)
 }
 
 // excess adds to the split what free credit gives of rest, and returns what the pool gives more

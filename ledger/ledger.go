@@ -133,7 +133,15 @@ func (l *Ledger) credit(r Ref, amount money.Amount, from Class) {
 func (l *Ledger) mutable(r Ref) (*Row, *Totals) {
 	row := l.Rows.Mut(uint32(r))
 	row.open(l.window)
-	return row, &l.totals[l.people[r].Currency.Index()]
+	return row, l.totalsOf(r)
+}
+
+// totalsOf is the books of a participant's currency. Most ledgers have one, and need not look at who it is.
+func (l *Ledger) totalsOf(r Ref) *Totals {
+	if len(l.used) == 1 {
+		return &l.totals[l.used[0]]
+	}
+	return &l.totals[l.people[r].Currency.Index()]
 }
 
 // operatorPays and operatorGets are the operator's side of a movement with a participant.

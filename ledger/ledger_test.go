@@ -108,9 +108,9 @@ func TestBurnOrder(t *testing.T) {
 		case 1:
 			b.l.TopUp(b.acme, a)
 		case -1:
-			b.l.PostUsage(&Usage{Payer: b.acme, Payee: b.op, Amount: a.Neg()})
+			b.l.posted(&Usage{Payer: b.acme, Payee: b.op, Amount: a.Neg()})
 		}
-		split := b.l.PostUsage(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, amount)})
+		split := b.l.posted(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, amount)})
 		if split.Paid != amt(t, wantPaid) || split.Receivable != amt(t, wantReceivable) {
 			t.Errorf("%s from %s: %s from paid, %s owed", amount, before, split.Paid, split.Receivable)
 		}
@@ -131,7 +131,7 @@ func TestBurnOrder(t *testing.T) {
 	g := func(owed, amount, wantReceivable, wantPaid, wantPosted string) {
 		t.Helper()
 		b := newBooks(t)
-		b.l.PostUsage(&Usage{Payer: b.acme, Payee: b.op, Amount: amt(t, owed)})
+		b.l.posted(&Usage{Payer: b.acme, Payee: b.op, Amount: amt(t, owed)})
 		b.l.TopUp(b.acme, amt(t, amount))
 		row := b.l.Rows.At(uint32(b.acme))
 		if row.Paid.Credits != amt(t, wantPaid) || !row.Paid.Debits.IsZero() || row.Due.Credits != amt(t, wantReceivable) || row.Due.Debits != amt(t, owed) {
@@ -153,7 +153,7 @@ func TestWhoEarns(t *testing.T) {
 	f := func(payee func(*books) Ref, amount, fee, provider, revenue, fees, operatorGross string) {
 		t.Helper()
 		b := newBooks(t)
-		b.l.PostUsage(&Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, amount), Fee: amt(t, fee)})
+		b.l.posted(&Usage{Payer: b.acme, Payee: payee(b), Amount: amt(t, amount), Fee: amt(t, fee)})
 		totals := b.l.Totals(currency(t, "USD"))
 		prov := b.l.Rows.At(uint32(b.prov))
 		_, provCredits, provEvents := prov.Gross(1)
@@ -182,7 +182,7 @@ func TestWhoEarns(t *testing.T) {
 // between cut and close turns into credit instead of getting lost.
 func TestCloseOfLines(t *testing.T) {
 	b := newBooks(t)
-	b.l.PostUsage(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "5.009"), Fee: amt(t, "0.5")})
+	b.l.posted(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "5.009"), Fee: amt(t, "0.5")})
 	closed, _ := b.l.Cut()
 	usd := currency(t, "USD")
 	if c := closed[usd.Index()]; c.Events != 1 || c.GrossCredits != amt(t, "0.5") {
@@ -246,7 +246,7 @@ func TestHeadroom(t *testing.T) {
 		t.Fatal("another currency has its own room")
 	}
 	// What is booked still settles: closing transfers need no room.
-	b.l.PostUsage(&Usage{Payer: b.acme, Payee: b.prov, Amount: money.Amount{}})
+	b.l.posted(&Usage{Payer: b.acme, Payee: b.prov, Amount: money.Amount{}})
 	b.l.Cut()
 	b.l.Close(b.acme, all.Neg(), money.Amount{})
 	b.balanced()
@@ -286,7 +286,7 @@ func TestBalancedNamesTheCurrency(t *testing.T) {
 	f := func(change func(*Totals)) {
 		t.Helper()
 		b := newBooks(t)
-		b.l.PostUsage(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "5")})
+		b.l.posted(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "5")})
 		change(b.l.Totals(currency(t, "USD")))
 		if err := b.l.Balanced(); err == nil || !strings.HasPrefix(err.Error(), "USD: ") {
 			t.Errorf("got %v", err)

@@ -32,13 +32,13 @@ type Row struct {
 	Window uint64
 	Grants uint32 // the first open grant in burn order, + 1; 0: none
 	Marks  uint32 // the caller's: what else has to be looked at when the account moves
-	Holds  uint64 // open holds of the tree whose root this is
 
 	Paid Balance // customers: the pool of paid credit, credit-normal, never below zero
 	Due  Balance // customers: receivable, debit-normal, never below zero; providers: payable, credit-normal
 
 	GrossDebits, GrossCredits money.Amount // the window's transfers, without closing transfers
 
+	Holds   uint64       // open holds of the tree whose root this is
 	Held    money.Amount // customers: what open holds reserve on the pool
 	Granted money.Amount // customers: what is left of all grants
 	Transit money.Amount // customers: collected by batches, and neither paid nor failed yet

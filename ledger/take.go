@@ -44,7 +44,6 @@ type Usage struct {
 	Amount, Fee  money.Amount // of one sign, |fee| <= |amount|
 	Now          int64        // of the posting: a grant that has expired is not burned
 	Scopes       Scopes       // those that the usage matches
-	Parts        []Part       // memory for the split's parts; they are appended
 	// Own is what the rating was taken from that is taken back; nil: nothing in particular.
 	Own *Split
 	// Back is what taking an event's rating back has given to its grants (below zero), when this
@@ -53,15 +52,15 @@ type Usage struct {
 	Lost money.Amount // what the operator pays of a correction
 }
 
-// PostUsage posts an event's rating, whose amount must fit, and returns how it was taken.
+// PostUsage posts an event's rating, whose amount must fit, and writes how it was taken to split, whose parts' memory it uses.
 // Grants that it matches burn first, then paid credit, then the receivable grows: usage that
 // has happened is always booked. An event may make its period cheaper (a volume price); then
 // it gives back.
-func (l *Ledger) PostUsage(u *Usage) Split {
+func (l *Ledger) PostUsage(u *Usage, split *Split) {
 	row, t := l.mutable(u.Payer)
 	row.Events++
 	t.Events++
-	return l.post(u, row, t)
+	l.post(u, row, t, split)
 }
 
 // CountEvent counts a usage event that a root pays for in the open window.
@@ -73,16 +72,18 @@ func (l *Ledger) CountEvent(payer Ref) {
 
 // Correct posts what a correction of booked usage moves, and is no event. What it takes back goes
 // to the rating's own sources (giveBack), and comes from the pool as far as that had been given to.
-func (l *Ledger) Correct(u *Usage) Split {
+func (l *Ledger) Correct(u *Usage, split *Split) {
 	row, t := l.mutable(u.Payer)
-	return l.post(u, row, t)
+	l.post(u, row, t, split)
 }
 
-func (l *Ledger) post(u *Usage, row *Row, t *Totals) Split {
+// post writes to the split in place: a copy of what was just written in smaller pieces waits for the processor's store buffer.
+func (l *Ledger) post(u *Usage, row *Row, t *Totals, split *Split) {
 	if u.Amount.Sign() < 0 {
-		return l.giveBack(u, row, t)
+		l.giveBack(u, row, t, split)
+		return
 	}
-	split := Split{Parts: u.Parts[:0], Lost: least(u.Lost, u.Amount)}
+	split.Parts, split.Lost = split.Parts[:0], least(u.Lost, u.Amount)
 	rest, pool := u.Amount.MustSub(split.Lost), money.Amount{}
 	if u.Own != nil {
 		pool = upTo(u.Own.Pool().Neg(), rest)
@@ -91,8 +92,7 @@ func (l *Ledger) post(u *Usage, row *Row, t *Totals) Split {
 	if row.Grants != 0 {
 		split.Parts, rest = l.freeParts(row, rest, u.Scopes, u.Now, u.Back, split.Parts)
 	}
-	l.take(u, row, t, &split, pool.MustAdd(rest))
-	return split
+	l.take(u, row, t, split, pool.MustAdd(rest))
 }
 
 // take posts a positive rating: from the split's parts and losses, and pool from paid credit as
@@ -138,13 +138,13 @@ func (t *Totals) inside(earned, lost money.Amount) {
 // the pool what came from it (which repays what is owed now and is paid credit for the rest, as
 // a top-up), then to the grants, the last burned first; what is more than all of it to the pool.
 // The payee is debited whatever it has: what it owes then stays in its account and rolls over.
-func (l *Ledger) giveBack(u *Usage, row *Row, t *Totals) Split {
+func (l *Ledger) giveBack(u *Usage, row *Row, t *Totals, split *Split) {
 	amount, fee := u.Amount.Neg(), u.Fee.Neg()
-	split := Split{Parts: u.Parts[:0]}
+	split.Parts, split.Lost = split.Parts[:0], money.Amount{}
 	pool := amount
 	if u.Own != nil {
 		split.Lost = upTo(u.Own.Lost, pool)
-		pool = l.giveGrants(u.Own, row, t, pool.MustSub(split.Lost), &split)
+		pool = l.giveGrants(u.Own, row, t, pool.MustSub(split.Lost), split)
 	}
 	paid, receivable := l.repay(row, t, pool)
 	split.Paid, split.Receivable = paid.Neg(), receivable.Neg()
@@ -165,7 +165,6 @@ func (l *Ledger) giveBack(u *Usage, row *Row, t *Totals) Split {
 		t.inside(split.Lost, operator)
 		split.Lost = split.Lost.Neg()
 	}
-	return split
 }
 
 // giveGrants gives an amount back to the grants it came from, after the pool's own part, and

@@ -89,7 +89,7 @@ func TestGiveBackOfLines(t *testing.T) {
 		b := newBooks(t)
 		usd := currency(t, "USD")
 		totals := b.l.Totals(usd)
-		b.l.PostUsage(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "5"), Fee: amt(t, "1")})
+		b.l.posted(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "5"), Fee: amt(t, "1")})
 		b.l.Cut()
 		b.l.Close(b.acme, amt(t, "-5"), money.Amount{})
 		b.l.Close(b.prov, amt(t, "4"), money.Amount{})
@@ -136,11 +136,11 @@ func TestGiveBackOfLines(t *testing.T) {
 // customer tops up then makes up for that, and is not there to be paid back.
 func TestNothingIsPaidBackTwice(t *testing.T) {
 	b := newBooks(t)
-	b.l.PostUsage(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "10")})
+	b.l.posted(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "10")})
 	b.l.Cut()
 	b.l.Close(b.acme, amt(t, "-10"), money.Amount{})
 	b.l.Settle(b.acme, amt(t, "-10"))
-	b.l.Correct(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "-10")})
+	b.l.corrected(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "-10")})
 	acme := b.l.Rows.At(uint32(b.acme))
 	if acme.Refundable() != amt(t, "10") {
 		t.Fatalf("%+v", acme)
@@ -148,7 +148,7 @@ func TestNothingIsPaidBackTwice(t *testing.T) {
 	b.l.Refund(b.acme, amt(t, "10"))
 	b.l.GiveBack(b.acme, amt(t, "-10"), Cash)
 	b.l.TopUp(b.acme, amt(t, "10"))
-	b.l.Correct(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "-3")})
+	b.l.corrected(&Usage{Payer: b.acme, Payee: b.prov, Amount: amt(t, "-3")})
 	b.balanced()
 	if acme.Paid.Credit() != amt(t, "3") || !acme.Refundable().IsZero() {
 		t.Fatalf("of %s credit %s is paid back; the customer paid nothing in all", acme.Paid.Credit(), acme.Refundable())

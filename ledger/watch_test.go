@@ -27,7 +27,7 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	use := func(payee Ref, text string) func() {
-		return func() { l.PostUsage(&Usage{Payer: acme, Payee: payee, Amount: amt(t, text)}) }
+		return func() { l.posted(&Usage{Payer: acme, Payee: payee, Amount: amt(t, text)}) }
 	}
 	closed := func(r Ref, text string) func() {
 		return func() { l.Close(r, amt(t, text), money.Amount{}) }
@@ -42,7 +42,7 @@ func TestWatch(t *testing.T) {
 	f("a subscription", true, func() { l.ChargePlan(acme, amt(t, "10")) })
 	f("closed again", false, closed(acme, "-10"))
 	f("a capture", true, func() {
-		l.Capture(&Usage{Payer: acme, Payee: operator, Amount: amt(t, "10")}, Reserved{}, Excess{Unlimited: true})
+		l.captured(&Usage{Payer: acme, Payee: operator, Amount: amt(t, "10")}, Reserved{}, Excess{Unlimited: true})
 	})
 	f("topped up", false, func() { l.TopUp(acme, amt(t, "1000")) })
 	f("paid for", false, use(prov, "9"))
