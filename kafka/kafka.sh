@@ -203,6 +203,16 @@ stop() {
   rm -f "$state/pid"
 }
 
+# freeze stops a process and waits until each of its threads has stopped: the signal only asks for it, and a busy machine takes its time.
+freeze() {
+  local deadline=$((SECONDS + stop_seconds_max))
+  kill -s STOP "$1"
+  while sed 's/.*) \(.\).*/\1/' /proc/"$1"/task/*/stat 2>/dev/null | grep -qv T; do
+    ((SECONDS < deadline)) || { say "process $1 does not stop"; return 1; }
+    sleep 0.01
+  done
+}
+
 case ${1:-} in
 up) up ;;
 down | kill)
@@ -213,7 +223,7 @@ down | kill)
   ;;
 freeze | thaw)
   pid=$(running) || { say "no broker runs in $state"; exit 1; }
-  if [[ $1 == freeze ]]; then kill -s STOP "$pid"; else kill -s CONT "$pid"; fi
+  if [[ $1 == freeze ]]; then freeze "$pid"; else kill -s CONT "$pid"; fi
   ;;
 env)
   running >/dev/null || { say "no broker runs in $state"; exit 1; }
