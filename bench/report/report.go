@@ -53,7 +53,7 @@ type Limits struct {
 	ScanBytesPerSecond int64 `json:"scan_bytes_per_second"`
 	ScanBytes          int   `json:"scan_bytes"`
 	ScanEvents         int   `json:"scan_events"`
-	// Empty is the workload single at a handler that does nothing; nil: the server was not started here.
+	// Empty is the workload single at a handler that does nothing, the median of runs by turns with single; nil: the server was not started here.
 	Empty *bench.Result `json:"empty,omitempty"`
 	// EmptyPaced is the same in an open loop, at the rate of single at half its capacity; nil: that was not measured.
 	EmptyPaced *bench.Result `json:"empty_paced,omitempty"`

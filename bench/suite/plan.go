@@ -31,12 +31,15 @@ func (s *suite) plan() (all []step) {
 		all = append(all, step{what, guess, run})
 	}
 	if s.Limits {
-		add("limits of the machine", 8*time.Second, s.limits)
+		add("limits of the machine", 4*time.Second, s.limits)
 	}
 	for _, w := range s.Workloads {
 		repeats := s.repeats(w)
 		for n := range repeats {
 			guess := s.guess(w)
+			if s.besideEmpty(w) {
+				guess += s.Run.Warmup + s.durationOf(w)
+			}
 			if n == 0 && s.Verify != VerifyNone && (!w.Identities || s.Identities == 0) || s.Verify == VerifyAll {
 				guess += time.Duration(aroundVerify * float64(s.durationOf(w)))
 			}

@@ -63,6 +63,7 @@ type suite struct {
 	Options
 	report   *report.Report
 	verified map[string]bool // kinds of runs
+	empties  []bench.Result  // runs of the empty handler, by their rate
 }
 
 // Run runs everything and returns what was measured until then, also with an error.
@@ -85,6 +86,11 @@ func (s *suite) closed(ctx context.Context, w bench.Workload) error {
 	o, kind := s.runOf(w), w.Name
 	if w.Identities && s.Identities > 0 {
 		o.Reach, kind = s.Identities, "" // its ledger takes longer to verify than it took to make
+	}
+	if s.besideEmpty(w) {
+		if err := s.emptyBeside(ctx, o); err != nil {
+			return err
+		}
 	}
 	return s.with(ctx, kind, nil, func(server *child.Server) error {
 		result, err := bench.Run(ctx, s.at(o, server))
