@@ -226,9 +226,12 @@ func TestClaimReadCommitted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(m.Value) == 6 { // a version, and how often the coordinator has changed: a broker that was started again counts
+			m.Value = m.Value[:2]
+		}
 		got = append(got, fmt.Sprintf("%d %s", m.Offset, m.Value))
 	}
-	const marker = " \x00\x00\x00\x00\x00\x00"
+	const marker = " \x00\x00"
 	if want := []string{"0 false", "1" + marker, "2 true", "3" + marker, "4 last"}; !slices.Equal(got, want) {
 		t.Fatalf("Reader gives %q, want %q", got, want)
 	}
