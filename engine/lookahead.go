@@ -79,13 +79,13 @@ func (s *sequencer) aheadOf(r *Request, first int) {
 // warmIdentities touches where identities, names and open holds would be found.
 func (s *sequencer) warmIdentities(ops []HoldOp, runs uint64) {
 	a, st, open := &s.ahead, s.state, s.ids.open()
-	names, holds := uint64(len(st.accounts.slots)-1), uint64(len(st.holds.index)-1)
+	holds := uint64(len(st.holds.index) - 1)
 	for i := range ops {
 		op := &ops[i]
 		a.sink += uint64(open.touch(op.identity)) + uint64(open.touch(op.end))
 		switch {
 		case op.Kind == PlaceHold && st.accounts.count > 0:
-			a.sink += st.accounts.slots[op.account&names].hash
+			a.sink += st.accounts.slot(op.account).hash
 		case op.Kind != PlaceHold && st.holds.open > 0:
 			a.sink += uint64(st.holds.index[op.wide[0]&holds])
 		}

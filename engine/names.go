@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"strings"
 
 	"farthing/ledger"
@@ -84,9 +85,8 @@ func (x *nameIndex) warm(events []meter.Event) (sink uint64) {
 	if x.count == 0 {
 		return 0
 	}
-	mask := uint64(len(x.slots) - 1)
 	for i := range events {
-		sink += x.slots[events[i].SubjectHash&mask].hash
+		sink += x.slot(events[i].SubjectHash).hash
 	}
 	for i := range events {
 		sink += x.touch(events[i].SubjectHash)
@@ -94,9 +94,12 @@ func (x *nameIndex) warm(events []meter.Event) (sink uint64) {
 	return sink
 }
 
+// slot is where to begin to look for a hash; there has to be a participant.
+func (x *nameIndex) slot(hash uint64) *nameSlot { return &x.slots[hash&uint64(len(x.slots)-1)] }
+
 // touch loads the entry of a hash, unless it stands further on than its slot.
 func (x *nameIndex) touch(hash uint64) uint64 {
-	slot := &x.slots[hash&uint64(len(x.slots)-1)]
+	slot := x.slot(hash)
 	if slot.ref == 0 {
 		return 0
 	}
@@ -119,8 +122,12 @@ func (x *nameIndex) store(p *ledger.Participant) uint32 {
 		x.last.Grow(nameChunk)
 		x.arena = append(x.arena, "")
 	}
-	chunk, from, root := &x.arena[len(x.arena)-1], x.last.Len(), uint32(p.Root)
-	x.last.Write([]byte{byte(root), byte(root >> 8), byte(root >> 16), byte(root >> 24), byte(p.Currency.Index()), byte(p.Kind), byte(len(p.ID)), byte(len(p.ID) >> 8)})
+	chunk, from := &x.arena[len(x.arena)-1], x.last.Len()
+	var header [nameHeader]byte
+	binary.LittleEndian.PutUint32(header[:], uint32(p.Root))
+	header[4], header[5] = byte(p.Currency.Index()), byte(p.Kind)
+	binary.LittleEndian.PutUint16(header[6:], uint16(len(p.ID)))
+	x.last.Write(header[:])
 	x.last.WriteString(p.ID)
 	x.last.WriteString("\x00\x00\x00\x00\x00\x00\x00"[:-len(p.ID)&7])
 	*chunk = x.last.String()

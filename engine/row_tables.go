@@ -178,8 +178,11 @@ func (s *state) restoredPeople() error {
 			p.Root, p.Depth = s.people[p.Parent].Root, s.people[p.Parent].Depth+1
 		}
 		s.enterChild(ledger.Ref(i))
-		if !s.ledger.Totals(p.Currency).Used || len(p.ID) > meter.MaxIDBytes {
-			return fmt.Errorf("account %d has a currency without books, or no id", i)
+		if !s.ledger.Totals(p.Currency).Used {
+			return fmt.Errorf("account %d has a currency without books", i)
+		}
+		if len(p.ID) > meter.MaxIDBytes {
+			return fmt.Errorf("account %d has an id of %d bytes", i, len(p.ID))
 		}
 		if p.Kind != ledger.Operator {
 			s.accounts.add(s.hashOf([]byte(p.ID)), ledger.Ref(i), p)

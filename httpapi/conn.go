@@ -186,7 +186,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		return 1, nil
 	}
 	if c.unarmed.Load() {
-		if err := c.armed(); err != nil {
+		if err := c.armRead(); err != nil {
 			return 0, err
 		}
 	}
@@ -267,22 +267,22 @@ func lazily(t, has time.Time) (later time.Time, ok bool) {
 // deadlineSlack is the part of a time by which its deadline may be late.
 const deadlineSlack = 8
 
-// armed sets the socket's deadline for what is read now.
-func (c *clientConn) armed() error {
+// armRead sets the socket's deadline for what is read now.
+func (c *clientConn) armRead() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.unarmed.Load() {
 		return nil // somebody else has set a closer one
 	}
-	if !c.set.draining() {
-		later, ok := lazily(c.limit, c.reads)
-		if ok {
-			c.unarmed.Store(false)
-			return nil
-		}
-		return c.arm(later)
+	if c.set.draining() {
+		return c.arm(c.limit)
 	}
-	return c.arm(c.limit)
+	later, ok := lazily(c.limit, c.reads)
+	if ok {
+		c.unarmed.Store(false)
+		return nil
+	}
+	return c.arm(later)
 }
 
 // hurry sets an earlier deadline within that of the request.

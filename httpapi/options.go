@@ -51,9 +51,10 @@ type Options struct {
 	Collectors []prometheus.Collector
 	// Logger takes what an operator should see; nil: slog.Default().
 	Logger *slog.Logger
-	// ReadTimeout is how long a request may take from its first byte to its last, or
-	// up to an eighth and a second longer (lazily); then it is answered 408 and its connection closed. Too short cuts off slow
-	// senders of 8 MiB, too long lets them sit on the body budget. Default 30 s.
+	// ReadTimeout is how long a request may take from its first byte to its last,
+	// or up to an eighth longer, at most a second; then it is answered 408 and its
+	// connection closed. Too short cuts off slow senders of 8 MiB, too long lets them
+	// sit on the body budget. Default 30 s.
 	ReadTimeout time.Duration
 	// BodyStall is how far a body may fall behind 100 KB/s before it is answered 408;
 	// so long does one that stalls hold its budget. Default 5 s.
@@ -64,8 +65,8 @@ type Options struct {
 	// keep everybody out for a second. Default 128 MiB.
 	ArrivingMaxBytes int64
 	// WriteTimeout is how long an answer may take to be taken by the client, after
-	// which the connection is closed; or up to an eighth and a second longer
-	// (lazily). Until then it takes memory. Default 10 s.
+	// which the connection is closed; or up to an eighth longer, at most a second. Until
+	// then it takes memory. Default 10 s.
 	WriteTimeout time.Duration
 	// IdleTimeout is how long a connection may stay without a request. Default 2 min.
 	IdleTimeout time.Duration

@@ -207,7 +207,7 @@ stop() {
 freeze() {
   local deadline=$((SECONDS + stop_seconds_max))
   kill -s STOP "$1"
-  while sed 's/.*) \(.\).*/\1/' /proc/"$1"/task/*/stat 2>/dev/null | grep -qv T; do
+  while [[ -n $(sed 's/.*) \(.\).*/\1/' /proc/"$1"/task/*/stat 2>/dev/null | tr -d 'T\n') ]]; do
     ((SECONDS < deadline)) || { say "process $1 does not stop"; return 1; }
     sleep 0.01
   done

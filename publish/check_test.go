@@ -76,7 +76,6 @@ func TestBadTopic(t *testing.T) {
 			settings := map[string]*string{setMinInSync: new("1"), setRetention: new("-1"), setRetainBytes: new("-1"), setUnclean: new("false")}
 			settings[setting] = &value
 			c.createTopicWith(t, settings)
-			c.awaitLeader(t) // before that nobody knows how many replicas there are
 			all := settlement("a", 1, 60)
 			box := newBox(all...)
 			o := c.options(t)
@@ -106,7 +105,6 @@ func TestTopicLimit(t *testing.T) {
 	c := realCluster(t)
 	c.topic += ".small"
 	c.createTopicWith(t, map[string]*string{setMaxMessage: new("3000")})
-	c.awaitLeader(t) // before that nobody knows how many replicas there are
 	all := settlement("a", 1, 600)
 	box := newBox(all[:300]...)
 	o := c.options(t)

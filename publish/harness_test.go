@@ -242,12 +242,14 @@ func (c cluster) admin(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 
 func (c cluster) createTopic(t testing.TB) { t.Helper(); c.createTopicWith(t, nil) }
 
+// createTopicWith creates the topic and waits until it has a leader: before that the broker does not say what it is like.
 func (c cluster) createTopicWith(t testing.TB, settings map[string]*string) {
 	t.Helper()
 	res, err := kadm.NewClient(c.admin(t)).CreateTopic(t.Context(), 1, 1, settings, c.topic)
 	if err = errors.Join(err, res.Err); err != nil {
 		t.Fatal(err)
 	}
+	c.awaitLeader(t)
 }
 
 // alterTopic changes a setting and waits until the broker goes by it. It applies changes of the cluster one after the other, so it does
@@ -273,15 +275,13 @@ func (c cluster) alterTopic(t testing.TB, name, value string) {
 	}
 	c.topic = topicName(t) + ".later"
 	c.createTopic(t)
-	c.awaitLeader(t)
 }
 
-// recreateTopic deletes the topic with all that it holds, creates it again and waits until it has a leader.
+// recreateTopic deletes the topic with all that it holds, and creates it again.
 func (c cluster) recreateTopic(t testing.TB) {
 	t.Helper()
 	c.deleteTopic(t)
 	c.createTopic(t)
-	c.awaitLeader(t)
 }
 
 func (c cluster) awaitLeader(t testing.TB) {

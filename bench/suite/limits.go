@@ -87,6 +87,8 @@ func (s *suite) emptyBeside(ctx context.Context, o bench.Options) error {
 // emptyPaced drives an empty handler at the rate of an open loop of single: how late answers are on this machine without a ledger.
 func (s *suite) emptyPaced(ctx context.Context, o bench.Options) error {
 	result, err := s.empty(ctx, o)
-	s.report.Limits.EmptyPaced = &result
+	if err == nil {
+		s.report.Limits.EmptyPaced = &result
+	}
 	return err
 }

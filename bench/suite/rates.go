@@ -25,7 +25,7 @@ func (s *suite) planRates(add func(string, time.Duration, func(context.Context) 
 		}
 		for _, share := range s.Shares {
 			took := aroundRun + s.Run.Warmup + s.rateTime()
-			if s.besideEmpty(w) && share == report.HalfCapacity {
+			if s.pacesEmpty(w, share) {
 				took += s.Run.Warmup + s.rateTime()
 			}
 			add(fmt.Sprintf("%s at %.0f %% of what went through", w.Name, 100*share), took, func(ctx context.Context) error { return s.rate(ctx, w, share) })
@@ -53,10 +53,15 @@ func (s *suite) rate(ctx context.Context, w bench.Workload, share float64) error
 		result.Share = share
 		s.report.Rates = append(s.report.Rates, result)
 		return err
-	}); err != nil || !s.besideEmpty(w) || share != report.HalfCapacity {
+	}); err != nil || !s.pacesEmpty(w, share) {
 		return err
 	}
 	return s.emptyPaced(ctx, o)
+}
+
+// pacesEmpty reports whether an empty handler is driven at the same rate.
+func (s *suite) pacesEmpty(w bench.Workload, share float64) bool {
+	return s.besideEmpty(w) && share == report.HalfCapacity
 }
 
 // restart measures how long a server is away, after a stop and after a kill.
