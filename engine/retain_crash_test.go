@@ -19,7 +19,8 @@ type dropCrash struct {
 	t        *testing.T
 	rng      *rand.Rand
 	now      atomic.Int64
-	exported uint64 // durable elsewhere
+	mu       sync.Mutex
+	exported uint64 // durable elsewhere; guarded by mu: power is cut on whichever goroutine changes the disk
 	want     string // what acme has
 	steps    map[string]int
 }
@@ -30,6 +31,8 @@ func (c *dropCrash) options(fs vfs.FS) Options {
 		LedgerID: "crash", Logger: quiet(), DedupWindow: time.Hour, RunIdentities: 20, CheckpointBytes: 3000, Now: c.now.Load,
 		Clock: func() time.Time { return time.Unix(0, c.now.Load()) },
 		Export: func(p ExportPart) ([32]byte, error) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.exported = max(c.exported, p.Through)
 			return [32]byte{1}, nil
 		}}
@@ -77,10 +80,9 @@ func (c *dropCrash) fill(disk vfs.FS) {
 // cut drops history on a copy of the disk and cuts the power at the nth change; false: there were less.
 func (c *dropCrash) cut(disk *vfs.MemFS, percent int, n int64) (left *vfs.MemFS, met bool) {
 	work := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: c.rng})
-	c.exported = 0
-	var mu sync.Mutex
+	c.exported = 0 // the ledger of the round before is closed
 	at := uint64(0)
-	fs := newPowerCut(work, percent, c.rng, &mu, func() { at = c.exported })
+	fs := newPowerCut(work, percent, c.rng, &c.mu, func() { at = c.exported })
 	r := c.open(fs)
 	head := r.e.store.Head().Seq
 	fs.arm(n)
