@@ -3,9 +3,8 @@ package engine
 import (
 	"encoding/binary"
 	"math/bits"
-	"sync/atomic"
-	"unsafe"
 
+	"farthing/internal/bloom"
 	"farthing/journal"
 )
 
@@ -14,64 +13,37 @@ import (
 // unknown identity in a thousand gets a maybe; a maybe costs some 5 µs in the store, so 12
 // bits (one in 200) cost more time than they save memory.
 //
-// One goroutine adds while any may look: words are set and read atomically, and who looks
-// before an identity's run is published does not rely on it.
-type filter struct{ blocks []filterBlock }
-
-type filterBlock [8]atomic.Uint64
+// One goroutine adds while any may look: whoever looks sees each word before or after (package bloom), and
+// does not rely on an identity before its run is published.
+type filter struct{ blocks []bloom.Block }
 
 const filterBitsPerKey = 16
 
-const filterBlockBytes = 64
-
 // bytes is the memory of a filter.
-func (f *filter) bytes() int64 { return int64(len(f.blocks)) * filterBlockBytes }
+func (f *filter) bytes() int64 { return int64(len(f.blocks)) * bloom.BlockBytes }
 
 func newFilter(count int) filter {
-	return filter{blocks: make([]filterBlock, max(1, (count*filterBitsPerKey+511)/512))}
+	return filter{blocks: make([]bloom.Block, max(1, (count*filterBitsPerKey+511)/512))}
 }
 
-// block picks the block by the hash's high part and spreads the rest over its words: one
-// bit in each of the eight words.
-func (f *filter) block(hash uint64) (*filterBlock, uint64) {
+// block picks the block by the hash's high part and spreads the rest over its words.
+func (f *filter) block(hash uint64) (*bloom.Block, uint64) {
 	i, _ := bits.Mul64(hash, uint64(len(f.blocks)))
 	return &f.blocks[i], hash * 0x9e3779b97f4a7c15
 }
 
 func (f *filter) add(hash uint64) {
-	b, h := f.block(hash)
-	for i := range b {
-		if bit := uint64(1) << (h >> (6 * i) & 63); b[i].Load()&bit == 0 {
-			b[i].Or(bit)
-		}
-	}
+	b, spread := f.block(hash)
+	b.Add(spread)
 }
 
-// addAlone is add while nobody else knows the filter: an atomic store costs ten times a plain one.
-func (f *filter) addAlone(hash uint64) {
-	b, h := f.block(hash)
-	words := b.words()
-	for i := range words {
-		words[i] |= 1 << (h >> (6 * i) & 63)
-	}
-}
-
-// words are a block's words, for who has it alone.
-func (b *filterBlock) words() *[8]uint64 { return (*[8]uint64)(unsafe.Pointer(b)) }
-
-// maybe reports whether the hash may have been added; false is certain. All eight bits are
-// looked at without a branch in between: each alone would be a coin toss to the branch
-// predictor, and they lie in one cache line.
-//
-// A filter that is not in memory does not know.
+// maybe reports whether the hash may have been added; false is certain. A filter that is not in memory does not know.
 func (f *filter) maybe(hash uint64) bool {
 	if len(f.blocks) == 0 {
 		return true
 	}
-	b, h := f.block(hash)
-	all := b[0].Load() >> (h & 63) & (b[1].Load() >> (h >> 6 & 63)) & (b[2].Load() >> (h >> 12 & 63)) & (b[3].Load() >> (h >> 18 & 63)) &
-		(b[4].Load() >> (h >> 24 & 63)) & (b[5].Load() >> (h >> 30 & 63)) & (b[6].Load() >> (h >> 36 & 63)) & (b[7].Load() >> (h >> 42 & 63))
-	return all&1 != 0
+	b, spread := f.block(hash)
+	return b.Maybe(spread)
 }
 
 // touch loads the blocks of hashes. The result only keeps the loads from being optimised away.
@@ -96,9 +68,7 @@ func (f *filter) write(t table) error {
 	for i := 0; i < len(f.blocks); i += filterRowBlocks {
 		row = row[:0]
 		for k := i; k < min(i+filterRowBlocks, len(f.blocks)); k++ {
-			for w := range f.blocks[k] {
-				row = binary.LittleEndian.AppendUint64(row, f.blocks[k][w].Load())
-			}
+			row = f.blocks[k].Append(row)
 		}
 		if err := t.Add(binary.BigEndian.AppendUint32(nil, uint32(i/filterRowBlocks)), row); err != nil {
 			return err
@@ -109,14 +79,11 @@ func (f *filter) write(t table) error {
 
 // load reads the filter of so many blocks that write stored for the tables of an id.
 func (f *filter) load(store storage, id uint64, blocks int) error {
-	loaded, n := make([]filterBlock, blocks), 0
+	loaded, n := make([]bloom.Block, blocks), 0
 	err := store.TableScan(journal.KindIdentityFilter, id, nil, nil, func(_, value []byte) (bool, error) {
-		for ; len(value) >= filterBlockBytes && n < blocks; n++ {
-			words := loaded[n].words()
-			for w := range words {
-				words[w] = binary.LittleEndian.Uint64(value[8*w:])
-			}
-			value = value[filterBlockBytes:]
+		for ; len(value) >= bloom.BlockBytes && n < blocks; n++ {
+			loaded[n].Fill(value)
+			value = value[bloom.BlockBytes:]
 		}
 		return len(value) == 0, nil
 	})

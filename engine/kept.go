@@ -192,7 +192,7 @@ func compareKept(a, b keptEntry) int {
 // writeKept writes a table of entries, merged with the results of the kept run before.
 func writeKept(store storage, before *keptRun, entries []keptEntry, out table, k *keptRun) error {
 	add := func(n *keptEntry) error {
-		k.filter.addAlone(n.hash)
+		k.filter.add(n.hash)
 		k.count++
 		return out.Add(n.key(), n.value())
 	}

@@ -35,7 +35,7 @@ func (w *runWriter) add(hash, at uint64) error {
 	w.info.count++
 	w.info.special += int(at & 1)
 	if w.own != nil {
-		w.own.addAlone(hash)
+		w.own.add(hash)
 	}
 	if w.shared != nil {
 		w.shared.add(hash)

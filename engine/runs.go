@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"farthing/internal/bloom"
 	"farthing/journal"
 )
 
@@ -387,14 +388,14 @@ func (x *runIndex) loadFilters(set *runSet, parallel int) error {
 	have := int64(0)
 	if k := set.kept; k != nil {
 		jobs = append(jobs, func() error { return k.filter.load(x.store, k.id, k.blocks) })
-		have += int64(k.blocks) * filterBlockBytes
+		have += int64(k.blocks) * bloom.BlockBytes
 	}
 	missing := 0
 	for i := len(set.epochs) - 1; i >= 0; i-- {
 		e := set.epochs[i]
 		if e.shared == nil {
 			r := e.runs[0]
-			if have += int64(r.blocks) * filterBlockBytes; have > x.budget {
+			if have += int64(r.blocks) * bloom.BlockBytes; have > x.budget {
 				missing++
 				continue
 			}
@@ -451,7 +452,7 @@ func inParallel(parallel int, jobs []func() error) error {
 // learn adds all identities of a run to a filter. They come by hash, and so does the filter's memory.
 func (x *runIndex) learn(r *runInfo, f *filter) error {
 	return scanRun(x.store, r, func(hash, _ uint64) error {
-		f.addAlone(hash)
+		f.add(hash)
 		return nil
 	})
 }

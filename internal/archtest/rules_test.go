@@ -25,6 +25,7 @@ var imports = map[string][]string{
 	"webhook":               {"refusal"},
 	"batch":                 {"internal/sha256x2", "money"},
 	"internal/sha256x2":     {},
+	"internal/bloom":        {},
 	"journal":               {},
 	"meter":                 {"money", "refusal"},
 	"ledger":                {"cow", "money"},
