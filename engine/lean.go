@@ -10,8 +10,8 @@ import (
 // postings. It decodes nothing that it need not know: id, quantities and amount are written in a leaf as they
 // are in the journal. What it does not know, it leaves to the cursor.
 //
-// It goes over some events three times, so that the waits for memory, which many accounts cost, overlap:
-// first it finds their parts, then it touches names, then it writes leaves.
+// It goes over some events several times, so that the waits for memory, which many accounts cost, overlap:
+// first it finds their parts, then, step by step, their participants and names, then it writes leaves.
 type leanReader struct {
 	events [leanEvents]leanEvent
 	sink   byte // keeps loads from being optimised away
@@ -31,9 +31,10 @@ type leanEvent struct {
 	at                       int // of the record in the block
 	id, quantities, amount   uint8
 	quantitiesEnd, amountEnd uint8
-	source                   uint32
+	source, shape, version   uint32
+	account                  ledger.Ref
+	person                   *ledger.Participant // this and the next by leanLookUp
 	who                      *earner
-	person                   *ledger.Participant
 	time                     int64
 }
 
@@ -41,11 +42,7 @@ type leanEvent struct {
 func (x *indexer) lean(c *cursor) {
 	for len(c.r.p) >= leanBytes {
 		n, bytes := x.leanParse(c.r.p, c.time, c.t)
-		for i := range x.usual.events[:n] {
-			if id := x.usual.events[i].person.ID; len(id) > 0 {
-				x.usual.sink += id[0]
-			}
-		}
+		x.leanLookUp(x.usual.events[:n], c.t)
 		for i := range x.usual.events[:n] {
 			e := &x.usual.events[i]
 			c.seq++
@@ -75,6 +72,23 @@ func (x *indexer) leanParse(p []byte, time int64, t *tables) (n, bytes int) {
 		n, bytes = n+1, bytes+size
 	}
 	return n, bytes
+}
+
+// leanLookUp finds the participants of events, touches what is read of them, and finds who earns. A loop waits for one thing.
+func (x *indexer) leanLookUp(events []leanEvent, t *tables) {
+	for i := range events {
+		events[i].person = t.people[events[i].account]
+	}
+	for i := range events {
+		x.usual.sink += byte(events[i].person.Kind)
+	}
+	for i := range events {
+		e := &events[i]
+		if id := e.person.ID; len(id) > 0 {
+			x.usual.sink += id[0]
+		}
+		e.who = x.earners.by(earnerKey{e.version, e.shape, e.person.Currency}, t)
+	}
 }
 
 // leanEvent finds the parts of an event and returns its bytes; 0: it is none, or not a usual one. No
@@ -123,8 +137,7 @@ func (x *indexer) leanEvent(e *leanEvent, p *[leanBytes]byte, time int64, t *tab
 			return 0
 		}
 	}
-	e.source, e.person = uint32(source), t.people[account]
-	e.who = x.earners.by(earnerKey{uint32(version), uint32(shape), e.person.Currency}, t)
+	e.source, e.account, e.shape, e.version = uint32(source), ledger.Ref(account), uint32(shape), uint32(version)
 	return int(i)
 }
 
