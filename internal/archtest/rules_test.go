@@ -17,7 +17,7 @@ var imports = map[string][]string{
 	"httpapi":               {"compact", "engine", "meter", "money", "proof", "refusal", "usage", "webhook"},
 	"usage":                 {"money", "refusal"},
 	"compact":               {"meter", "money", "refusal"},
-	"engine":                {"batch", "cow", "journal", "ledger", "limit", "meter", "money", "period", "refusal", "usage"},
+	"engine":                {"batch", "cow", "internal/bloom", "journal", "ledger", "limit", "meter", "money", "period", "refusal", "usage"},
 	"export":                {"engine", "journal", "money"},
 	"publish":               {},
 	"proof":                 {"batch", "meter", "money"},
