@@ -13,9 +13,14 @@ import (
 // unknown identity in a thousand gets a maybe; a maybe costs some 5 µs in the store, so 12
 // bits (one in 200) cost more time than they save memory.
 //
-// One goroutine adds while any may look: whoever looks sees each word before or after (package bloom), and
-// does not rely on an identity before its run is published.
-type filter struct{ blocks []bloom.Block }
+// One goroutine adds while any may look: whoever looks sees each word before or after (package bloom), and does not rely
+// on an identity before its run is published. Two that add would lose bits, and a lost bit books an event twice. Who adds: to filters of
+// runs, and to those that the runs of an epoch share, the goroutine that loads them at a start, then whoever replays, then the run builder; to
+// filters of merged runs and of kept identities the tidier, before anybody else knows them.
+type filter struct {
+	writer filterWriter
+	blocks []bloom.Block
+}
 
 const filterBitsPerKey = 16
 
@@ -33,6 +38,7 @@ func (f *filter) block(hash uint64) (*bloom.Block, uint64) {
 }
 
 func (f *filter) add(hash uint64) {
+	f.writer.adding()
 	b, spread := f.block(hash)
 	b.Add(spread)
 }
@@ -64,7 +70,7 @@ const filterRowBlocks = 1024
 
 // write stores the filter as rows numbered from 0.
 func (f *filter) write(t table) error {
-	row := make([]byte, 0, filterRowBlocks*64)
+	row := make([]byte, 0, filterRowBlocks*bloom.BlockBytes)
 	for i := 0; i < len(f.blocks); i += filterRowBlocks {
 		row = row[:0]
 		for k := i; k < min(i+filterRowBlocks, len(f.blocks)); k++ {

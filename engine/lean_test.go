@@ -100,6 +100,49 @@ func leanCommand(rng *rand.Rand, dst []byte, t *tables, groupTime int64) []byte 
 	return appendEvent(dst, &e, source, groupTime)
 }
 
+// TestLeanDamaged: whatever the bytes are, no event comes out that names what no table has, and none that is longer than what is read of it.
+func TestLeanDamaged(t *testing.T) {
+	rng := rand.New(rand.NewPCG(soak.Seed(t), 9))
+	tables := leanWorld(t)
+	groupTime := int64(1_790_000_000_000_000_000)
+	var x indexer
+	parsed, refused := 0, 0
+	for range 3000 {
+		var body []byte
+		for range 40 {
+			body = leanCommand(rng, body, tables, groupTime)
+		}
+		for range 1 + rng.IntN(12) {
+			at := rng.IntN(len(body))
+			for k := range 1 + rng.IntN(12)*rng.IntN(2) {
+				body[min(at+k, len(body)-1)] = []byte{0, 0x7f, 0x80, 0xff, byte(rng.Uint32())}[rng.IntN(5)]
+			}
+		}
+		body = append(body, make([]byte, leanBytes)...)
+		for len(body) >= leanBytes {
+			n, size := x.leanParse(body, groupTime, tables)
+			for i := range x.usual.events[:n] {
+				e := &x.usual.events[i]
+				if int(e.account) >= len(tables.people) || int(e.shape) >= len(tables.shapes) || int(e.version) >= len(tables.versions) || int(e.source) >= len(tables.sources) {
+					t.Fatalf("an event names what is in no table: %+v", e)
+				}
+				if components := len(tables.shapes[e.shape].shape.Components); components > leanComponents || e.id > e.quantities || e.quantities > e.quantitiesEnd || e.amount > e.amountEnd {
+					t.Fatalf("an event of %d components has odd parts: %+v", components, e)
+				}
+			}
+			parsed += n
+			if n < leanEvents {
+				refused++
+				size++ // a byte that begins none
+			}
+			body = body[size:]
+		}
+	}
+	if parsed < 10_000 || refused < 10_000 {
+		t.Errorf("%d events were taken, %d times none: too few to say much", parsed, refused)
+	}
+}
+
 // TestLean: what is taken from the bytes of events is what their records say.
 func TestLean(t *testing.T) {
 	rng := rand.New(rand.NewPCG(soak.Seed(t), 8))

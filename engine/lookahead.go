@@ -14,7 +14,7 @@ import (
 type lookahead struct {
 	payers  []payer      // by event
 	holders []ledger.Ref // by operation on holds: whose it is
-	rows    []uint32     // by event: where its usage is probably counted, + 1; 0: not known
+	rows    []uint32     // by event, or by capture: where its usage is probably counted, + 1; 0: not known
 	shapes  []uint32     // by the request's shapes: the interned shape
 	nodes   []uint32     // scratch: of the chains of accounts
 	sink    uint64       // keeps the loads from being optimised away
@@ -153,25 +153,18 @@ func (s *sequencer) warmLimits(from int) {
 
 // warmUsage touches the usage rows of captures, under the day of the group.
 func (s *sequencer) warmUsage(r *Request, ops []HoldOp, first int) {
-	a, u, day := &s.ahead, &s.state.usage, dayOf(s.g.time)
-	if u.count == 0 {
-		return
-	}
-	mask := uint64(len(u.index) - 1)
+	a, day := &s.ahead, dayOf(s.g.time)
+	a.rows = a.rows[:0]
 	for i := range ops {
 		op, ref := &ops[i], a.holders[first+i]
 		if op.Kind != CaptureHold || op.Event < 0 || ref == nobodyRef {
 			continue
 		}
-		shape := a.shapes[r.batch.Events[op.Event].Shape]
-		if shape == unknownShape {
-			continue
-		}
-		if slot := u.index[usageHash(ref, shape, day)&mask]; slot.row != 0 {
-			row := u.rows.At(slot.row - 1)
-			a.sink += row.events + uint64(row.sums[1].amount.Sign())
+		if shape := a.shapes[r.batch.Events[op.Event].Shape]; shape != unknownShape {
+			a.rows = append(a.rows, s.state.usage.guess(ref, shape, day))
 		}
 	}
+	s.touchUsage()
 }
 
 // warmRows touches the payers' rows, and finds and touches the rows that count their usage. A loop touches one thing: the shorter
@@ -202,9 +195,15 @@ func (s *sequencer) warmRows(events []meter.Event) {
 		}
 		a.rows = append(a.rows, row)
 	}
+	s.touchUsage()
+}
+
+// touchUsage touches the usage rows that were guessed: their first, their second and, of every other row, their third cache line.
+func (s *sequencer) touchUsage() {
+	a := &s.ahead
 	for _, row := range a.rows {
-		if row != 0 { // its first, its second and, of every other row, its third cache line
-			at := st.usage.rows.At(row - 1)
+		if row != 0 {
+			at := s.state.usage.rows.At(row - 1)
 			a.sink += at.events + uint64(at.sums[1].amount.Sign()) + uint64(at.sums[2].quantity.Sign())
 		}
 	}

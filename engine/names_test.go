@@ -126,3 +126,29 @@ func TestUsageGuess(t *testing.T) {
 		}
 	}
 }
+
+// TestUsageGuessSlots: of rows that begin to be looked for in one slot as many are guessed as it has neighbours that are looked at.
+func TestUsageGuessSlots(t *testing.T) {
+	var u usageTable
+	u.grow()
+	home, shapes := uint64(17), []uint32{}
+	for shape := uint32(0); len(shapes) <= guessSlots; shape++ {
+		if usageHash(1, shape, 3)&uint64(len(u.index)-1) == home {
+			shapes = append(shapes, shape)
+			u.insert(1, shape, 3, 1)
+		}
+	}
+	for i, shape := range shapes {
+		at, ok := u.find(1, shape, 3)
+		if !ok {
+			t.Fatalf("row %d is not found", i)
+		}
+		want := at + 1
+		if i == guessSlots {
+			want = 0
+		}
+		if row := u.guess(1, shape, 3); row != want {
+			t.Errorf("row %d of one slot is guessed to be %d, want %d", i, row, want)
+		}
+	}
+}
