@@ -19,7 +19,7 @@ type Block [Words]atomic.Uint64
 // Append, but not beside itself on the same block: bits would be lost.
 func (b *Block) Add(spread uint64) { set(b, spread) }
 
-// add is Add by atomic operations.
+// add is Add in Go: what other processors than amd64 do, and what the tests hold the assembly against.
 func (b *Block) add(spread uint64) {
 	for i := range b {
 		if word, bit := b[i].Load(), uint64(1)<<(spread>>(6*i)&63); word&bit == 0 {
